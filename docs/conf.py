@@ -3,7 +3,9 @@
 import os
 from importlib.metadata import metadata
 from importlib.util import find_spec
+from pathlib import Path
 
+_here = Path(__file__).parent
 _metadata = metadata("subpixal")
 
 project = _metadata["Name"]
@@ -13,7 +15,13 @@ release = _metadata["Version"]
 version = ".".join(release.split(".")[:2])
 
 extensions = ["numpydoc", "sphinx_automodapi.automodapi"]
-exclude_patterns = ["_build", "api/*.inc"]
+
+# The reference has a page for each module of the package, also for those that do not exist yet.
+exclude_patterns = ["_build"] + [
+    str(page.relative_to(_here))
+    for page in _here.glob("reference/subpixal.*.rst")
+    if getattr(find_spec(page.stem), "origin", None) is None
+]
 default_role = "py:obj"
 
 html_theme = "pydata_sphinx_theme"
@@ -49,30 +57,3 @@ if os.environ.get("READTHEDOCS"):
         "gwcs": ("https://gwcs.readthedocs.io/en/stable", None),
         "asdf": ("https://www.asdf-format.org/projects/asdf/en/stable", None),
     }
-
-_PUBLIC_MODULES = {
-    "subpixal.cutout": "Cutouts",
-    "subpixal.geometry": "Geometry",
-    "subpixal.alignment": "Alignment",
-    "subpixal.batch": "Many exposures",
-    "subpixal.io": "Files",
-    "subpixal.plotting": "Plots",
-    "subpixal.testing": "Comparing",
-    "subpixal.datasets": "Simulated scenes",
-}
-
-
-def _list_modules(app, docname, source):
-    """Append a section for each module that exists to the reference page."""
-    if docname == "reference":
-        for module, title in _PUBLIC_MODULES.items():
-            if find_spec(module) is not None:
-                source[0] += (
-                    f"\n{title}\n{'=' * len(title)}\n\n"
-                    f".. automodapi:: {module}\n   :no-heading:\n   :no-inheritance-diagram:\n"
-                )
-
-
-def setup(app):
-    """Fill in the reference page before automodapi reads it."""
-    app.connect("source-read", _list_modules, priority=100)
