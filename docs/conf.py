@@ -22,7 +22,6 @@ exclude_patterns = ["_build"] + [
     for page in _here.glob("reference/subpixal.*.rst")
     if getattr(find_spec(page.stem), "origin", None) is None
 ]
-suppress_warnings = ["toc.empty_glob"]  # no module yet
 default_role = "py:obj"
 
 html_theme = "pydata_sphinx_theme"
