@@ -41,10 +41,26 @@ numpydoc_show_class_members = False
 # References inside the package must resolve. Those to other packages can do so only where
 # their inventories can be downloaded, and a build must not need a network.
 nitpicky = True
-nitpick_ignore_regex = [
-    (r"py:.*", rf"{package}(\..*)?")
-    for package in ("asdf", "astropy", "drizzle", "gwcs", "numpy", "photutils", "scipy", "tweakwcs")
-] + [("py:.*", builtin) for builtin in (r"[A-Z]\w*(Error|Warning)", "None|True|False")]
+nitpick_ignore_regex = (
+    [
+        (r"py:.*", rf"{package}(\..*)?")
+        for package in (
+            "asdf",
+            "astropy",
+            "drizzle",
+            "gwcs",
+            "numpy",
+            "photutils",
+            "scipy",
+            "tweakwcs",
+        )
+    ]
+    + [
+        # Bases of public classes that are private, or of the standard library.
+        ("py:class", r"subpixal\..*\._.*|collections\.abc\..*")
+    ]
+    + [("py:.*", builtin) for builtin in (r"[A-Z]\w*(Error|Warning)", "None|True|False")]
+)
 
 if os.environ.get("READTHEDOCS"):
     extensions.append("sphinx.ext.intersphinx")

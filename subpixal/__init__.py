@@ -1,7 +1,38 @@
 """Source cutouts from drizzled images, mapped through the full distortion to the exposures."""
 
-from importlib.metadata import version
+from subpixal.cutout import (
+    Cutout,
+    CutoutCollection,
+    NoOverlapError,
+    NotConvergedError,
+    PartialOverlapError,
+    create_cutouts,
+    create_input_image_cutouts,
+    create_primary_cutouts,
+    drz_from_input_cutouts,
+)
+from subpixal.geometry import PixelBox, PixelMap
 
-__all__ = ["__version__"]
+__all__ = [
+    "Cutout",
+    "CutoutCollection",
+    "NoOverlapError",
+    "NotConvergedError",
+    "PartialOverlapError",
+    "PixelBox",
+    "PixelMap",
+    "create_cutouts",
+    "create_input_image_cutouts",
+    "create_primary_cutouts",
+    "drz_from_input_cutouts",
+]
 
-__version__ = version("subpixal")
+
+def __getattr__(name: str):
+    if name == "__version__":
+        # Reading the metadata costs more than the rest of the import.
+        from importlib.metadata import version
+
+        return version("subpixal")
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

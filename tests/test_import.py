@@ -1,6 +1,41 @@
+"""What importing the package costs and offers."""
+
+import subprocess
+import sys
+
+import pytest
+
 import subpixal
+
+HEAVY = ("scipy.ndimage", "photutils", "gwcs", "matplotlib", "dask", "drizzle", "tweakwcs")
+
+
+@pytest.mark.parametrize("module", ["subpixal", "subpixal.datasets", "subpixal.cutout"])
+def test_light_import(module):
+    """Importing a room does not import what is heavy."""
+    code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert output.stdout.strip() == "[]"
+
+
+def test_same_names():
+    """The names of the reference page are in the package and in its room."""
+    from subpixal import cutout
+
+    for name in cutout.__all__:
+        assert getattr(subpixal, name) is getattr(cutout, name)
 
 
 def test_version():
-    """The package knows its version."""
-    assert subpixal.__version__
+    """The version is the one of the installed distribution."""
+    from importlib.metadata import version
+
+    assert subpixal.__version__ == version("subpixal")
+
+
+@pytest.mark.parametrize("name", ["Cutout", "CutoutCollection", "create_cutouts"])
+def test_public_module(name):
+    """Classes and functions say that they are of the package that exports them."""
+    assert getattr(subpixal, name).__module__ == "subpixal.cutout"

@@ -1,0 +1,317 @@
+"""Many cutouts: a list and a table in one."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ._cutout import Cutout
+from ._dropped import Dropped, dropped_table
+from ._image import Image
+from ._store import INDEX, KEPT, Store
+from ._units import DATA_UNITS
+
+__all__ = ["CutoutCollection"]
+
+
+class CutoutCollection(Sequence):
+    """
+    Cutouts of one image or of many, as a list and as a table.
+
+    As in a list, what is set on a cutout lasts for as long as the collection
+    lives, and a slice holds the same cutouts as its parent. A cutout is made
+    when somebody asks for it; the pixels are in few large arrays.
+
+    Parameters
+    ----------
+    cutouts : iterable of `Cutout`
+        They are referred to, not copied.
+
+    Attributes
+    ----------
+    images : tuple
+        The images that the cutouts were cut from. The ``image`` column of
+        `table` points into it.
+    """
+
+    def __init__(self, cutouts: Iterable[Cutout] = ()) -> None:
+        cutouts = list(cutouts)
+        for i, cutout in enumerate(cutouts):
+            if not isinstance(cutout, Cutout):
+                msg = f"cutouts must hold Cutouts, number {i} is a {type(cutout).__name__}"
+                raise TypeError(msg)
+        stores = list(dict.fromkeys(cutout._store for cutout in cutouts))
+        number = {store: k for k, store in enumerate(stores)}
+        self._set(
+            stores,
+            [number[cutout._store] for cutout in cutouts],
+            [cutout._i for cutout in cutouts],
+        )
+
+    @classmethod
+    def _of(cls, stores, which, rows, dropped: Iterable[Dropped] = ()) -> CutoutCollection:
+        """Collection of given rows of stores."""
+        collection = cls.__new__(cls)
+        collection._set(stores, which, rows, dropped)
+        return collection
+
+    def _set(self, stores, which, rows, dropped: Iterable[Dropped] = ()) -> None:
+        self._stores = tuple(stores)
+        self._which = np.asarray(which, np.intp)
+        self._rows = np.asarray(rows, np.intp)
+        self._dropped = tuple(dropped)
+
+    # As a list
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, item):
+        """
+        A cutout, or a collection of some of the cutouts.
+
+        Parameters
+        ----------
+        item : int, slice, array of bool or array of int
+        """
+        try:
+            i = operator.index(item)
+        except TypeError:
+            pass
+        else:
+            return Cutout._of(self._stores[self._which[i]], int(self._rows[i]))
+        if not isinstance(item, slice):
+            item = np.asarray(item)
+            if item.dtype.kind not in "bi" and item.size:
+                msg = f"a collection is indexed by integers, slices or booleans, got {item.dtype}"
+                raise IndexError(msg)
+            item = item.astype(bool if item.dtype.kind == "b" else np.intp)
+        return self._of(self._stores, self._which[item], self._rows[item])
+
+    def __iter__(self) -> Iterator[Cutout]:
+        for which, row in zip(self._which.tolist(), self._rows.tolist(), strict=True):
+            yield Cutout._of(self._stores[which], row)
+
+    def __contains__(self, cutout) -> bool:
+        if not isinstance(cutout, Cutout) or cutout._store not in self._stores:
+            return False
+        which = self._stores.index(cutout._store)
+        return bool(((self._which == which) & (self._rows == cutout._i)).any())
+
+    def __add__(self, other: CutoutCollection) -> CutoutCollection:
+        if not isinstance(other, CutoutCollection):
+            return NotImplemented
+        stores = list(dict.fromkeys([*self._stores, *other._stores]))
+        number = {store: k for k, store in enumerate(stores)}
+        which = [
+            np.array([number[store] for store in part._stores], np.intp)[part._which]
+            for part in (self, other)
+        ]
+        return self._of(
+            stores,
+            np.concatenate(which),
+            np.concatenate([self._rows, other._rows]),
+            [*self._dropped, *other._dropped],
+        )
+
+    def __repr__(self) -> str:
+        count, images, dropped = len(self), len(self.images), len(self._dropped)
+        return f"<CutoutCollection: {count} cutouts of {images} images, {dropped} dropped>"
+
+    # As a table
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images that the cutouts were cut from."""
+        used = np.unique(self._which)
+        return tuple(dict.fromkeys(self._stores[k].image for k in used))
+
+    @property
+    def dropped(self):
+        """
+        Sources that the call which made the collection dropped.
+
+        A new `~astropy.table.Table` with the columns ``id, status, stage, image,
+        message``. Slices start empty.
+        """
+        return dropped_table(self._dropped)
+
+    @property
+    def table(self):
+        """
+        The index as a new `~astropy.table.Table`.
+
+        One row for each cutout; the columns are named as the attributes of a
+        cutout, and ``image`` is a number in `images`.
+        """
+        from astropy.table import Table
+
+        index = self._gather(lambda store: store.index)
+        blc = np.stack([index["x"], index["y"]], axis=-1)
+        size = np.stack([index["width"], index["height"]], axis=-1)
+        return Table(
+            {
+                "id": self.ids,
+                "image": self.image_numbers,
+                "status": np.array(KEPT)[index["status"]],
+                "blc": blc,
+                "trc": blc + size - 1,
+                "src_pos": np.stack([index["src_x"], index["src_y"]], axis=-1),
+                "src_weight": index["src_weight"],
+                "dx": index["dx"],
+                "dy": index["dy"],
+                "exptime": index["exptime"],
+                "data_units": np.array(DATA_UNITS)[index["data_units"]],
+            }
+        )
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Identifiers of the sources."""
+        ids = self._gather(lambda store: store.ids)
+        if ids.dtype == object and all(type(i) is int for i in ids):
+            return ids.astype(np.int64)
+        return ids
+
+    @property
+    def image_numbers(self) -> np.ndarray:
+        """For each cutout, the number of its image in `images`."""
+        number = {image: k for k, image in enumerate(self.images)}
+        of_store = np.array([number.get(store.image, -1) for store in self._stores], np.intp)
+        return of_store[self._which]
+
+    def select(self, src_id) -> CutoutCollection:
+        """
+        All cutouts of a source.
+
+        Parameters
+        ----------
+        src_id : object
+            The identifier.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        found = np.array([i == src_id for i in self.ids.tolist()], bool)
+        if not found.any():
+            msg = f"no cutout has the id {src_id!r}"
+            raise KeyError(msg)
+        return self[found]
+
+    def group_by(self, column: str) -> dict[object, CutoutCollection]:
+        """
+        Collections of the cutouts with equal values in a column.
+
+        Parameters
+        ----------
+        column : str
+            A column of `table`, such as ``'image'`` or ``'id'``.
+
+        Returns
+        -------
+        dict
+            In the order in which the values first occur.
+        """
+        values = self._column(column).tolist()
+        rows = {}
+        for i, value in enumerate(values):
+            rows.setdefault(tuple(value) if isinstance(value, list) else value, []).append(i)
+        return {value: self[np.array(where)] for value, where in rows.items()}
+
+    def _column(self, name) -> np.ndarray:
+        direct = {"id": lambda: self.ids, "image": lambda: self.image_numbers}
+        if name in direct:
+            return direct[name]()
+        table = self.table
+        if name not in table.colnames:
+            msg = f"column must be one of {table.colnames}, got {name!r}"
+            raise KeyError(msg)
+        return np.asarray(table[name])
+
+    def _with_dropped(self, dropped) -> CutoutCollection:
+        return self._of(self._stores, self._which, self._rows, dropped)
+
+    def _by_wcs(self) -> Iterator[tuple[np.ndarray, Image]]:
+        """Positions of the cutouts of each WCS, and an image that has it."""
+        groups = {}
+        for k in np.unique(self._which).tolist():
+            groups.setdefault(id(self._stores[k].image.wcs), []).append(k)
+        for stores in groups.values():
+            yield np.isin(self._which, stores), self._stores[stores[0]].image
+
+    def _gather(self, get) -> np.ndarray:
+        """Values of a column of the stores, in the order of the collection."""
+        if not len(self):
+            return get(self._stores[0] if self._stores else _NOTHING)[:0]
+        used = np.unique(self._which)
+        if len(used) == 1:
+            return get(self._stores[used[0]])[self._rows]
+        parts = {k: get(self._stores[k]) for k in used}
+        out = np.empty(len(self), np.result_type(*(p.dtype for p in parts.values())))
+        for k, part in parts.items():
+            here = self._which == k
+            out[here] = part[self._rows[here]]
+        return out
+
+    # Others made from it
+
+    def copy(self) -> CutoutCollection:
+        """A collection on its own, with pixels of its own and the same WCSs."""
+        stores, rows = [], np.empty(len(self), np.intp)
+        for k, store in enumerate(self._stores):
+            here = np.flatnonzero(self._which == k)
+            # A cutout that is in twice stays one cutout.
+            unique, inverse = np.unique(self._rows[here], return_inverse=True)
+            rows[here] = inverse
+            stores.append(store.take(unique))
+        return self._of(stores, self._which, rows, self._dropped)
+
+    def __reduce__(self):
+        detached = self.copy()
+        return self._of, (detached._stores, detached._which, detached._rows, self._dropped)
+
+    def with_image_wcs(self, wcs) -> CutoutCollection:
+        """
+        The same cutouts with a corrected WCS of their image.
+
+        Parameters
+        ----------
+        wcs : object or mapping
+            The new WCS of the one image, or new WCSs by number of image; images
+            that are not in the mapping keep theirs.
+
+        Returns
+        -------
+        CutoutCollection
+            It shares the pixels; positions in the image stay as they are.
+        """
+        images = self.images
+        if not isinstance(wcs, Mapping):
+            if len(images) != 1:
+                msg = f"wcs must be a mapping by image number: there are {len(images)} images"
+                raise ValueError(msg)
+            wcs = {0: wcs}
+        unknown = set(wcs) - set(range(len(images)))
+        if unknown:
+            msg = f"wcs has image numbers {sorted(unknown)}, there are {len(images)} images"
+            raise ValueError(msg)
+        new = {images[k]: replace(images[k], wcs=w) for k, w in wcs.items()}
+        stores = [
+            Store(
+                new.get(store.image, store.image),
+                store.index.copy(),
+                store.ids.copy(),
+                planes=store.planes,
+                own={i: dict(own) for i, own in store.own.items()},
+            )
+            for store in self._stores
+        ]
+        return self._of(stores, self._which, self._rows, self._dropped)
+
+
+_NOTHING = Store(None, np.empty(0, INDEX), np.empty(0, np.int64))

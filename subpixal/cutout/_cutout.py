@@ -1,0 +1,480 @@
+"""One cutout."""
+
+from __future__ import annotations
+
+import copy as copying
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import NDData, NDDataRef, NDIOMixin, NDUncertainty
+
+from subpixal.errors import NoOverlapError, PartialOverlapError
+from subpixal.geometry import PixelBox
+
+from ._fields import column, plane, same_pixels
+from ._image import Image, as_uncertainty, check_numbers, read_image_arguments
+from ._place import Placed, pixel_pair
+from ._planes import bad_pixels, cut_piece, fill_value, is_inside, overlap, plane_dtype
+from ._store import KEPT, Store, make_index
+from ._units import DATA_UNITS, check_data_units, data_units_of, exposure, is_countable
+
+__all__ = ["Cutout"]
+
+MODES = ("strict", "fill")
+
+
+class Cutout(Placed, NDIOMixin, NDData):
+    """
+    A rectangle of an image, with everything that belongs to its pixels.
+
+    The constructor cuts: ``data`` is the image. Pixel coordinates are 0-based,
+    the centre of a pixel is an integer; positions are ``(x, y)``, shapes and
+    slices ``(y, x)``.
+
+    Parameters
+    ----------
+    data : array, `~astropy.units.Quantity`, masked array, `~astropy.nddata.NDData` or None
+        The image, of shape ``(ny, nx)``. What an NDData has besides its data is
+        used unless it is given explicitly; masks are or-ed. `None` makes an
+        empty grid of ``fillval`` (float32), all masked; it needs ``trc``.
+    wcs : object
+        WCS of the image: anything with the APE 14 interface, low or high level.
+        It is kept by reference, never copied. May be `None` if ``data`` is an
+        NDData that has one.
+    blc : tuple of int
+        Bottom-left pixel ``(x, y)`` of the cutout in the image.
+    trc : tuple of int, optional
+        Top-right pixel ``(x, y)``, which belongs to the cutout; by default the
+        last pixel of the image.
+    dq : array of int, optional
+        Data quality flags of the image.
+    weight : array, optional
+        Pixel weights of the image, such as drizzling makes.
+    src_id : object
+        Identifies the source, anything.
+    data_units : {'rate', 'counts'}
+        What the pixels are, where their unit does not tell.
+    exptime : float
+        Exposure time in seconds; 1, where the image is a `Cutout`, means its own.
+    mode : {'strict', 'fill'}
+        Whether a cutout that leaves the image is refused or filled.
+    fillval : scalar
+        Value of data outside the image. There, the mask is `True`, weight, flags
+        and inverse variance are 0, other uncertainties NaN.
+    uncertainty : `~astropy.nddata.NDUncertainty` or array, optional
+        Uncertainty of the image; an array means standard deviations.
+    mask : array of bool, optional
+        `True` where the image is bad.
+    unit : `~astropy.units.Unit`, optional
+        Unit of the data.
+    dqbitmask : int, str, list or None
+        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
+        0, any flag masks; `None`, flags do not mask.
+    src_pos : tuple of float, optional
+        Position ``(x, y)`` of the source in the image; by default the centre.
+    src_weight : float, optional
+        Weight of the source in fits.
+    psf, meta : optional
+        As in `~astropy.nddata.NDData`.
+    copy : bool
+        `False` leaves read-only views of the image where the cutout lies inside.
+
+    Raises
+    ------
+    NoOverlapError
+        If the cutout lies outside the image.
+    PartialOverlapError
+        If it leaves the image and ``mode`` is 'strict'.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from subpixal import Cutout
+    >>> from subpixal.datasets import make_wcs
+    >>> image = np.arange(100.0).reshape(10, 10)
+    >>> cutout = Cutout(image, make_wcs("tan", image.shape), blc=(2, 3), trc=(5, 4))
+    >>> cutout.data
+    array([[32., 33., 34., 35.],
+           [42., 43., 44., 45.]])
+    """
+
+    # numpy would otherwise iterate over integers that a cutout refuses.
+    __iter__ = None
+
+    def __init__(
+        self,
+        data,
+        wcs,
+        blc=(0, 0),
+        trc=None,
+        dq=None,
+        weight=None,
+        src_id=0,
+        data_units="rate",
+        exptime=1,
+        mode="strict",
+        fillval=np.nan,
+        *,
+        uncertainty=None,
+        mask=None,
+        unit=None,
+        dqbitmask=0,
+        src_pos=None,
+        src_weight=None,
+        psf=None,
+        meta=None,
+        copy=True,
+    ) -> None:
+        if mode not in MODES:
+            msg = f"mode must be one of {MODES}, got {mode!r}"
+            raise ValueError(msg)
+        said = {"unit": unit, "psf": psf, "meta": meta, "data_units": data_units,
+                "exptime": exptime, "dqbitmask": dqbitmask}  # fmt: skip
+        if data is None:
+            if trc is None:
+                msg = "trc must be given where data is None"
+                raise ValueError(msg)
+            image, _ = read_image_arguments(np.empty((0, 0)), wcs, **said)
+            image = replace(image, shape=None)
+            box = _box(blc, trc, None)
+            own = _empty(box, fillval)
+        else:
+            planes = {"mask": mask, "uncertainty": uncertainty}
+            image, planes = read_image_arguments(data, wcs, dq, weight, **planes, **said)
+            box = _box(blc, trc, image.shape)
+            _check_overlap(box, image.shape, mode)
+            own = _cut(planes, box, image, fillval, view=not copy)
+        ids = np.empty(1, object)
+        ids[0] = src_id
+        store = Store(
+            image,
+            make_index(
+                image,
+                np.array([[box.xmin], [box.ymin], [box.width], [box.height]]),
+                src_pos=None if src_pos is None else np.array([src_pos], float),
+                src_weight=None if src_weight is None else float(src_weight),
+            ),
+            ids,
+            own={0: own},
+        )
+        if isinstance(data, Cutout) and wcs is None:
+            _relabel(store, data)
+        self._attach(store, 0)
+
+    @classmethod
+    def _of(cls, store: Store, i: int) -> Cutout:
+        """
+        The cutout in row ``i`` of a store.
+
+        Every cutout that is not cut from an image is made here. While somebody
+        holds it, the same object is returned.
+        """
+        cutout = store.objects.get(i)
+        if cutout is None:
+            cutout = cls.__new__(cls)
+            cutout._attach(store, i)
+        return cutout
+
+    def _attach(self, store: Store, i: int) -> None:
+        self._store, self._i, self._row = store, i, store.index[i]
+        store.objects[i] = self
+
+    # What it is
+
+    @property
+    def src_id(self):
+        """Identifier of the source."""
+        value = self._store.ids[self._i]
+        return value.item() if isinstance(value, np.generic) else value
+
+    @src_id.setter
+    def src_id(self, value) -> None:
+        self._store.set_id(self._i, value)
+
+    @property
+    def src_weight(self) -> float | None:
+        """Weight of the source in fits, `None` if it has none."""
+        value = float(self._row["src_weight"])
+        return None if np.isnan(value) else value
+
+    @src_weight.setter
+    def src_weight(self, value) -> None:
+        self._row["src_weight"] = np.nan if value is None else float(value)
+
+    @property
+    def status(self) -> str:
+        """``'ok'``, or ``'filled'`` if it left the image when it was cut."""
+        return KEPT[self._row["status"]]
+
+    exptime = column("exptime", "Exposure time in seconds.")
+
+    @property
+    def data_units(self) -> str:
+        """
+        What the pixels are, ``'counts'`` or ``'rate'``.
+
+        Setting it re-labels the pixels and never scales them.
+        """
+        return DATA_UNITS[self._row["data_units"]]
+
+    @data_units.setter
+    def data_units(self, value: str) -> None:
+        known = data_units_of(self.unit)
+        if known not in (None, check_data_units(value)):
+            msg = f"data_units cannot be {value!r}: pixels in {self.unit} are {known!r}"
+            raise ValueError(msg)
+        self._row["data_units"] = DATA_UNITS.index(value)
+
+    @property
+    def unit(self) -> u.UnitBase | None:
+        """Unit of the data, `None` if it is not known."""
+        return self._store.image.unit
+
+    @property
+    def image(self) -> Image:
+        """What is known of the image that the cutout was cut from."""
+        return self._store.image
+
+    @property
+    def meta(self) -> Mapping:
+        """What is known of the cutout, over what is known of the image."""
+        own = self._own().setdefault("meta", {})
+        return own if self.image.meta is None else ChainMap(own, self.image.meta)
+
+    @meta.setter
+    def meta(self, value) -> None:
+        if not isinstance(value, Mapping | None):
+            msg = f"meta must be a mapping, got {type(value).__name__}"
+            raise TypeError(msg)
+        self._own()["meta"] = {} if value is None else dict(value)
+
+    @property
+    def psf(self):
+        """The PSF, that of the image unless it was set."""
+        return self._store.own.get(self._i, {}).get("psf", self.image.psf)
+
+    @psf.setter
+    def psf(self, value) -> None:
+        self._own()["psf"] = value
+
+    def _own(self) -> dict:
+        return self._store.own.setdefault(self._i, {})
+
+    # The pixels
+
+    data = plane("data", "Pixels, of shape ``(height, width)``.", check_numbers, required=True)
+    flags = plane("flags", "Data quality flags, `None` if there are none.")
+    dq = plane("flags", "Data quality flags, under the name that HST and JWST have for them.")
+    weight = plane("weight", "Pixel weights, `None` if there are none.", check_numbers)
+    segmentation = plane("segmentation", "Labels of the segmentation image, `None` if not kept.")
+    _mask = plane("mask", "", lambda _, value: np.asarray(value, bool), required=True)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Array of bool of shape ``(height, width)``, `True` where a pixel is bad."""
+        return self._mask
+
+    @mask.setter
+    def mask(self, value) -> None:
+        if value is None or np.ndim(value) == 0:
+            value = np.full(self.shape, bool(value))
+        self._mask = value
+
+    @property
+    def uncertainty(self) -> NDUncertainty | None:
+        """Uncertainty of the data, `None` if it is not known."""
+        array = self._store.plane(self._i, "uncertainty")
+        if array is None:
+            return None
+        known = self.__dict__.get("_uncertainty")
+        if known is None or not same_pixels(known.array, array):
+            known = self._uncertainty_kind(array)
+            known.parent_nddata = self
+            self._uncertainty = known
+        return known
+
+    @uncertainty.setter
+    def uncertainty(self, value) -> None:
+        value = as_uncertainty(value)
+        if value is None:
+            self._store.set_plane(self._i, "uncertainty", None)
+            return
+        if np.shape(value.array) != self.shape:
+            msg = f"uncertainty has shape {np.shape(value.array)}, the cutout has {self.shape}"
+            raise ValueError(msg)
+        new = type(value)(np.array(value.array), unit=value.unit, copy=False)
+        new.parent_nddata = self
+        self._own().update(uncertainty=new.array, uncertainty_type=(type(new), new.unit))
+        self._uncertainty = new
+
+    def _uncertainty_kind(self, array) -> NDUncertainty:
+        image = (self.image.uncertainty_type, self.image.uncertainty_unit)
+        kind, unit = self._store.own.get(self._i, {}).get("uncertainty_type", image)
+        return kind(array, unit=unit, copy=False)
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions, 2."""
+        return 2
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Data type of the data."""
+        return self.data.dtype
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    # Others made from it
+
+    def __getitem__(self, item) -> Cutout:
+        """
+        Part of the cutout, all planes, the box and the WCS together.
+
+        Parameters
+        ----------
+        item : slice or tuple of slice
+            ``(y, x)``, without step. As in numpy, pixels are shared.
+        """
+        sy, sx = _slices(item, self.shape)
+        planes = {n: self._store.plane(self._i, n) for n in self._store.plane_names(self._i)}
+        store = self._store.extract(self._i, {n: p[sy, sx] for n, p in planes.items()})
+        row = store.index[0]
+        for name, start in (("x", sx.start), ("y", sy.start)):
+            row[name] += start
+            row[f"cut_{name}"] += start
+        row["width"], row["height"] = sx.stop - sx.start, sy.stop - sy.start
+        return self._of(store, 0)
+
+    def copy(self) -> Cutout:
+        """A cutout on its own, with pixels of its own and the same WCS."""
+        store = self._store.extract(self._i)
+        for name in self._store.plane_names(self._i):
+            store.own[0][name] = store.own[0][name].copy()
+        return self._of(store, 0)
+
+    def __copy__(self) -> Cutout:
+        return self._of(self._store.extract(self._i), 0)
+
+    def __deepcopy__(self, memo) -> Cutout:
+        store = self._store.extract(self._i)
+        store.image = copying.deepcopy(store.image, memo)
+        store.own = copying.deepcopy(store.own, memo)
+        store.ids = copying.deepcopy(store.ids, memo)
+        return self._of(store, 0)
+
+    def __reduce__(self):
+        return self._of, (self._store.extract(self._i), 0)
+
+    def to_counts(self) -> Cutout:
+        """
+        The same in counts: a rate times the exposure time.
+
+        Returns
+        -------
+        Cutout
+            A cutout on its own, in any case.
+
+        Raises
+        ------
+        `~astropy.units.UnitsError`
+            If the unit is a flux density or a surface brightness.
+        """
+        return self._convert("counts", "multiply")
+
+    def to_rate(self) -> Cutout:
+        """The same per second: counts divided by the exposure time; see `to_counts`."""
+        return self._convert("rate", "divide")
+
+    def _convert(self, data_units, operation) -> Cutout:
+        if not is_countable(self.unit):
+            msg = f"pixels in {self.unit} are not counts, whatever the exposure time"
+            raise u.UnitsError(msg)
+        new = self.copy()
+        if self.data_units == data_units:
+            return new
+        time = exposure(self.exptime, self.unit)
+        plain = NDDataRef(self.data, uncertainty=self.uncertainty, unit=self.unit)
+        result = getattr(plain, operation)(time)
+        new._store.image = replace(self.image, unit=result.unit, data_units=data_units)
+        new._row["data_units"] = DATA_UNITS.index(data_units)
+        # A Quantity makes doubles of everything.
+        new.data = result.data.astype(self.dtype if self.dtype.kind == "f" else result.data.dtype)
+        new.uncertainty = result.uncertainty
+        return new
+
+    def __repr__(self) -> str:
+        unit = "" if self.unit is None else f" [{self.unit}]"
+        size = f"{self.width}x{self.height}"
+        name = f" of {self.image.name}" if self.image.name else ""
+        return f"<{type(self).__name__} {self.src_id!r}: {size} pixels at {self.blc}{name}{unit}>"
+
+
+def _slices(item, shape) -> tuple[slice, slice]:
+    """Slices ``(y, x)`` with their bounds resolved."""
+    items = item if isinstance(item, tuple) else (item,)
+    if len(items) > 1 and items[0] is Ellipsis:
+        items = items[1:] if len(items) == 3 else (slice(None), *items[1:])
+    items = tuple(slice(None) if i is Ellipsis else i for i in items)
+    if len(items) > 2 or not all(isinstance(i, slice) and i.step in (None, 1) for i in items):
+        msg = f"a cutout is sliced by one or two slices (y, x) without step, got {item!r}"
+        raise IndexError(msg)
+    items += (slice(None),) * (2 - len(items))
+    y, x = (slice(*i.indices(n)) for i, n in zip(items, shape, strict=True))
+    if y.start >= y.stop or x.start >= x.stop:
+        msg = f"the slices {item!r} leave no pixel of a cutout of shape {shape}"
+        raise IndexError(msg)
+    return y, x
+
+
+def _box(blc, trc, shape) -> PixelBox:
+    if trc is None:
+        trc = shape[1] - 1, shape[0] - 1
+    return PixelBox(*pixel_pair(blc, "blc"), *pixel_pair(trc, "trc"))
+
+
+def _check_overlap(box, shape, mode) -> None:
+    both = overlap((*box.blc, *box.naxis), shape)
+    where = f"the cutout from {box.blc} to {box.trc}"
+    if both is None:
+        msg = f"{where} lies outside the image of shape {shape}"
+        raise NoOverlapError(msg)
+    if mode == "strict" and not is_inside((*box.blc, *box.naxis), shape):
+        msg = f"{where} leaves the image of shape {shape}; mode='fill' allows it"
+        raise PartialOverlapError(msg)
+
+
+def _empty(box, fillval) -> dict:
+    return {"data": np.full(box.shape, fillval, np.float32), "mask": np.ones(box.shape, bool)}
+
+
+def _cut(planes, box, image, fillval, *, view) -> dict:
+    own = {}
+    for name, pixels in planes.items():
+        fill = fill_value(name, fillval, image.uncertainty_type)
+        dtype = plane_dtype(name, pixels.dtype)
+        own[name] = cut_piece(pixels, (*box.blc, *box.naxis), fill, dtype, view=view)
+    outside = np.ones(box.shape, bool)
+    outside[overlap((*box.blc, *box.naxis), image.shape)[1]] = False
+    own["mask"] = own["mask"] | outside if "mask" in own else outside
+    own["mask"] = bad_pixels(own, dqbitmask=image.dqbitmask)
+    return own
+
+
+def _relabel(store, parent: Cutout) -> None:
+    """Let a cutout that was cut from a cutout refer to the image of that one."""
+    image, row = parent.image, store.index[0]
+    store.image = replace(store.image, wcs=image.wcs, shape=image.shape, name=image.name)
+    for name, blc, origin in zip("xy", parent.blc, parent.origin, strict=True):
+        row[name] += blc
+        row[f"cut_{name}"] += parent._row[f"cut_{name}"]
+        row[f"src_{name}"] += origin
+        row[f"d{name}"] = parent._row[f"d{name}"]

@@ -1,0 +1,233 @@
+"""The image that cutouts are cut from: what may be passed as one, and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import NDData, NDUncertainty, StdDevUncertainty
+
+from subpixal.geometry import SkyImage
+
+from ._units import check_data_units, data_units_of
+
+__all__ = ["Image", "as_uncertainty", "check_flags", "check_numbers", "read_image_arguments"]
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """
+    What all cutouts of an image share.
+
+    Attributes
+    ----------
+    wcs : object
+        The APE 14 WCS of the image, as it was given.
+    shape : tuple of int or None
+        ``(ny, nx)`` of the image; `None` if there are no pixels.
+    unit : `~astropy.units.Unit` or None
+        Unit of the pixels.
+    data_units : {'counts', 'rate'}
+        What the pixels are.
+    exptime : float
+        Exposure time in seconds.
+    uncertainty_type : type or None
+        Subclass of `~astropy.nddata.NDUncertainty`.
+    uncertainty_unit : `~astropy.units.Unit` or None
+        Unit of the uncertainty.
+    psf : object
+        What the image has as its PSF.
+    meta : mapping
+        What is known of the image.
+    dqbitmask : object
+        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`.
+    name : str
+        Which image it is.
+    """
+
+    wcs: object
+    shape: tuple[int, int] | None
+    unit: u.UnitBase | None = None
+    data_units: str = "rate"
+    exptime: float = 1.0
+    uncertainty_type: type | None = None
+    uncertainty_unit: u.UnitBase | None = None
+    psf: object = None
+    meta: Mapping = field(default_factory=dict)
+    dqbitmask: object = 0
+    name: str = ""
+
+    @cached_property
+    def sky(self) -> SkyImage:
+        """The pixel grid of the image on the sky."""
+        return SkyImage(self.wcs, self.shape)
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name != "sky"}
+
+
+def read_image_arguments(
+    data,
+    wcs,
+    dq=None,
+    weight=None,
+    *,
+    mask=None,
+    uncertainty=None,
+    unit=None,
+    psf=None,
+    meta=None,
+    data_units="rate",
+    exptime=1,
+    dqbitmask=0,
+    prefix="",
+) -> tuple[Image, dict[str, np.ndarray]]:
+    """
+    Understand what a user passes as an image.
+
+    Parameters
+    ----------
+    data : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
+        The image. What an NDData has besides its data is used where nothing
+        else is given; masks are or-ed.
+    wcs, dq, weight, mask, uncertainty, unit, psf, meta, data_units, exptime, dqbitmask
+        What was given explicitly. The exposure time 1 and the bit mask 0 are what
+        the public functions have where nothing is said.
+    prefix : str
+        Prefix of the argument names in error messages, such as ``'im'``.
+
+    Returns
+    -------
+    image : Image
+    planes : dict
+        2-D arrays of the shape of the image: ``'data'`` and as far as there are
+        any ``'mask', 'uncertainty', 'flags', 'weight'``. Nothing is copied.
+    """
+    masks, units = [mask], [unit]
+    if isinstance(data, NDData):
+        nd, data = data, data.data
+        masks.append(nd.mask)
+        units.append(nd.unit)
+        wcs = _grid_wcs(nd) if wcs is None else wcs
+        dq = getattr(nd, "flags", None) if dq is None else dq
+        weight = getattr(nd, "weight", None) if weight is None else weight
+        uncertainty = nd.uncertainty if uncertainty is None else uncertainty
+        psf = nd.psf if psf is None else psf
+        meta = nd.meta if meta is None else meta
+        exptime = getattr(nd, "exptime", exptime) if exptime == 1 else exptime
+        data_units = getattr(nd, "data_units", data_units)
+        known = getattr(getattr(nd, "image", None), "dqbitmask", dqbitmask)
+        dqbitmask = known if dqbitmask == 0 else dqbitmask
+    if isinstance(data, np.ma.MaskedArray):
+        masks.append(data.mask)
+        data = data.data
+    if isinstance(data, u.Quantity):
+        units.append(data.unit)
+        data = data.value
+    data = _as_plane(data, f"{prefix}data", None)
+    if wcs is None:
+        msg = f"{prefix}wcs must be given: the image is not an NDData that has a WCS"
+        raise ValueError(msg)
+    unit = _one_unit(units, f"{prefix}data")
+    uncertainty = as_uncertainty(uncertainty)
+    planes = {
+        "data": data,
+        "mask": _union(masks, data.shape, prefix),
+        "uncertainty": None if uncertainty is None else uncertainty.array,
+        "flags": None if dq is None else check_flags(f"{prefix}dq", dq),
+        "weight": weight,
+    }
+    names = {"uncertainty": "uncertainty", "flags": f"{prefix}dq", "weight": f"{prefix}weight"}
+    for name, argument in names.items():
+        if planes[name] is not None:
+            planes[name] = _as_plane(planes[name], argument, data.shape)
+    image = Image(
+        wcs=wcs,
+        shape=data.shape,
+        unit=unit,
+        data_units=data_units_of(unit) or check_data_units(data_units),
+        exptime=float(exptime),
+        uncertainty_type=None if uncertainty is None else type(uncertainty),
+        uncertainty_unit=None if uncertainty is None else uncertainty.unit,
+        psf=psf,
+        meta={} if meta is None else meta,
+        dqbitmask=dqbitmask,
+        name=_name(meta),
+    )
+    image.sky  # noqa: B018  (refuses what is not a WCS of two pixel axes)
+    return image, {name: plane for name, plane in planes.items() if plane is not None}
+
+
+def as_uncertainty(value) -> NDUncertainty | None:
+    """Uncertainty as an NDUncertainty; a bare array means standard deviations."""
+    if value is None or isinstance(value, NDUncertainty):
+        return value
+    if isinstance(value, u.Quantity):
+        return StdDevUncertainty(value.value, unit=value.unit, copy=False)
+    return StdDevUncertainty(np.asanyarray(value), copy=False)
+
+
+def check_flags(name: str, value) -> np.ndarray:
+    """Pixels that must be integers or booleans."""
+    value = np.asarray(value)
+    if value.dtype.kind not in "iub":
+        msg = f"{name} must hold integers or booleans, got an array of {value.dtype}"
+        raise TypeError(msg)
+    return value
+
+
+def check_numbers(name: str, value) -> np.ndarray:
+    """Pixels that may be any numbers."""
+    value = np.asarray(value)
+    if value.dtype.kind not in "biufc":
+        msg = f"{name} must hold numbers, got an array of {value.dtype}"
+        raise TypeError(msg)
+    return value
+
+
+def _grid_wcs(nd: NDData):
+    """WCS of the pixels of an NDData; of a whole image, the very one of the image."""
+    whole = getattr(nd, "origin", None) == (0, 0)
+    return nd.image_wcs if whole else nd.wcs
+
+
+def _as_plane(array, argument, shape):
+    array = check_numbers(argument, array)
+    if array.ndim != 2:
+        msg = f"{argument} must have 2 dimensions, got shape {array.shape}"
+        raise ValueError(msg)
+    if shape is not None and array.shape != shape:
+        msg = f"{argument} has shape {array.shape}, the image has {shape}"
+        raise ValueError(msg)
+    return array
+
+
+def _union(masks, shape, prefix):
+    masks = [np.asarray(m, bool) for m in masks if m is not None]
+    for mask in masks:
+        if mask.ndim and mask.shape != shape:
+            msg = f"the mask of {prefix}data has shape {mask.shape}, the image has {shape}"
+            raise ValueError(msg)
+    masks = [m for m in masks if m.ndim or m]
+    if not masks:
+        return None
+    return np.broadcast_to(np.logical_or.reduce(masks) if len(masks) > 1 else masks[0], shape)
+
+
+def _one_unit(units, argument):
+    known = [u.Unit(unit) for unit in units if unit is not None]
+    for unit in known[1:]:
+        if unit != known[0]:
+            msg = f"the unit of {argument} is both {known[0]} and {unit}"
+            raise ValueError(msg)
+    return known[0] if known else None
+
+
+def _name(meta) -> str:
+    for key in ("name", "filename", "FILENAME"):
+        if meta is not None and isinstance(meta.get(key), str):
+            return meta[key]
+    return ""

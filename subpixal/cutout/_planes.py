@@ -1,0 +1,274 @@
+"""Pixels of many cutouts: one flat array for each plane.
+
+A plane hands out the 2-D piece of a cutout, given the row of the index that
+says where the cutout is. The kernels take and return arrays only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from astropy.nddata import InverseVariance, bitfield_to_boolean_mask
+
+__all__ = [
+    "PLANES",
+    "DeferredPlane",
+    "PackedPlane",
+    "ViewedPlane",
+    "bad_pixels",
+    "check_fill",
+    "cut_piece",
+    "cut_pixels",
+    "fill_value",
+    "is_inside",
+    "outside_pixels",
+    "overlap",
+    "plane_dtype",
+]
+
+PLANES = ("data", "mask", "uncertainty", "flags", "weight", "segmentation")
+
+
+def fill_value(name: str, fillval, uncertainty_type: type | None = None):
+    """Value of the pixels of a plane that lie outside the image."""
+    if name == "uncertainty":
+        return 0 if uncertainty_type is InverseVariance else np.nan
+    return {"data": fillval, "mask": True}.get(name, 0)
+
+
+def plane_dtype(name: str, dtype: np.dtype, *, promote: bool = False) -> np.dtype:
+    """
+    Type of the pixels of a plane when they are cut.
+
+    In the byte order of the machine, which compiled libraries need.
+
+    Parameters
+    ----------
+    name : str
+        Name of the plane.
+    dtype : dtype
+        Of the image.
+    promote : bool
+        Whether integer data become floats.
+    """
+    if dtype.kind in "biu" and ((name == "data" and promote) or name == "uncertainty"):
+        return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
+    return dtype.newbyteorder("=")
+
+
+def check_fill(value, dtype: np.dtype) -> None:
+    """
+    Raise if an array of a dtype cannot hold a fill value.
+
+    Raises
+    ------
+    ValueError
+        Naming the value and the dtype.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind in "fc":
+        return
+    try:
+        good = np.isfinite(value) and dtype.type(value) == value
+    except (OverflowError, ValueError):
+        good = False
+    if not good:
+        msg = f"fillval {value!r} cannot be held by pixels of {dtype}: choose another fillval"
+        raise ValueError(msg)
+
+
+def overlap(row, shape) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
+    """
+    Slices ``(y, x)`` of what a box and an image have in common.
+
+    Parameters
+    ----------
+    row : tuple of int
+        ``x, y, width, height`` of the box.
+    shape : tuple of int
+        ``(ny, nx)`` of the image.
+
+    Returns
+    -------
+    extraction, insertion : tuple of slice
+        In the image and in the box; or `None`.
+    """
+    x, y, width, height = row
+    x1, x2 = max(x, 0), min(x + width, shape[1])
+    y1, y2 = max(y, 0), min(y + height, shape[0])
+    if x1 >= x2 or y1 >= y2:
+        return None
+    extraction = slice(y1, y2), slice(x1, x2)
+    return extraction, (slice(y1 - y, y2 - y), slice(x1 - x, x2 - x))
+
+
+def is_inside(box, shape) -> bool:
+    """Whether a box ``x, y, width, height`` lies in an image of shape ``(ny, nx)``."""
+    x, y, width, height = box
+    return 0 <= x <= shape[1] - width and 0 <= y <= shape[0] - height
+
+
+def cut_piece(image: np.ndarray, box, fill, dtype: np.dtype, *, view: bool = False) -> np.ndarray:
+    """
+    Pixels of one box, filled where the box leaves the image.
+
+    Parameters
+    ----------
+    image : array of shape (ny, nx)
+    box : tuple of int
+        ``x, y, width, height``.
+    fill : scalar
+        Value of pixels outside the image.
+    dtype : dtype
+        Of the result.
+    view : bool
+        Whether a read-only view of the image will do.
+    """
+    x, y, width, height = box
+    if is_inside(box, image.shape):
+        inside = image[y : y + height, x : x + width]
+        if not view or inside.dtype.type != dtype.type:
+            return inside.astype(dtype)
+        inside = inside.view()
+        inside.flags.writeable = False
+        return inside
+    check_fill(fill, dtype)
+    piece = np.full((height, width), fill, dtype)
+    both = overlap(box, image.shape)
+    if both is not None:
+        piece[both[1]] = image[both[0]]
+    return piece
+
+
+def cut_pixels(image: np.ndarray, boxes: np.ndarray, fill, dtype: np.dtype) -> np.ndarray:
+    """
+    Pixels of many boxes, one box after the other.
+
+    Parameters
+    ----------
+    image : array of shape (ny, nx)
+    boxes : array of int, shape (4, N)
+        ``x, y, width, height``.
+    fill : scalar
+        Value of pixels outside the image.
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    array of shape (P,)
+        The pixels of each box row by row; only they are read and converted.
+    """
+    flat = np.empty(int((boxes[2] * boxes[3]).sum()), dtype)
+    ny, nx = image.shape
+    start = 0
+    for x, y, width, height in boxes.T.tolist():
+        stop = start + width * height
+        piece = flat[start:stop].reshape(height, width)
+        # Spelt out: this loop is where cutting spends its time.
+        if 0 <= x <= nx - width and 0 <= y <= ny - height:
+            piece[...] = image[y : y + height, x : x + width]
+        else:
+            piece[...] = cut_piece(image, (x, y, width, height), fill, dtype)
+        start = stop
+    return flat
+
+
+def outside_pixels(boxes: np.ndarray, shape) -> np.ndarray:
+    """
+    Mask of the pixels of many boxes that lie outside the image.
+
+    Parameters
+    ----------
+    boxes : array of int, shape (4, N)
+        ``x, y, width, height``.
+    shape : tuple of int
+        ``(ny, nx)`` of the image.
+    """
+    x, y, width, height = boxes
+    size = width * height
+    outside = np.zeros(int(size.sum()), bool)
+    crossing = (x < 0) | (y < 0) | (x + width > shape[1]) | (y + height > shape[0])
+    stop = np.cumsum(size)
+    for i in np.flatnonzero(crossing):
+        piece = outside[stop[i] - size[i] : stop[i]].reshape(height[i], width[i])
+        piece[...] = True
+        both = overlap(boxes[:, i].tolist(), shape)
+        if both is not None:
+            piece[both[1]] = False
+    return outside
+
+
+def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np.ndarray:
+    """
+    Mask of pixels that their own values call bad.
+
+    Parameters
+    ----------
+    planes : dict
+        Arrays of one shape: ``'data'`` and as far as there are any ``'mask',
+        'flags', 'weight'``. The mask is the one of the image, `True` outside it.
+    dqbitmask : object
+        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`;
+        0 for none, `None` if flags do not matter.
+    with_weight : bool
+        Whether a weight that is zero or not finite is bad.
+    """
+    bad = ~np.isfinite(planes["data"])
+    if planes.get("mask") is not None:
+        bad |= planes["mask"]
+    flags, weight = planes.get("flags"), planes.get("weight")
+    if flags is not None and dqbitmask is not None:
+        bad |= _bad_flags(flags, dqbitmask)
+    if weight is not None and with_weight:
+        bad |= ~np.isfinite(weight) | (weight == 0)
+    return bad
+
+
+def _bad_flags(flags, dqbitmask):
+    if flags.dtype.kind == "b":
+        flags = flags.astype(np.uint8)
+    return bitfield_to_boolean_mask(
+        flags, ignore_flags=dqbitmask, good_mask_value=False, dtype=bool
+    )
+
+
+class PackedPlane:
+    """Pixels of all cutouts in one flat array."""
+
+    def __init__(self, flat: np.ndarray) -> None:
+        self.flat = flat
+
+    def piece(self, row) -> np.ndarray:
+        """View of the pixels of the cutout that a row of the index describes."""
+        height, width, start = int(row["height"]), int(row["width"]), int(row["start"])
+        return self.flat[start : start + height * width].reshape(height, width)
+
+
+class ViewedPlane:
+    """Pixels that are still those of the image; pieces are read-only."""
+
+    def __init__(self, image: np.ndarray, fill, dtype: np.dtype) -> None:
+        self.image, self.fill, self.dtype = image, fill, dtype
+
+    def piece(self, row) -> np.ndarray:
+        """View of the image, or filled pixels where the box leaves the image."""
+        box = int(row["cut_x"]), int(row["cut_y"]), int(row["width"]), int(row["height"])
+        piece = cut_piece(self.image, box, self.fill, self.dtype, view=True)
+        piece.flags.writeable = False
+        return piece
+
+
+class DeferredPlane:
+    """Pixels that are made for all cutouts when the first of them is asked for."""
+
+    def __init__(self, make: Callable[[], np.ndarray]) -> None:
+        self._make = make
+        self._plane = None
+
+    def piece(self, row) -> np.ndarray:
+        """View of the pixels of the cutout that a row of the index describes."""
+        if self._plane is None:
+            self._plane, self._make = PackedPlane(self._make()), None
+        return self._plane.piece(row)

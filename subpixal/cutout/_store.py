@@ -1,0 +1,174 @@
+"""Where cutouts live: columns and planes of the cutouts of one image."""
+
+from __future__ import annotations
+
+import copy
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from ._image import Image
+from ._planes import PLANES, PackedPlane
+from ._units import DATA_UNITS
+
+__all__ = ["INDEX", "KEPT", "Store", "make_index"]
+
+# Statuses of cutouts that are kept; others are in tables of dropped sources.
+KEPT = ("ok", "filled")
+
+INDEX = np.dtype(
+    [
+        # Bottom-left pixel in the image, as it is labelled now ...
+        ("x", np.int32),
+        ("y", np.int32),
+        # ... and as it was when the pixels were cut.
+        ("cut_x", np.int32),
+        ("cut_y", np.int32),
+        ("width", np.int32),
+        ("height", np.int32),
+        # First pixel in packed planes.
+        ("start", np.int64),
+        ("dx", np.float64),
+        ("dy", np.float64),
+        ("src_x", np.float64),
+        ("src_y", np.float64),
+        ("src_weight", np.float64),
+        ("exptime", np.float64),
+        ("data_units", np.uint8),
+        ("status", np.uint8),
+    ]
+)
+
+
+def make_index(image: Image, boxes, *, src_pos=None, src_weight=None) -> np.ndarray:
+    """
+    Index of cutouts that have just been cut.
+
+    Parameters
+    ----------
+    image : Image
+    boxes : array of int, shape (4, N)
+        ``x, y, width, height``.
+    src_pos : array of float, shape (N, 2), optional
+        Positions ``(x, y)`` in the image; NaN or nothing for the centre of the box.
+    src_weight : array of float, shape (N,), optional
+        NaN for none.
+    """
+    x, y, width, height = boxes
+    index = np.zeros(len(x), INDEX)
+    index["x"] = index["cut_x"] = x
+    index["y"] = index["cut_y"] = y
+    index["width"], index["height"] = width, height
+    index["start"] = np.cumsum(width * height) - width * height
+    center = np.stack([x + (width - 1) / 2, y + (height - 1) / 2], axis=-1)
+    pos = center if src_pos is None else np.where(np.isfinite(src_pos), src_pos, center)
+    index["src_x"], index["src_y"] = pos.T
+    index["src_weight"] = np.nan if src_weight is None else src_weight
+    index["exptime"] = image.exptime
+    index["data_units"] = DATA_UNITS.index(image.data_units)
+    ny, nx = image.shape or (0, 0)
+    inside = (x >= 0) & (y >= 0) & (x + width <= nx) & (y + height <= ny)
+    index["status"] = np.where(inside, KEPT.index("ok"), KEPT.index("filled"))
+    return index
+
+
+class Store:
+    """
+    Cutouts of one image as columns.
+
+    Parameters
+    ----------
+    image : Image
+        What they share.
+    index : structured array of dtype `INDEX`
+        One row for each cutout. A row taken from it is a view that writes through.
+    ids : array
+        Identifiers of the sources, of any type.
+    planes : dict
+        Planes that hold the pixels of all of them.
+    own : dict
+        ``own[i]`` is a dict of what cutout *i* has of its own: 2-D arrays that
+        stand in for planes, `None` for a plane it does not have, its ``'meta'``
+        and ``'psf'``.
+    """
+
+    __slots__ = ("ids", "image", "index", "objects", "own", "planes")
+
+    def __init__(self, image: Image, index, ids, *, planes=None, own=None) -> None:
+        self.image = image
+        self.index = index
+        self.ids = ids
+        self.planes = {} if planes is None else planes
+        self.own = {} if own is None else own
+        self.objects = WeakValueDictionary()
+
+    def __getstate__(self):
+        return {name: getattr(self, name) for name in self.__slots__ if name != "objects"}
+
+    def __setstate__(self, state) -> None:
+        self.__init__(**state)
+
+    def plane(self, i: int, name: str) -> np.ndarray | None:
+        """2-D pixels of a plane of cutout ``i``, `None` if it does not have it."""
+        own = self.own.get(i)
+        if own is not None and name in own:
+            return own[name]
+        plane = self.planes.get(name)
+        return None if plane is None else plane.piece(self.index[i])
+
+    def set_plane(self, i: int, name: str, pixels: np.ndarray | None) -> None:
+        """Give cutout ``i`` pixels of its own."""
+        self.own.setdefault(i, {})[name] = pixels
+
+    def set_id(self, i: int, src_id) -> None:
+        """Set an identifier, whatever its type."""
+        if self.ids.dtype != object and np.asarray(src_id).dtype != self.ids.dtype:
+            self.ids = self.ids.astype(object)
+        self.ids[i] = src_id
+
+    def plane_names(self, i: int) -> list[str]:
+        """Names of the planes that cutout ``i`` has, ``'data'`` first."""
+        own = self.own.get(i, {})
+        names = dict.fromkeys([*self.planes, *(n for n in own if n in PLANES)])
+        return [n for n in PLANES if n in names and not (n in own and own[n] is None)]
+
+    def rest(self, i: int) -> dict:
+        """What cutout ``i`` has of its own that is not a plane."""
+        return {k: copy.copy(v) for k, v in self.own.get(i, {}).items() if k not in PLANES}
+
+    def extract(self, i: int, planes: dict | None = None, image: Image | None = None) -> Store:
+        """
+        Cutout ``i`` alone, sharing its pixels.
+
+        Parameters
+        ----------
+        i : int
+        planes : dict, optional
+            Planes that it has instead.
+        image : Image, optional
+            What it is cut from instead.
+        """
+        if planes is None:
+            planes = {name: self.plane(i, name) for name in self.plane_names(i)}
+        index = self.index[i : i + 1].copy()
+        index["start"] = 0
+        own = {0: planes | self.rest(i)}
+        return Store(image or self.image, index, self.ids[i : i + 1].copy(), own=own)
+
+    def take(self, rows) -> Store:
+        """Copy of some of the cutouts, pixels included, the WCS by reference."""
+        index = self.index[rows].copy()
+        pixels = index["width"].astype(np.int64) * index["height"]
+        index["start"] = np.cumsum(pixels) - pixels
+        planes = {name: PackedPlane(self.pixels(name, rows)) for name in self.planes}
+        own = {}
+        for new, i in enumerate(rows):
+            if i in self.own:
+                changed = {n: v for n, v in self.own[i].items() if n in PLANES}
+                own[new] = copy.deepcopy(changed) | self.rest(i)
+        return Store(self.image, index, self.ids[rows].copy(), planes=planes, own=own)
+
+    def pixels(self, name: str, rows) -> np.ndarray:
+        """Pixels of a shared plane of some cutouts, one after the other."""
+        plane, index = self.planes[name], self.index
+        return np.concatenate([plane.piece(index[i]).ravel() for i in rows])

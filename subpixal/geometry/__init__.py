@@ -1,0 +1,20 @@
+"""Where the pixels are: boxes, WCSs seen from another origin, and the mapping."""
+
+from .box import PixelBox
+from .enclosing import whole_pixels
+from .mapping import ACCURACY, MAXITER, PixelMap, SkyImage
+from .offset import OffsetLowLevelWCS, offset_wcs
+
+__all__ = [
+    "ACCURACY",
+    "MAXITER",
+    "OffsetLowLevelWCS",
+    "PixelBox",
+    "PixelMap",
+    "SkyImage",
+    "offset_wcs",
+    "whole_pixels",
+]
+
+for _name in ("OffsetLowLevelWCS", "PixelBox", "PixelMap", "SkyImage"):
+    globals()[_name].__module__ = __name__

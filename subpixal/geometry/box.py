@@ -1,0 +1,191 @@
+"""Rectangles of whole pixels."""
+
+from __future__ import annotations
+
+import math
+import operator
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["PixelBox"]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelBox:
+    """
+    A rectangle of whole pixels, both corners included.
+
+    Pixel *i* covers *i* - 0.5 to *i* + 0.5. Corners may be negative or lie
+    beyond an image: a box knows nothing of the image that it is used on.
+
+    Parameters
+    ----------
+    xmin, ymin : int
+        The bottom-left pixel.
+    xmax, ymax : int
+        The top-right pixel, which belongs to the box.
+
+    Raises
+    ------
+    TypeError
+        If a corner is not an integer.
+    ValueError
+        If the box has no pixel.
+
+    Examples
+    --------
+    >>> box = PixelBox(2, 3, 11, 7)
+    >>> box.shape
+    (5, 10)
+    >>> box & PixelBox(0, 0, 4, 4)
+    PixelBox(xmin=2, ymin=3, xmax=4, ymax=4)
+    """
+
+    xmin: int
+    ymin: int
+    xmax: int
+    ymax: int
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, operator.index(value))
+            except TypeError:
+                msg = f"{name} must be an integer, got {value!r}"
+                raise TypeError(msg) from None
+        if self.xmax < self.xmin or self.ymax < self.ymin:
+            msg = f"the box has no pixel: corners {self.blc} and {self.trc}"
+            raise ValueError(msg)
+
+    @classmethod
+    def from_shape(cls, shape: tuple[int, int], blc: tuple[int, int] = (0, 0)) -> PixelBox:
+        """
+        Box of a given ``(ny, nx)`` shape.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            ``(ny, nx)``.
+        blc : tuple of int
+            ``(x, y)`` of the bottom-left pixel.
+        """
+        return cls(blc[0], blc[1], blc[0] + shape[1] - 1, blc[1] + shape[0] - 1)
+
+    @classmethod
+    def from_float(cls, xmin: float, ymin: float, xmax: float, ymax: float) -> PixelBox:
+        """
+        Smallest box that contains a rectangle of continuous pixel coordinates.
+
+        Parameters
+        ----------
+        xmin, ymin, xmax, ymax : float
+            Edges of the rectangle. An edge on the border of two pixels, such
+            as 2.5, adds no pixel.
+
+        Raises
+        ------
+        ValueError
+            If an edge is not finite.
+        """
+        edges = (xmin, ymin, xmax, ymax)
+        if not all(map(math.isfinite, edges)):
+            msg = f"the edges of a box must be finite, got {edges}"
+            raise ValueError(msg)
+        x1, y1 = math.floor(xmin + 0.5), math.floor(ymin + 0.5)
+        x2, y2 = math.ceil(xmax - 0.5), math.ceil(ymax - 0.5)
+        return cls(x1, y1, max(x1, x2), max(y1, y2))
+
+    @property
+    def blc(self) -> tuple[int, int]:
+        """Bottom-left pixel ``(x, y)``."""
+        return self.xmin, self.ymin
+
+    @property
+    def trc(self) -> tuple[int, int]:
+        """Top-right pixel ``(x, y)``, which belongs to the box."""
+        return self.xmax, self.ymax
+
+    @property
+    def width(self) -> int:
+        """Number of pixels along x."""
+        return self.xmax - self.xmin + 1
+
+    @property
+    def height(self) -> int:
+        """Number of pixels along y."""
+        return self.ymax - self.ymin + 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(height, width)``, the shape of an array of the pixels."""
+        return self.height, self.width
+
+    @property
+    def naxis(self) -> tuple[int, int]:
+        """``(width, height)``."""
+        return self.width, self.height
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Centre ``(x, y)``."""
+        return (self.xmin + self.xmax) / 2, (self.ymin + self.ymax) / 2
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """
+        Slices ``(y, x)`` of the box in an array that holds all of it.
+
+        Raises
+        ------
+        ValueError
+            If a corner is negative: numpy would count it from the end.
+        """
+        if self.xmin < 0 or self.ymin < 0:
+            msg = f"a box with a negative corner {self.blc} has no slices"
+            raise ValueError(msg)
+        return slice(self.ymin, self.ymax + 1), slice(self.xmin, self.xmax + 1)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """
+        Outer corners of the corner pixels.
+
+        A float array of shape (4, 2), in the order ``(x1, y1)``, ``(x1, y2)``,
+        ``(x2, y2)``, ``(x2, y1)``.
+        """
+        x1, y1, x2, y2 = self.xmin - 0.5, self.ymin - 0.5, self.xmax + 0.5, self.ymax + 0.5
+        return np.array([(x1, y1), (x1, y2), (x2, y2), (x2, y1)])
+
+    def shift(self, dx: int, dy: int) -> PixelBox:
+        """Box moved by whole pixels."""
+        return PixelBox(self.xmin + dx, self.ymin + dy, self.xmax + dx, self.ymax + dy)
+
+    def pad(self, pixels: int) -> PixelBox:
+        """Box with ``pixels`` more pixels on each side; fewer where negative."""
+        return PixelBox(
+            self.xmin - pixels, self.ymin - pixels, self.xmax + pixels, self.ymax + pixels
+        )
+
+    def __contains__(self, other: PixelBox) -> bool:
+        return self & other == other
+
+    def __and__(self, other: PixelBox) -> PixelBox | None:
+        """Common pixels, `None` if there are none."""
+        if not isinstance(other, PixelBox):
+            return NotImplemented
+        x1, y1 = max(self.xmin, other.xmin), max(self.ymin, other.ymin)
+        x2, y2 = min(self.xmax, other.xmax), min(self.ymax, other.ymax)
+        return PixelBox(x1, y1, x2, y2) if x1 <= x2 and y1 <= y2 else None
+
+    def __or__(self, other: PixelBox) -> PixelBox:
+        """Smallest box that contains both."""
+        if not isinstance(other, PixelBox):
+            return NotImplemented
+        return PixelBox(
+            min(self.xmin, other.xmin),
+            min(self.ymin, other.ymin),
+            max(self.xmax, other.xmax),
+            max(self.ymax, other.ymax),
+        )

@@ -1,0 +1,132 @@
+"""Inverting a forward transform: Newton's method on arrays of points.
+
+The functions take and return arrays only. A forward function takes pixel
+positions x, y of shape (N,) and returns points of shape (M, N), M >= 2, in
+which straight distances are meaningful (unit vectors on the sky).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+__all__ = ["jacobian", "newton"]
+
+Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# Large against rounding of the forward transform, small against its curvature.
+STEP = 0.1
+
+
+def jacobian(forward: Forward, x, y, base=None, *, step: float = STEP) -> np.ndarray:
+    """
+    Jacobian of a forward function by forward differences.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(x, y)`` of shape (M, N).
+    x, y : array of shape (N,)
+        Pixel positions.
+    base : array of shape (M, N), optional
+        ``forward(x, y)`` where it is known already.
+    step : float
+        Difference in pixels.
+
+    Returns
+    -------
+    array of shape (2, M, N)
+        Derivatives by x and by y.
+    """
+    n = len(x)
+    known = base is not None
+    # One call for all: a gwcs costs milliseconds a call and nothing a point.
+    xs = [x + step, x] if known else [x + step, x, x]
+    ys = [y, y + step] if known else [y, y + step, y]
+    points = forward(np.concatenate(xs), np.concatenate(ys))
+    if not known:
+        base = points[:, 2 * n :]
+    return np.stack([points[:, :n] - base, points[:, n : 2 * n] - base]) / step
+
+
+def solve(derivatives: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Least-squares pixel step, shape (2, N), that removes a residual of shape (M, N)."""
+    jx, jy = derivatives
+    a, b, c = (jx * jx).sum(0), (jx * jy).sum(0), (jy * jy).sum(0)
+    p, q = (jx * residual).sum(0), (jy * residual).sum(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.array([c * p - b * q, a * q - b * p]) / (a * c - b * b)
+
+
+def newton(
+    forward: Forward,
+    target: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    accuracy: float,
+    maxiter: int,
+    max_step: float,
+    close: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Pixel positions whose forward transform is the target.
+
+    Newton's method, on all points at once; a point leaves as soon as it closes.
+    A step that shrinks as it should is followed by a chord step, which needs no
+    new derivatives.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(x, y)`` of shape (M, N).
+    target : array of shape (M, N)
+        The points to reach.
+    x, y : array of shape (N,)
+        Where to start; NaN is given up.
+    accuracy : float
+        A point has closed when its next step would be shorter than this, in pixels.
+    maxiter : int
+        Largest number of steps.
+    max_step : float
+        Longest step in pixels; a longer one is shortened.
+    close : float
+        Residuals up to this length count as closed without a step.
+
+    Returns
+    -------
+    x, y : array of shape (N,)
+        The positions; NaN where they did not close.
+    closed : array of bool, shape (N,)
+    """
+    x, y = np.array(x, float), np.array(y, float)
+    closed = np.zeros(x.shape, bool)
+    base = forward(x, y)
+    residual = target - base
+    closed |= np.linalg.norm(residual, axis=0) <= close
+    todo = np.flatnonzero(~closed & np.isfinite(residual).all(0))
+    residual, base, derivatives = residual[:, todo], base[:, todo], None
+    for _ in range(maxiter):
+        if not todo.size:
+            break
+        if derivatives is None:
+            derivatives = jacobian(forward, x[todo], y[todo], base)
+        step = solve(derivatives, residual)
+        length = np.hypot(*step)
+        step *= np.minimum(1, max_step / np.maximum(length, 1e-300))
+        x[todo] += step[0]
+        y[todo] += step[1]
+        closed[todo] = length <= accuracy
+        going = np.isfinite(length) & ~closed[todo]
+        todo = todo[going]
+        if not todo.size:
+            break
+        base = forward(x[todo], y[todo])
+        before = np.linalg.norm(residual[:, going], axis=0)
+        residual = target[:, todo] - base
+        # Derivatives serve once more where they removed nearly all that was left.
+        good = np.linalg.norm(residual, axis=0) < 0.01 * before
+        derivatives = derivatives[:, :, going] if good.all() else None
+    x[~closed] = y[~closed] = np.nan
+    return x, y, closed

@@ -1,0 +1,1 @@
+"""How cutouts, images and catalogues are kept in files."""

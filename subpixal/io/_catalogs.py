@@ -1,0 +1,138 @@
+"""Source catalogues from the files that photutils, the JWST pipeline and SExtractor write."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astropy.io import fits
+from astropy.table import Table
+
+from ._images import open_fits, parse_image_name
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["read_catalog"]
+
+_SEXTRACTOR = re.compile(rb"\s*#\s*1\s+[A-Za-z]\w*")
+_TEXT_SUFFIXES = (".txt", ".dat", ".cat", ".tab", ".lst")
+
+
+def read_catalog(path: str | os.PathLike[str]) -> Table:
+    """
+    Read a source catalogue.
+
+    The format is found out from the contents first and the suffix last: ECSV,
+    FITS (also SExtractor's FITS_1.0 and FITS_LDAC), SExtractor's ASCII_HEAD,
+    CSV, Parquet, plain text tables, and what `astropy.table.Table.read`
+    recognises by itself.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file. The table of a FITS file that has several is picked in
+        brackets, such as ``'cat.fits[OBJECTS]'``.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        The columns as the file has them, those with missing values masked.
+        Display formats of FITS columns are dropped: astropy cannot print
+        columns with some that SExtractor writes.
+
+    Raises
+    ------
+    OSError
+        If the file is missing (FileNotFoundError), or a damaged FITS file.
+    ValueError
+        If it is not a table, or has several tables to choose from.
+    ImportError
+        If a package that the format needs is not installed.
+    """
+    file, extension = parse_image_name(path)
+    if not Path(file).is_file():
+        msg = f"{file}: there is no such file"
+        raise FileNotFoundError(msg)
+    table_format = _find_format(Path(file))
+    if table_format == "fits":
+        return _read_fits(file, extension)
+    if extension is not None:
+        msg = f"{file} is not a FITS file and has no extension {extension}"
+        raise ValueError(msg)
+    try:
+        return Table.read(file, format=table_format)
+    except ImportError as error:
+        needed = "pyarrow and pandas" if table_format == "parquet" else str(error)
+        msg = f"{file}: reading this catalogue needs a package that is not installed: {needed}"
+        raise ImportError(msg) from error
+    # Each of the dozen parsers has errors of its own.
+    except Exception as error:
+        kind = f"as {table_format}" if table_format else "in any known format"
+        # The rest of astropy's message is a table of all formats.
+        reason = str(error).partition("\n")[0]
+        msg = f"{file}: the catalogue cannot be read {kind} ({reason})"
+        raise ValueError(msg) from error
+
+
+def _find_format(path: Path) -> str | None:
+    """Name the format in astropy's words, None if astropy is to find out."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    if start.startswith(b"\x1f\x8b"):
+        with gzip.open(path) as file:
+            start = file.read(4096)
+        path = path.with_suffix("")
+    if start.startswith(b"SIMPLE  ="):
+        return "fits"
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    if start.startswith(b"# %ECSV"):
+        return "ascii.ecsv"
+    if _SEXTRACTOR.match(start):
+        return "ascii.sextractor"
+    if path.suffix.lower() == ".csv":
+        return "ascii.csv"
+    return "ascii" if path.suffix.lower() in _TEXT_SUFFIXES else None
+
+
+def _read_fits(path: str, extension: Any) -> Table:
+    """Read the catalogue in a FITS file."""
+    with open_fits(path) as hdulist:
+        hdu = _choose_table(hdulist, path, extension)
+        # Before astropy parses the columns: it refuses to build some of them
+        # with their TDISP, and cannot print others, such as 'I10' of a float.
+        for key in list(hdu.header["TDISP*"]):
+            del hdu.header[key]
+        try:
+            return Table.read(hdu, format="fits", unit_parse_strict="silent")
+        except Exception as error:
+            msg = f"{path}[{hdu.name}]: the catalogue cannot be read ({error})"
+            raise ValueError(msg) from error
+
+
+def _choose_table(hdulist: fits.HDUList, path: str, extension: Any) -> Any:
+    """Return the only table that can be meant."""
+    tables = {
+        index: hdu
+        for index, hdu in enumerate(hdulist)
+        # JWST files keep their metadata in a table called ASDF.
+        if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and hdu.name != "ASDF"
+    }
+    if isinstance(extension, int):
+        found = [hdu for index, hdu in tables.items() if index == extension]
+    elif extension is not None:
+        name, version = extension
+        found = [h for h in tables.values() if h.name == name and version in (None, h.ver)]
+    else:
+        # FITS_LDAC has a second table, with the header of the image.
+        found = [h for h in tables.values() if h.name == "LDAC_OBJECTS"] or [*tables.values()]
+    if len(found) != 1:
+        what = "" if extension is None else f" {extension}"
+        names = ", ".join(f"[{index}] {hdu.name}".strip() for index, hdu in tables.items())
+        problem = f"no table{what}" if not found else "several tables, pick one in brackets"
+        msg = f"{path}: {problem}; its tables are: {names or 'none'}"
+        raise ValueError(msg)
+    return found[0]

@@ -1,0 +1,19 @@
+"""Fixtures for all tests."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Nothing here may fail because a machine is slow.
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real images, which only the developers of the package have."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder of real images, ../shared/data, is not here")
+    return folder

@@ -1,0 +1,215 @@
+import gzip
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import MaskedColumn, QTable, Table
+
+from subpixal.io._catalogs import read_catalog
+
+SEXTRACTOR = """\
+#   1 NUMBER                 Running object number
+#   2 X_IMAGE                Object position along x               [pixel]
+#   3 MAG_APER               Fixed aperture magnitude vector       [mag]
+#   5 FLAGS                  Extraction flags
+"""
+
+
+def make_table():
+    flux = MaskedColumn([1.5, 2.5, 3.5], mask=[False, True, False], unit="ct / s")
+    return Table({"id": [7, 8, 9], "x": [1.0, 2.0, 3.0], "flux": flux}, meta={"run": "abc"})
+
+
+def table_hdu(number=3, name="OBJECTS", tdisp="I10"):
+    columns = [
+        fits.Column("NUMBER", "1J", array=np.arange(1, number + 1), disp="I10"),
+        fits.Column("X_IMAGE", "1E", array=np.arange(number) + 0.5, unit="pixel", disp="F11.4"),
+    ]
+    hdu = fits.BinTableHDU.from_columns(columns, name=name)
+    hdu.header["TDISP2"] = tdisp
+    return hdu
+
+
+def test_ecsv_keeps_types_units_masks_and_meta(tmp_path):
+    """An ECSV table comes back whole."""
+    make_table().write(tmp_path / "cat.ecsv")
+    table = read_catalog(tmp_path / "cat.ecsv")
+    assert table["id"].dtype.kind == "i"
+    assert list(table["flux"].mask) == [False, True, False]
+    assert table["flux"].unit == "ct / s"
+    assert table.meta["run"] == "abc"
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".fits.gz", ".cat"])
+def test_fits_is_known_by_its_contents(tmp_path, suffix):
+    """FITS tables are read under every name; a masked value stays masked."""
+    path = tmp_path / f"cat{suffix}"
+    make_table().write(path, format="fits")
+    table = read_catalog(path)
+    assert list(table["id"]) == [7, 8, 9]
+    assert list(table["flux"].mask) == [False, True, False]
+
+
+@pytest.mark.parametrize("tdisp", ["I10", "F11.4", "Z8", "%8d"])
+def test_columns_print_whatever_their_tdisp(tmp_path, tdisp):
+    """Display formats that do not go with the values harm neither reading nor printing."""
+    fits.HDUList([fits.PrimaryHDU(), table_hdu(tdisp=tdisp)]).writeto(
+        tmp_path / "cat.fits", output_verify="ignore"
+    )
+    table = read_catalog(tmp_path / "cat.fits")
+    assert list(table["X_IMAGE"]) == [0.5, 1.5, 2.5]
+    assert "1.5" in str(table)
+    assert "2.5" in str(QTable(table))
+    assert "1.5" in str(table["NUMBER"] * 1.5)
+
+
+def test_units_that_nobody_knows(tmp_path):
+    """A unit that astropy does not know is kept, without a warning."""
+    hdu = table_hdu()
+    hdu.header["TUNIT1"] = "furlongs"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "cat.fits")
+    table = read_catalog(tmp_path / "cat.fits")
+    assert str(table["NUMBER"].unit) == "furlongs"
+
+
+def test_ldac_catalogue(tmp_path):
+    """The sources are in LDAC_OBJECTS, LDAC_IMHEAD is the header of the image."""
+    text = np.array([b"SIMPLE  = T".ljust(160)])
+    header = fits.Column("Field Header Card", "160A", array=text)
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.BinTableHDU.from_columns([header], name="LDAC_IMHEAD"),
+        table_hdu(name="LDAC_OBJECTS"),
+    ]
+    fits.HDUList(hdus).writeto(tmp_path / "ldac.fits")
+    assert list(read_catalog(tmp_path / "ldac.fits")["NUMBER"]) == [1, 2, 3]
+
+
+def test_table_is_picked_in_brackets(tmp_path):
+    """Of several tables the user picks one; the error lists them."""
+    hdus = [fits.PrimaryHDU(), table_hdu(2, "BLUE"), table_hdu(4, "RED"), table_hdu(5, "ASDF")]
+    path = tmp_path / "cats.fits"
+    fits.HDUList(hdus).writeto(path)
+    assert len(read_catalog(f"{path}[red]")) == 4
+    assert len(read_catalog(f"{path}[1]")) == 2
+    with pytest.raises(ValueError, match=r"cats.fits: several .*: \[1\] BLUE, \[2\] RED$"):
+        read_catalog(path)
+    with pytest.raises(ValueError, match=r"cats.fits: no table .*GREEN"):
+        read_catalog(f"{path}[GREEN]")
+
+
+@pytest.mark.parametrize("name", ["test.cat", "noname", "test.cat.gz"])
+def test_sextractor_text(tmp_path, name):
+    """ASCII_HEAD is known by its header, vector columns are numbered."""
+    content = (SEXTRACTOR + "  3  10.5  20.1  20.2  0\n  5  11.5  21.1  21.2  4\n").encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    table = read_catalog(tmp_path / name)
+    assert table.colnames == ["NUMBER", "X_IMAGE", "MAG_APER", "MAG_APER_1", "FLAGS"]
+    assert list(table["NUMBER"]) == [3, 5]
+    assert list(table["FLAGS"]) == [0, 4]
+    assert table["X_IMAGE"].unit == "pix"
+
+
+def test_csv_and_plain_text(tmp_path):
+    """Missing values of a CSV file are masked; a commented header names columns."""
+    (tmp_path / "cat.csv").write_text("id,x,name\n1,,a\n2,3.5,b\n")
+    table = read_catalog(tmp_path / "cat.csv")
+    assert list(table["x"].mask) == [True, False]
+    (tmp_path / "cat.txt").write_text("# id x y\n1 2.5 3.5\n2 4.5 5.5\n")
+    assert list(read_catalog(tmp_path / "cat.txt")["y"]) == [3.5, 5.5]
+
+
+def test_formats_that_astropy_recognises(tmp_path):
+    """VOTable and others need nothing of us."""
+    make_table().write(tmp_path / "cat.xml", format="votable")
+    assert list(read_catalog(tmp_path / "cat.xml")["id"]) == [7, 8, 9]
+
+
+def test_catalogues_without_rows(tmp_path):
+    """No source is a catalogue, too."""
+    make_table()[:0].write(tmp_path / "a.ecsv")
+    (tmp_path / "b.cat").write_text(SEXTRACTOR)
+    (tmp_path / "c.csv").write_text("id,x\n")
+    fits.HDUList([fits.PrimaryHDU(), table_hdu(0)]).writeto(tmp_path / "d.fits")
+    for name, column in {
+        "a.ecsv": "id",
+        "b.cat": "NUMBER",
+        "c.csv": "id",
+        "d.fits": "NUMBER",
+    }.items():
+        table = read_catalog(tmp_path / name)
+        assert len(table) == 0
+        assert table.colnames[0] == column
+
+
+def test_parquet(tmp_path):
+    """A Parquet table is read, or the error says what to install."""
+    path = tmp_path / "cat.parquet"
+    if find_spec("pyarrow") and find_spec("pandas"):
+        make_table().write(path)
+        assert list(read_catalog(path)["id"]) == [7, 8, 9]
+    else:
+        path.write_bytes(b"PAR1")
+        with pytest.raises(ImportError, match=r"cat\.parquet: .* pyarrow and pandas"):
+            read_catalog(path)
+
+
+def test_files_that_are_no_catalogues(tmp_path):
+    """Each error names the file and what is wrong with it."""
+    with pytest.raises(FileNotFoundError, match=r"none\.ecsv: there is no such file"):
+        read_catalog(tmp_path / "none.ecsv")
+    for name, content in {
+        "a.ecsv": "# %ECSV 1.0\n# ---\n# datatype: [\n",
+        "b.csv": 'id,x\n1,2,3,4\n"',
+        "c.bin": "\x00\x01\x02",
+        "d.txt": "all sorts of words,\nand no table\n",
+        "e.ecsv": "",
+    }.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=rf"{name}: the catalogue cannot be read"):
+            read_catalog(tmp_path / name)
+    with pytest.raises(ValueError, match=r"b\.csv is not a FITS file and has no extension"):
+        read_catalog(tmp_path / "b.csv[1]")
+
+
+def test_damaged_and_empty_fits(tmp_path):
+    """A FITS file without a table or with half of one is a ValueError, a broken file an OSError."""
+    fits.PrimaryHDU(np.zeros((3, 3))).writeto(tmp_path / "image.fits")
+    with pytest.raises(ValueError, match=r"image\.fits: no table; its tables are: none"):
+        read_catalog(tmp_path / "image.fits")
+    fits.HDUList([fits.PrimaryHDU(), table_hdu(2000)]).writeto(tmp_path / "cat.fits")
+    content = (tmp_path / "cat.fits").read_bytes()
+    (tmp_path / "short.fits").write_bytes(content[:12000])
+    with pytest.raises(ValueError, match=r"short\.fits\[OBJECTS\]: the catalogue cannot be read"):
+        read_catalog(tmp_path / "short.fits")
+    (tmp_path / "cut.fits.gz").write_bytes(gzip.compress(content)[:-500])
+    with pytest.raises(OSError, match=r"cut\.fits\.gz: not a FITS file, or damaged"):
+        read_catalog(tmp_path / "cut.fits.gz")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("hst_wfc3ir_goodss/goodss_f140w_cat.fits", 97), ("ground_tpv/tpv_sex_cat.fits", 26)],
+)
+def test_real_sextractor_catalogues(shared_data, name, rows):
+    """Every number goes with a label; a QTable of it, with its float pixels, can be printed."""
+    table = read_catalog(shared_data / name)
+    labels = fits.getdata(shared_data / name.replace("_cat.fits", "_seg.fits.gz"))
+    assert len(table) == rows
+    assert set(table["NUMBER"]) == set(np.unique(labels)) - {0}
+    printed = QTable(table).pformat(max_lines=-1, max_width=-1)
+    assert f" {table['XMIN_IMAGE'][0]}.0 " in printed[3]
+    row = table[np.argmax(table["ISOAREA_IMAGE"])]
+    box = labels[
+        row["YMIN_IMAGE"] - 1 : row["YMAX_IMAGE"], row["XMIN_IMAGE"] - 1 : row["XMAX_IMAGE"]
+    ]
+    assert np.count_nonzero(box == row["NUMBER"]) >= row["ISOAREA_IMAGE"]
+
+
+def test_real_jwst_catalogue(shared_data):
+    """The pipeline's ECSV has labels, centroids and sky positions."""
+    table = read_catalog(shared_data / "jwst_nircam_sim" / "jw_cat.ecsv")
+    assert {"label", "x_centroid", "y_centroid", "ra", "dec"} <= set(table.colnames)
+    assert len(np.unique(table["label"])) == len(table) == 42
