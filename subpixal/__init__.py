@@ -12,6 +12,7 @@ from subpixal.cutout import (
     drz_from_input_cutouts,
 )
 from subpixal.geometry import PixelBox, PixelMap
+from subpixal.io import _registry  # noqa: F401  (registers the readers and writers)
 
 __all__ = [
     "Cutout",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
 
 from subpixal.geometry import SkyImage
 
@@ -63,20 +65,26 @@ def read_catalog_columns(catalog, image: SkyImage, *, src_pos=None, src_weight=N
     Raises
     ------
     ValueError
-        If there is no column of identifiers, or they are not integers.
+        If there is no column of identifiers, or a column or an argument does not
+        hold one number for each source; identifiers must be integers.
     """
     columns = _Columns(catalog)
     ids = _ids(columns)
     if src_pos is None:
         pos = _positions(columns, image, len(ids))
     else:
-        pos = _shaped(src_pos, (len(ids), 2), "src_pos")
+        pos = _numbers(src_pos, "src_pos", (len(ids), 2))
+    # One coordinate alone is no position.
+    pos = np.where(np.isfinite(pos).all(1, keepdims=True), pos, np.nan)
     if src_weight is None and "src_weight" in columns:
         src_weight = "src_weight"
     if isinstance(src_weight, str):
-        src_weight = columns.floats(src_weight)
-    weight = np.full(len(ids), np.nan) if src_weight is None else src_weight
-    return Sources(ids, pos, _shaped(weight, ids.shape, "src_weight"))
+        weight = columns.numbers(src_weight, ids.shape)
+    elif src_weight is None:
+        weight = np.full(ids.shape, np.nan)
+    else:
+        weight = _numbers(src_weight, "src_weight", ids.shape)
+    return Sources(ids, pos, weight)
 
 
 class _Columns:
@@ -86,12 +94,12 @@ class _Columns:
         self._get = getattr(catalog, "__getitem__", None)
         if hasattr(catalog, "to_table"):
             # A SourceCatalog computes each column when it is asked for.
-            self.names = [n for n in dir(type(catalog)) if n in _KNOWN]
+            self.names = {*dir(type(catalog)), *vars(catalog)}
             self._get = lambda name: np.atleast_1d(getattr(catalog, name))
         elif hasattr(catalog, "colnames"):
-            self.names = list(catalog.colnames)
+            self.names = catalog.colnames
         elif getattr(getattr(catalog, "dtype", None), "names", None):
-            self.names = list(catalog.dtype.names)
+            self.names = catalog.dtype.names
         elif hasattr(catalog, "keys"):
             self.names = list(catalog.keys())
         else:
@@ -103,37 +111,34 @@ class _Columns:
 
     def __getitem__(self, name):
         if name not in self:
-            msg = f"catalog has no column {name!r}, only {self.names}"
+            msg = f"catalog has no column {name!r}"
             raise ValueError(msg)
         return self._get(name)
 
-    def floats(self, name) -> np.ndarray:
-        values = self[name]
-        values = getattr(values, "value", values)
-        return np.ma.filled(np.ma.asarray(values, float), np.nan)
+    def numbers(self, name, shape) -> np.ndarray:
+        return _numbers(self[name], f"column {name!r} of catalog", shape)
 
-
-_KNOWN = {
-    *ID_COLUMNS,
-    *(name for x, y, _ in PIXEL_COLUMNS for name in (x, y)),
-    *COORDINATE_COLUMNS,
-    "src_weight",
-}
+    def degrees(self, name, shape) -> np.ndarray:
+        numbers, unit = self.numbers(name, shape), getattr(self[name], "unit", None)
+        is_angle = unit is not None and u.Unit(unit).is_equivalent(u.deg)
+        return u.Quantity(numbers, unit).to_value(u.deg) if is_angle else numbers
 
 
 def _ids(columns) -> np.ndarray:
-    for name in ID_COLUMNS:
-        if name in columns:
-            values = columns[name]
-            break
-    else:
+    name = next((name for name in ID_COLUMNS if name in columns), None)
+    if name is None:
         msg = f"catalog must have a column {', '.join(ID_COLUMNS)}, it has {columns.names}"
         raise ValueError(msg)
+    values = columns[name]
     values = np.ma.asarray(getattr(values, "value", values))
     if np.ma.is_masked(values):
         msg = f"column {name!r} of catalog has masked values"
         raise ValueError(msg)
-    ids = values.filled()
+    if values.ndim != 1:
+        msg = f"column {name!r} of catalog must have one dimension, got shape {values.shape}"
+        raise ValueError(msg)
+    # An array of objects may well hold integers.
+    ids = np.array(values.tolist()) if values.dtype == object else values.data
     with np.errstate(invalid="ignore"):
         integers = ids.astype(np.int64) if ids.dtype.kind in "iuf" else None
     if integers is None or not np.array_equal(integers, ids):
@@ -145,31 +150,46 @@ def _ids(columns) -> np.ndarray:
 def _positions(columns, image, count) -> np.ndarray:
     for x, y, origin in PIXEL_COLUMNS:
         if x in columns and y in columns:
-            return np.stack([columns.floats(x), columns.floats(y)], axis=-1) - origin
+            pair = [columns.numbers(name, (count,)) for name in (x, y)]
+            return np.stack(pair, axis=-1) - origin
     pos = np.full((count, 2), np.nan)
-    sky = _sky(columns)
-    if sky is not None and image.world.is_sky:
-        sky = sky.transform_to(image.world.frame)
-        lonlat = sky.spherical.lon.rad, sky.spherical.lat.rad
-        pos[:] = np.stack(image.to_pixel(*image.world.values(*lonlat)), axis=-1)
+    sky = _sky(columns, count) if image.world.is_sky else None
+    if sky is not None:
+        good, sky = sky
+        sky = sky.transform_to(image.world.frame).spherical
+        world = image.world.values(sky.lon.rad, sky.lat.rad)
+        pos[good] = np.stack(image.to_pixel(*world), axis=-1)
     return pos
 
 
-def _sky(columns):
-    from astropy.coordinates import SkyCoord
-
+def _sky(columns, count):
+    """Which sources have a position on the sky, and these."""
     for name in COORDINATE_COLUMNS:
         if name in columns:
-            return SkyCoord(columns[name])
-    for lon, lat in SKY_COLUMNS:
-        if lon in columns and lat in columns:
-            return SkyCoord(columns.floats(lon), columns.floats(lat), unit="deg", frame="icrs")
+            sky = SkyCoord(columns[name])
+            lonlat = _numbers([sky.spherical.lon.deg, sky.spherical.lat.deg], name, (2, count))
+            good = np.isfinite(lonlat).all(0)
+            return good, sky[good]
+    for names in SKY_COLUMNS:
+        if all(name in columns for name in names):
+            lon, lat = (columns.degrees(name, (count,)) for name in names)
+            # Values such as -99 say that there is none.
+            good = np.isfinite(lon) & (np.abs(lat) <= 90)
+            return good, SkyCoord(lon[good], lat[good], unit="deg", frame="icrs")
     return None
 
 
-def _shaped(values, shape, name) -> np.ndarray:
-    values = np.asarray(values, float)
+def _numbers(values, what, shape) -> np.ndarray:
+    """Floats of a given shape, NaN where they are masked."""
+    values = getattr(values, "value", values)
+    try:
+        if hasattr(values, "filled"):
+            values = values.astype(float).filled(np.nan)
+        values = np.asarray(values, float)
+    except (TypeError, ValueError):
+        msg = f"{what} must hold numbers"
+        raise ValueError(msg) from None
     if values.shape != shape:
-        msg = f"{name} must have shape {shape}, one row for each source, got {values.shape}"
+        msg = f"{what} must have shape {shape}, one row for each source, got {values.shape}"
         raise ValueError(msg)
     return values

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from astropy.io.registry import UnifiedReadWriteMethod
+from astropy.nddata.mixins.ndio import NDDataRead, NDDataWrite
+
+from subpixal.geometry.low_level import low_level_wcs
 
 from ._cutout import Cutout
 from ._dropped import Dropped, dropped_table
 from ._image import Image
-from ._store import INDEX, KEPT, Store
+from ._store import INDEX, KEPT, Store, as_ids
 from ._units import DATA_UNITS
 
 __all__ = ["CutoutCollection"]
@@ -64,6 +68,10 @@ class CutoutCollection(Sequence):
         self._rows = np.asarray(rows, np.intp)
         self._dropped = tuple(dropped)
 
+    # Formats are registered by the room that knows files.
+    read = UnifiedReadWriteMethod(NDDataRead)
+    write = UnifiedReadWriteMethod(NDDataWrite)
+
     # As a list
 
     def __len__(self) -> int:
@@ -85,8 +93,11 @@ class CutoutCollection(Sequence):
             return Cutout._of(self._stores[self._which[i]], int(self._rows[i]))
         if not isinstance(item, slice):
             item = np.asarray(item)
-            if item.dtype.kind not in "bi" and item.size:
-                msg = f"a collection is indexed by integers, slices or booleans, got {item.dtype}"
+            if (item.dtype.kind not in "biu" and item.size) or item.ndim != 1:
+                msg = (
+                    "a collection is indexed by an integer, a slice or a 1-D array of integers "
+                    f"or booleans, got an array of {item.dtype} of shape {item.shape}"
+                )
                 raise IndexError(msg)
             item = item.astype(bool if item.dtype.kind == "b" else np.intp)
         return self._of(self._stores, self._which[item], self._rows[item])
@@ -126,8 +137,11 @@ class CutoutCollection(Sequence):
     @property
     def images(self) -> tuple[Image, ...]:
         """The images that the cutouts were cut from."""
-        used = np.unique(self._which)
-        return tuple(dict.fromkeys(self._stores[k].image for k in used))
+        images = {}
+        for k in np.unique(self._which).tolist():
+            image = self._stores[k].image
+            images.setdefault(image.identity, image)
+        return tuple(images.values())
 
     @property
     def dropped(self):
@@ -171,17 +185,20 @@ class CutoutCollection(Sequence):
     @property
     def ids(self) -> np.ndarray:
         """Identifiers of the sources."""
-        ids = self._gather(lambda store: store.ids)
-        if ids.dtype == object and all(type(i) is int for i in ids):
-            return ids.astype(np.int64)
-        return ids
+        parts = {store.ids.dtype for store in self._stores}
+        if len(parts) == 1 and object not in parts:
+            return self._gather(lambda store: store.ids)
+        return as_ids(self._gather(lambda store: store.ids.astype(object)))
 
     @property
     def image_numbers(self) -> np.ndarray:
         """For each cutout, the number of its image in `images`."""
-        number = {image: k for k, image in enumerate(self.images)}
-        of_store = np.array([number.get(store.image, -1) for store in self._stores], np.intp)
-        return of_store[self._which]
+        return np.array(self._numbers(), np.intp)[self._which]
+
+    def _numbers(self) -> list[int]:
+        """For each store, the number of its image; -1 where no cutout is in it."""
+        number = {image.identity: k for k, image in enumerate(self.images)}
+        return [number.get(store.image.identity, -1) for store in self._stores]
 
     def select(self, src_id) -> CutoutCollection:
         """
@@ -215,12 +232,12 @@ class CutoutCollection(Sequence):
         Returns
         -------
         dict
-            In the order in which the values first occur.
+            In the order in which the values first occur; NaN is `None`.
         """
         values = self._column(column).tolist()
         rows = {}
         for i, value in enumerate(values):
-            rows.setdefault(tuple(value) if isinstance(value, list) else value, []).append(i)
+            rows.setdefault(_key(value), []).append(i)
         return {value: self[np.array(where)] for value, where in rows.items()}
 
     def _column(self, name) -> np.ndarray:
@@ -244,32 +261,36 @@ class CutoutCollection(Sequence):
         for stores in groups.values():
             yield np.isin(self._which, stores), self._stores[stores[0]].image
 
+    def _parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """For each store that is used, its number and the positions of its cutouts."""
+        order = np.argsort(self._which, kind="stable")
+        used, start = np.unique(self._which[order], return_index=True)
+        yield from zip(used.tolist(), np.split(order, start[1:]), strict=False)
+
     def _gather(self, get) -> np.ndarray:
         """Values of a column of the stores, in the order of the collection."""
         if not len(self):
             return get(self._stores[0] if self._stores else _NOTHING)[:0]
-        used = np.unique(self._which)
-        if len(used) == 1:
-            return get(self._stores[used[0]])[self._rows]
-        parts = {k: get(self._stores[k]) for k in used}
-        out = np.empty(len(self), np.result_type(*(p.dtype for p in parts.values())))
-        for k, part in parts.items():
-            here = self._which == k
-            out[here] = part[self._rows[here]]
+        parts = [(get(self._stores[k])[self._rows[here]], here) for k, here in self._parts()]
+        values, order = (np.concatenate(part) for part in zip(*parts, strict=True))
+        out = np.empty_like(values)
+        out[order] = values
         return out
 
     # Others made from it
 
     def copy(self) -> CutoutCollection:
         """A collection on its own, with pixels of its own and the same WCSs."""
-        stores, rows = [], np.empty(len(self), np.intp)
-        for k, store in enumerate(self._stores):
-            here = np.flatnonzero(self._which == k)
+        stores, which, rows = [], np.empty(len(self), np.intp), np.empty(len(self), np.intp)
+        for k, here in self._parts():
             # A cutout that is in twice stays one cutout.
-            unique, inverse = np.unique(self._rows[here], return_inverse=True)
-            rows[here] = inverse
-            stores.append(store.take(unique))
-        return self._of(stores, self._which, rows, self._dropped)
+            unique, rows[here] = np.unique(self._rows[here], return_inverse=True)
+            which[here] = len(stores)
+            stores.append(self._stores[k].take(unique))
+        return self._of(stores, which, rows, self._dropped)
+
+    def __copy__(self) -> CutoutCollection:
+        return self._of(self._stores, self._which, self._rows, self._dropped)
 
     def __reduce__(self):
         detached = self.copy()
@@ -292,26 +313,30 @@ class CutoutCollection(Sequence):
         """
         images = self.images
         if not isinstance(wcs, Mapping):
-            if len(images) != 1:
+            if len(images) > 1:
                 msg = f"wcs must be a mapping by image number: there are {len(images)} images"
                 raise ValueError(msg)
-            wcs = {0: wcs}
-        unknown = set(wcs) - set(range(len(images)))
+            wcs = dict.fromkeys(range(len(images)), wcs)
+        unknown = [number for number in wcs if number not in range(len(images))]
         if unknown:
-            msg = f"wcs has image numbers {sorted(unknown)}, there are {len(images)} images"
+            msg = f"wcs has image numbers {unknown}, there are {len(images)} images"
             raise ValueError(msg)
-        new = {images[k]: replace(images[k], wcs=w) for k, w in wcs.items()}
-        stores = [
-            Store(
-                new.get(store.image, store.image),
-                store.index.copy(),
-                store.ids.copy(),
-                planes=store.planes,
-                own={i: dict(own) for i, own in store.own.items()},
-            )
-            for store in self._stores
-        ]
+        for new in wcs.values():
+            low_level_wcs(new)
+        # One record stays one record: it knows the sky.
+        corrected = {}
+        for store, number in zip(self._stores, self._numbers(), strict=True):
+            if number in wcs and store.image not in corrected:
+                corrected[store.image] = replace(store.image, wcs=wcs[number])
+        stores = [store.with_image(corrected.get(store.image)) for store in self._stores]
         return self._of(stores, self._which, self._rows, self._dropped)
+
+
+def _key(value):
+    """What a value of a column is called among the keys of a dict."""
+    if isinstance(value, list):
+        return tuple(value)
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 _NOTHING = Store(None, np.empty(0, INDEX), np.empty(0, np.int64))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
+from astropy.nddata import interpret_bit_flags
 
 from subpixal.geometry import ACCURACY, PixelMap, whole_pixels
 
@@ -14,7 +17,7 @@ from ._cutout import MODES, Cutout
 from ._cutting import Cutter
 from ._dropped import Dropped, drop
 from ._image import read_image_arguments
-from ._segmentation import label_boxes, read_mask_policy, read_segmentation
+from ._segmentation import as_labels, label_boxes, read_mask_policy, read_segmentation
 
 __all__ = [
     "create_cutouts",
@@ -88,8 +91,8 @@ def create_primary_cutouts(
     fillval : scalar
         Value of data outside the image.
     copy : bool
-        `False` leaves views of the image until a mask is asked for; sources of
-        which all pixels are masked are then not dropped.
+        `False` leaves read-only views of the image until a pixel is written or
+        the collection is copied; masks are made when one is asked for.
 
     Returns
     -------
@@ -99,35 +102,19 @@ def create_primary_cutouts(
         cut: segments at the border of the image, labels that are not there or
         come twice, sources of which all pixels are masked.
     """
-    image, planes = read_image_arguments(
-        imdata, imwcs, imdq, imweight, uncertainty=uncertainty, data_units=data_units,
-        exptime=exptime, dqbitmask=dqbitmask, prefix="im",
+    padding = _padding(pad)
+    cutter, segmentation = _read_cutter(
+        "im", "primary", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
+        dqbitmask, fillval, copy, (segmentation_image, mask_policy, combine_seg_mask),
     )  # fmt: skip
-    policy = read_mask_policy(mask_policy, combine_seg_mask)
-    segmentation = read_segmentation(segmentation_image, image.shape)
+    image = cutter.image
     sources = read_catalog_columns(catalog, image.sky, src_pos=src_pos, src_weight=src_weight)
-    labels, label_box = label_boxes(segmentation)
-    where = np.searchsorted(labels, sources.ids)
-    where[where == len(labels)] = 0
-    known = np.isin(sources.ids, labels)
-    repeated = np.ones(len(sources.ids), bool)
-    repeated[np.unique(sources.ids, return_index=True)[1]] = False
-    box = label_box[:, where] if len(labels) else np.zeros((4, len(where)), np.int64)
-    ny, nx = image.shape
-    edge = (box[0] == 0) | (box[1] == 0) | (box[2] == nx - 1) | (box[3] == ny - 1)
-    reasons = [
-        (repeated, "duplicate_id", "an earlier row of the catalogue has the same id"),
-        (~known, "not_in_segmentation", "no pixel of the segmentation image has this label"),
-        (edge, "edge_of_segmentation", "the segment touches the border of the image"),
-    ]
-    dropped, keep = _sort_out(sources.ids, reasons, "primary", image.name)
-    cutter = Cutter(
-        image=image, planes=planes, fillval=fillval, copy=copy,
-        segmentation=segmentation if policy else None,
-    )  # fmt: skip
-    boxes = box[:, keep] + _padding(pad)
+    box, reasons = _find_segments(sources.ids, segmentation)
+    dropped, keep = _sort_out(sources.ids, reasons, image)
+    boxes = box[:, keep] + padding
     store = cutter.cut(boxes, sources.ids[keep], sources.pos[keep], sources.weight[keep])
-    rows, masked = _not_all_masked(store, copy, "primary")
+    good, masked = _not_all_masked(cutter, store)
+    rows = np.flatnonzero(good)
     return CutoutCollection._of([store], np.zeros(len(rows)), rows, dropped + masked)
 
 
@@ -175,12 +162,11 @@ def create_input_image_cutouts(
         The input cutouts that they belong to, one to one. Both have the same
         ``dropped``.
     """
-    image, planes = read_image_arguments(
-        imdata, imwcs, imdq, imweight, uncertainty=uncertainty, data_units=data_units,
-        exptime=exptime, dqbitmask=dqbitmask, prefix="im",
+    cutter, _ = _read_cutter(
+        "im", "input_image", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
+        dqbitmask, fillval, copy,
     )  # fmt: skip
-    cutter = Cutter(image=image, planes=planes, fillval=fillval, copy=copy)
-    return _map_cutouts(primary_cutouts, cutter, pad, mode, "input_image")
+    return _map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode)
 
 
 def drz_from_input_cutouts(
@@ -225,17 +211,11 @@ def drz_from_input_cutouts(
         The input cutouts that they belong to, one to one. Both have the same
         ``dropped``.
     """
-    image, planes = read_image_arguments(
-        imdata, imwcs, imdq, imweight, uncertainty=uncertainty, data_units=data_units,
-        exptime=exptime, dqbitmask=dqbitmask, prefix="im",
+    cutter, _ = _read_cutter(
+        "im", "drz", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
+        dqbitmask, fillval, copy, (segmentation_image, mask_policy, combine_seg_mask),
     )  # fmt: skip
-    policy = read_mask_policy(mask_policy, combine_seg_mask)
-    segmentation = read_segmentation(segmentation_image, image.shape)
-    cutter = Cutter(
-        image=image, planes=planes, fillval=fillval, copy=copy,
-        segmentation=segmentation if policy else None,
-    )  # fmt: skip
-    return _map_cutouts(input_cutouts, cutter, pad, "fill", "drz")
+    return _map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill")
 
 
 def create_cutouts(
@@ -300,53 +280,122 @@ def create_cutouts(
         Cutouts of the combined image, which enclose those of the exposure, one
         to one. Both have the same ``dropped``.
     """
-    flt_cutouts, _ = create_input_image_cutouts(
-        primary_cutouts, flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime,
-        pad, mode=mode, uncertainty=flt_uncertainty, dqbitmask=flt_dqbitmask,
-        fillval=fillval, copy=copy,
+    flt_cutter, _ = _read_cutter(
+        "flt_", "input_image",
+        (flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime),
+        flt_uncertainty, flt_dqbitmask, fillval, copy,
     )  # fmt: skip
-    drz_cutouts, valid = drz_from_input_cutouts(
-        flt_cutouts, segmentation_image, drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units,
-        drz_exptime, pad, uncertainty=drz_uncertainty, dqbitmask=drz_dqbitmask,
-        mask_policy=mask_policy, combine_seg_mask=combine_seg_mask,
-        fillval=fillval, copy=copy,
+    drz_cutter, _ = _read_cutter(
+        "drz_", "drz",
+        (drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime),
+        drz_uncertainty, drz_dqbitmask, fillval, copy,
+        (segmentation_image, mask_policy, combine_seg_mask),
     )  # fmt: skip
-    dropped = (*flt_cutouts._dropped, *drz_cutouts._dropped)
-    return valid._with_dropped(dropped), drz_cutouts._with_dropped(dropped)
+    flt, _ = _map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode)
+    drz, valid = _map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill")
+    dropped = (*flt._dropped, *drz._dropped)
+    return valid._with_dropped(dropped), drz._with_dropped(dropped)
 
 
-def _map_cutouts(cutouts, cutter, pad, mode, stage):
+def _read_cutter(
+    prefix, stage, arguments, uncertainty, dqbitmask, fillval, copy, segmentation=None
+) -> tuple[Cutter, np.ndarray | None]:
+    """What cuts an image, and the segmentation image if there is to be one."""
+    *planes, data_units, exptime = arguments
+    image, planes = read_image_arguments(
+        *planes, uncertainty=uncertainty, data_units=data_units, exptime=exptime,
+        dqbitmask=dqbitmask, prefix=prefix,
+    )  # fmt: skip
+    _check_bit_mask(dqbitmask, prefix)
+    labels, policy = None, None
+    if segmentation is not None:
+        labels = read_segmentation(segmentation[0], image.shape)
+        policy = read_mask_policy(*segmentation[1:])
+    cutter = Cutter(
+        image=replace(image, stage=stage), planes=planes, fillval=fillval, copy=copy,
+        segmentation=labels if policy else None,
+    )  # fmt: skip
+    return cutter, labels
+
+
+def _check_bit_mask(dqbitmask, prefix) -> None:
+    try:
+        interpret_bit_flags(dqbitmask)
+    except (TypeError, ValueError) as error:
+        msg = f"{prefix.removeprefix('im')}dqbitmask must be flags that are good, got {dqbitmask!r}"
+        raise type(error)(msg) from error
+
+
+def _find_segments(ids, segmentation):
+    """Boxes of segments, and why some cannot be used."""
+    labels, boxes = label_boxes(segmentation)
+    where = np.searchsorted(labels, ids)
+    where[where == len(labels)] = 0
+    known = np.isin(ids, labels)
+    repeated = np.ones(len(ids), bool)
+    repeated[np.unique(ids, return_index=True)[1]] = False
+    box = boxes[:, where] if len(labels) else np.zeros((4, len(ids)), np.int64)
+    ny, nx = segmentation.shape
+    edge = (box[0] == 0) | (box[1] == 0) | (box[2] == nx - 1) | (box[3] == ny - 1)
+    return box, [
+        (repeated, "duplicate_id", "an earlier row of the catalogue has the same id"),
+        (~known, "not_in_segmentation", "no pixel of the segmentation image has this label"),
+        (edge, "edge_of_segmentation", "the segment touches the border of the image"),
+    ]
+
+
+def _map_cutouts(cutouts, name, cutter, pad, mode):
     """Cut out of an image what encloses cutouts of others."""
     if mode not in MODES:
         msg = f"mode must be one of {MODES}, got {mode!r}"
         raise ValueError(msg)
-    if not isinstance(cutouts, CutoutCollection):
-        cutouts = CutoutCollection(cutouts)
+    padding, cutouts = _padding(pad), _as_collection(cutouts, name)
     image, ids = cutter.image, cutouts.ids
-    padding = _padding(pad)
     edges, src_pos = _map_edges(cutouts, image)
     mapped = np.isfinite(edges).all(0)
     boxes = np.zeros(edges.shape, np.int64)
     # A position is known to the accuracy of the mapping and no better.
     boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=ACCURACY) + padding
-    ny, nx = image.shape
-    low, high = boxes[:2], boxes[2:]
-    size = np.array([[nx], [ny]])
-    touching = ((high >= 0) & (low < size)).all(0)
-    inside = ((low >= 0) & (high < size)).all(0)
-    reasons = [
-        (~mapped | ~touching, "no_overlap", "its box does not touch the image"),
-        (~np.isfinite(src_pos).all(1), "not_converged", "its position has no pixel position"),
-        (~inside & (mode == "strict"), "partial_overlap", "its box leaves the image"),
-    ]
-    dropped, keep = _sort_out(ids, reasons, stage, image.name)
+    reasons = _find_misfits(boxes, mapped, src_pos, image.shape, mode)
+    if cutter.segmentation is not None:
+        no_label = as_labels(ids) == 0
+        reasons.append((no_label, "not_in_segmentation", "its id is no label"))
+    dropped, keep = _sort_out(ids, reasons, image)
     weight = cutouts._gather(lambda store: store.index)["src_weight"]
     store = cutter.cut(boxes[:, keep], ids[keep], src_pos[keep], weight[keep])
-    rows, masked = _not_all_masked(store, cutter.copy, stage)
+    good, masked = _not_all_masked(cutter, store)
+    rows = np.flatnonzero(good)
     valid = cutouts[np.flatnonzero(keep)[rows]]
     new = CutoutCollection._of([store], np.zeros(len(rows)), rows)
     dropped += masked
     return new._with_dropped(dropped), valid._with_dropped(dropped)
+
+
+def _as_collection(cutouts, name) -> CutoutCollection:
+    if isinstance(cutouts, CutoutCollection):
+        return cutouts
+    try:
+        return CutoutCollection(cutouts)
+    except TypeError as error:
+        msg = f"{name} must be a CutoutCollection or an iterable of Cutouts ({error})"
+        raise TypeError(msg) from None
+
+
+def _find_misfits(boxes, mapped, src_pos, shape, mode):
+    """Why some of the mapped boxes cannot be cut."""
+    size = np.array(shape[::-1])
+    low, high = boxes[:2], boxes[2:]
+    touching = ((high >= 0) & (low < size[:, None])).all(0)
+    inside = ((low >= 0) & (high < size[:, None])).all(0)
+    with_pos = np.isfinite(src_pos).all(1)
+    # Of a box that is larger than the image a part may be too far off to be mapped.
+    seen = with_pos & (src_pos > -0.5).all(1) & (src_pos < size - 0.5).all(1)
+    return [
+        (~mapped & seen, "not_converged", "parts of its box have no pixel position"),
+        (~mapped | ~touching, "no_overlap", "its box does not touch the image"),
+        (~with_pos, "not_converged", "its position has no pixel position"),
+        (~inside & (mode == "strict"), "partial_overlap", "its box leaves the image"),
+    ]
 
 
 def _map_edges(cutouts, image):
@@ -361,29 +410,30 @@ def _map_edges(cutouts, image):
     return edges, src.T
 
 
-def _sort_out(ids, reasons, stage, name) -> tuple[list[Dropped], np.ndarray]:
+def _sort_out(ids, reasons, image) -> tuple[list[Dropped], np.ndarray]:
     """Drop each source for the first reason that holds."""
     dropped, keep = [], np.ones(len(ids), bool)
     for holds, status, message in reasons:
-        dropped += drop(ids, keep & holds, status, stage, name, message)
+        dropped += drop(ids, keep & holds, status, image.stage, image.name, message)
         keep &= ~holds
     return dropped, keep
 
 
-def _not_all_masked(store, looked_at, stage):
-    """Rows of the cutouts that have a good pixel, and the others as dropped."""
-    if not looked_at or not len(store.index):
-        return np.arange(len(store.index)), []
-    bad = np.logical_and.reduceat(store.planes["mask"].flat, store.index["start"])
-    message = "all its pixels are masked"
-    return np.flatnonzero(~bad), drop(
-        store.ids, bad, "all_masked", stage, store.image.name, message
-    )
+def _not_all_masked(cutter, store) -> tuple[np.ndarray, list[Dropped]]:
+    """Which cutouts have a good pixel, and the others as dropped."""
+    masked, absent = cutter.find_masked(store)
+    image, dropped = store.image, []
+    for where, status, message in (
+        (absent, "not_in_segmentation", "no pixel of its box has its label"),
+        (masked & ~absent, "all_masked", "all its pixels are masked"),
+    ):
+        dropped += drop(store.ids, where, status, image.stage, image.name, message)
+    return ~masked, dropped
 
 
 def _padding(pad) -> np.ndarray:
     """What padding adds to xmin, ymin, xmax, ymax."""
-    if int(pad) != pad or pad < 0:
+    if not isinstance(pad, numbers.Real) or not 0 <= pad < np.inf or pad != int(pad):
         msg = f"pad must be a number of pixels, 0 or more, got {pad!r}"
         raise ValueError(msg)
     return np.array([[-1], [-1], [1], [1]]) * int(pad)

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import copy as copying
+import warnings
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import NDData, NDDataRef, NDIOMixin, NDUncertainty
+from astropy.nddata import NDData, NDIOMixin, NDUncertainty
 
-from subpixal.errors import NoOverlapError, PartialOverlapError
-from subpixal.geometry import PixelBox
+from subpixal.errors import SubpixalWarning
 
-from ._fields import column, plane, same_pixels
-from ._image import Image, as_uncertainty, check_numbers, read_image_arguments
-from ._place import Placed, pixel_pair
-from ._planes import bad_pixels, cut_piece, fill_value, is_inside, overlap, plane_dtype
-from ._store import KEPT, Store, make_index
-from ._units import DATA_UNITS, check_data_units, data_units_of, exposure, is_countable
+from ._fields import check_finite, column, plane, same_pixels
+from ._image import Image, as_uncertainty, check_meta, check_numbers, read_image_arguments
+from ._place import Placed, check_overlap, check_position, cut_box, pixel_slices, read_box
+from ._planes import (
+    bad_pixels,
+    check_fill,
+    cut_piece,
+    fill_value,
+    overlap,
+    plane_dtype,
+)
+from ._store import KEPT, Store, as_ids, make_index
+from ._units import (
+    DATA_UNITS,
+    check_data_units,
+    check_exptime,
+    data_units_of,
+    exposure,
+    is_countable,
+    uncertainty_power,
+)
 
 __all__ = ["Cutout"]
 
@@ -133,36 +148,28 @@ class Cutout(Placed, NDIOMixin, NDData):
             raise ValueError(msg)
         said = {"unit": unit, "psf": psf, "meta": meta, "data_units": data_units,
                 "exptime": exptime, "dqbitmask": dqbitmask}  # fmt: skip
+        planes = {"dq": dq, "weight": weight, "mask": mask, "uncertainty": uncertainty}
         if data is None:
-            if trc is None:
-                msg = "trc must be given where data is None"
-                raise ValueError(msg)
-            image, _ = read_image_arguments(np.empty((0, 0)), wcs, **said)
-            image = replace(image, shape=None)
-            box = _box(blc, trc, None)
-            own = _empty(box, fillval)
+            image, box, own = _empty(wcs, blc, trc, fillval, planes, said)
         else:
-            planes = {"mask": mask, "uncertainty": uncertainty}
-            image, planes = read_image_arguments(data, wcs, dq, weight, **planes, **said)
-            box = _box(blc, trc, image.shape)
-            _check_overlap(box, image.shape, mode)
+            image_wcs = wcs
+            if isinstance(data, Cutout) and wcs is None:
+                # Not its own WCS, which would be made for nothing: see `_relabel`.
+                image_wcs = data.image_wcs
+            image, planes = read_image_arguments(data, image_wcs, **planes, **said)
+            box = read_box(blc, trc, image.shape)
+            check_overlap(box, image.shape, mode)
             own = _cut(planes, box, image, fillval, view=not copy)
-        ids = np.empty(1, object)
-        ids[0] = src_id
-        store = Store(
+        index = make_index(
             image,
-            make_index(
-                image,
-                np.array([[box.xmin], [box.ymin], [box.width], [box.height]]),
-                src_pos=None if src_pos is None else np.array([src_pos], float),
-                src_weight=None if src_weight is None else float(src_weight),
-            ),
-            ids,
-            own={0: own},
+            np.array([[box.xmin], [box.ymin], [box.width], [box.height]]),
+            src_pos=None if src_pos is None else np.array([check_position(src_pos, "src_pos")]),
         )
+        store = Store(image, index, as_ids([src_id]), own={0: own})
         if isinstance(data, Cutout) and wcs is None:
             _relabel(store, data)
         self._attach(store, 0)
+        self.src_weight = src_weight
 
     @classmethod
     def _of(cls, store: Store, i: int) -> Cutout:
@@ -202,14 +209,15 @@ class Cutout(Placed, NDIOMixin, NDData):
 
     @src_weight.setter
     def src_weight(self, value) -> None:
-        self._row["src_weight"] = np.nan if value is None else float(value)
+        none = value is None or value != value  # noqa: PLR0124  (NaN)
+        self._row["src_weight"] = np.nan if none else check_finite("src_weight", value)
 
     @property
     def status(self) -> str:
         """``'ok'``, or ``'filled'`` if it left the image when it was cut."""
         return KEPT[self._row["status"]]
 
-    exptime = column("exptime", "Exposure time in seconds.")
+    exptime = column("exptime", "Exposure time in seconds.", check_exptime)
 
     @property
     def data_units(self) -> str:
@@ -241,15 +249,11 @@ class Cutout(Placed, NDIOMixin, NDData):
     @property
     def meta(self) -> Mapping:
         """What is known of the cutout, over what is known of the image."""
-        own = self._own().setdefault("meta", {})
-        return own if self.image.meta is None else ChainMap(own, self.image.meta)
+        return ChainMap(self._own().setdefault("meta", {}), self.image.meta)
 
     @meta.setter
     def meta(self, value) -> None:
-        if not isinstance(value, Mapping | None):
-            msg = f"meta must be a mapping, got {type(value).__name__}"
-            raise TypeError(msg)
-        self._own()["meta"] = {} if value is None else dict(value)
+        self._own()["meta"] = dict(check_meta(value))
 
     @property
     def psf(self):
@@ -264,6 +268,11 @@ class Cutout(Placed, NDIOMixin, NDData):
         return self._store.own.setdefault(self._i, {})
 
     # The pixels
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Names of the planes that there are, such as ``'data'`` and ``'mask'``."""
+        return tuple(self._store.plane_names(self._i))
 
     data = plane("data", "Pixels, of shape ``(height, width)``.", check_numbers, required=True)
     flags = plane("flags", "Data quality flags, `None` if there are none.")
@@ -305,7 +314,8 @@ class Cutout(Placed, NDIOMixin, NDData):
         if np.shape(value.array) != self.shape:
             msg = f"uncertainty has shape {np.shape(value.array)}, the cutout has {self.shape}"
             raise ValueError(msg)
-        new = type(value)(np.array(value.array), unit=value.unit, copy=False)
+        array = check_numbers("uncertainty", value.array)
+        new = type(value)(array.astype(array.dtype.newbyteorder("=")), unit=value.unit, copy=False)
         new.parent_nddata = self
         self._own().update(uncertainty=new.array, uncertainty_type=(type(new), new.unit))
         self._uncertainty = new
@@ -344,7 +354,7 @@ class Cutout(Placed, NDIOMixin, NDData):
         item : slice or tuple of slice
             ``(y, x)``, without step. As in numpy, pixels are shared.
         """
-        sy, sx = _slices(item, self.shape)
+        sy, sx = pixel_slices(item, self.shape)
         planes = {n: self._store.plane(self._i, n) for n in self._store.plane_names(self._i)}
         store = self._store.extract(self._i, {n: p[sy, sx] for n, p in planes.items()})
         row = store.index[0]
@@ -388,28 +398,47 @@ class Cutout(Placed, NDIOMixin, NDData):
         `~astropy.units.UnitsError`
             If the unit is a flux density or a surface brightness.
         """
-        return self._convert("counts", "multiply")
+        return self._convert("counts")
 
     def to_rate(self) -> Cutout:
         """The same per second: counts divided by the exposure time; see `to_counts`."""
-        return self._convert("rate", "divide")
+        return self._convert("rate")
 
-    def _convert(self, data_units, operation) -> Cutout:
+    def _convert(self, data_units) -> Cutout:
         if not is_countable(self.unit):
             msg = f"pixels in {self.unit} are not counts, whatever the exposure time"
             raise u.UnitsError(msg)
         new = self.copy()
         if self.data_units == data_units:
             return new
+        if self.exptime <= 0:
+            msg = (
+                f"exptime must be positive to convert pixels to {data_units}, it is {self.exptime}"
+            )
+            raise ValueError(msg)
         time = exposure(self.exptime, self.unit)
-        plain = NDDataRef(self.data, uncertainty=self.uncertainty, unit=self.unit)
-        result = getattr(plain, operation)(time)
-        new._store.image = replace(self.image, unit=result.unit, data_units=data_units)
-        new._row["data_units"] = DATA_UNITS.index(data_units)
-        # A Quantity makes doubles of everything.
-        new.data = result.data.astype(self.dtype if self.dtype.kind == "f" else result.data.dtype)
-        new.uncertainty = result.uncertainty
+        new._scale(time if data_units == "counts" else 1 / time, data_units)
         return new
+
+    def _scale(self, factor, data_units) -> None:
+        """Multiply the pixels by a number, or by one with a unit where they have one."""
+        number, per = float(getattr(factor, "value", factor)), getattr(factor, "unit", None)
+        uncertainty, unit = self.uncertainty, None if per is None else self.unit * per
+        self._store.image = replace(self.image, unit=unit or self.unit, data_units=data_units)
+        self._row["data_units"] = DATA_UNITS.index(data_units)
+        self.data = self.data * number
+        if uncertainty is None:
+            return
+        self.uncertainty = None
+        power = uncertainty_power(type(uncertainty))
+        if power is None:
+            msg = f"a {type(uncertainty).__name__} is dropped: nobody knows how it scales"
+            warnings.warn(msg, SubpixalWarning, stacklevel=4)
+            return
+        unit = uncertainty.unit if per is None else uncertainty.unit * per**power
+        self.uncertainty = type(uncertainty)(
+            uncertainty.array * number**power, unit=unit, copy=False
+        )
 
     def __repr__(self) -> str:
         unit = "" if self.unit is None else f" [{self.unit}]"
@@ -418,42 +447,20 @@ class Cutout(Placed, NDIOMixin, NDData):
         return f"<{type(self).__name__} {self.src_id!r}: {size} pixels at {self.blc}{name}{unit}>"
 
 
-def _slices(item, shape) -> tuple[slice, slice]:
-    """Slices ``(y, x)`` with their bounds resolved."""
-    items = item if isinstance(item, tuple) else (item,)
-    if len(items) > 1 and items[0] is Ellipsis:
-        items = items[1:] if len(items) == 3 else (slice(None), *items[1:])
-    items = tuple(slice(None) if i is Ellipsis else i for i in items)
-    if len(items) > 2 or not all(isinstance(i, slice) and i.step in (None, 1) for i in items):
-        msg = f"a cutout is sliced by one or two slices (y, x) without step, got {item!r}"
-        raise IndexError(msg)
-    items += (slice(None),) * (2 - len(items))
-    y, x = (slice(*i.indices(n)) for i, n in zip(items, shape, strict=True))
-    if y.start >= y.stop or x.start >= x.stop:
-        msg = f"the slices {item!r} leave no pixel of a cutout of shape {shape}"
-        raise IndexError(msg)
-    return y, x
-
-
-def _box(blc, trc, shape) -> PixelBox:
+def _empty(wcs, blc, trc, fillval, planes, said):
+    """Image, box and pixels of a cutout of no data."""
+    for name, pixels in planes.items():
+        if pixels is not None:
+            msg = f"{name} must be None where data is None: there is no image that it belongs to"
+            raise ValueError(msg)
     if trc is None:
-        trc = shape[1] - 1, shape[0] - 1
-    return PixelBox(*pixel_pair(blc, "blc"), *pixel_pair(trc, "trc"))
-
-
-def _check_overlap(box, shape, mode) -> None:
-    both = overlap((*box.blc, *box.naxis), shape)
-    where = f"the cutout from {box.blc} to {box.trc}"
-    if both is None:
-        msg = f"{where} lies outside the image of shape {shape}"
-        raise NoOverlapError(msg)
-    if mode == "strict" and not is_inside((*box.blc, *box.naxis), shape):
-        msg = f"{where} leaves the image of shape {shape}; mode='fill' allows it"
-        raise PartialOverlapError(msg)
-
-
-def _empty(box, fillval) -> dict:
-    return {"data": np.full(box.shape, fillval, np.float32), "mask": np.ones(box.shape, bool)}
+        msg = "trc must be given where data is None"
+        raise ValueError(msg)
+    image, _ = read_image_arguments(np.empty((0, 0)), wcs, **said)
+    box = read_box(blc, trc, None)
+    check_fill(fillval, np.float32)
+    pixels = {"data": np.full(box.shape, fillval, np.float32), "mask": np.ones(box.shape, bool)}
+    return replace(image, shape=None), box, pixels
 
 
 def _cut(planes, box, image, fillval, *, view) -> dict:
@@ -478,3 +485,7 @@ def _relabel(store, parent: Cutout) -> None:
         row[f"cut_{name}"] += parent._row[f"cut_{name}"]
         row[f"src_{name}"] += origin
         row[f"d{name}"] = parent._row[f"d{name}"]
+    there = parent._inside
+    if there is not None:
+        store.own[0]["available"] = there
+        row["status"] = KEPT.index("ok" if cut_box(row) in there else "filled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,13 @@ from ._planes import (
     outside_pixels,
     plane_dtype,
 )
-from ._segmentation import segment_mask
+from ._segmentation import as_labels, segment_mask
 from ._store import Store, make_index
 
 __all__ = ["Cutter"]
+
+# Planes that say which pixels are bad.
+_MASKING = ("data", "flags", "weight", "mask")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +50,12 @@ class Cutter:
     segmentation: np.ndarray | None = None
     fillval: float = np.nan
     copy: bool = True
+
+    def __post_init__(self) -> None:
+        kind = numbers.Complex if self.planes["data"].dtype.kind == "c" else numbers.Real
+        if not isinstance(self.fillval, kind):
+            msg = f"fillval must be a number that fits the data, got {self.fillval!r}"
+            raise TypeError(msg)
 
     def cut(self, boxes, ids, src_pos, src_weight) -> Store:
         """
@@ -81,11 +91,56 @@ class Cutter:
         return ViewedPlane(self.planes[name], *self._fill(name))
 
     def _mask(self, pixels, boxes, ids) -> np.ndarray:
-        needed = {n: pixels[n] if n in pixels else self._pixels(n, boxes)
-                  for n in ("data", "flags", "weight", "mask") if n in self.planes}  # fmt: skip
+        needed = {name: pixels[name] if name in pixels else self._pixels(name, boxes)
+                  for name in _MASKING if name in self.planes}  # fmt: skip
         mask = bad_pixels(needed, dqbitmask=self.image.dqbitmask, with_weight=True)
         mask |= outside_pixels(boxes, self.image.shape)
         if self.segmentation is not None:
-            labels = cut_pixels(self.segmentation, boxes, 0, self.segmentation.dtype)
-            mask |= segment_mask(labels, ids, boxes[2] * boxes[3])
+            mask |= self._not_own(boxes, ids)
         return mask
+
+    def _not_own(self, boxes, ids) -> np.ndarray:
+        labels = cut_pixels(self.segmentation, boxes, 0, self.segmentation.dtype)
+        return segment_mask(labels, as_labels(ids), boxes[2] * boxes[3])
+
+    def find_masked(self, store: Store) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Find cutouts without a good pixel, without making masks of all of them.
+
+        Parameters
+        ----------
+        store : Store
+            What has just been cut.
+
+        Returns
+        -------
+        masked : array of bool, shape (N,)
+            All pixels are masked.
+        absent : array of bool, shape (N,)
+            They are, because none has the label of the source.
+        """
+        index, ids = store.index, store.ids
+        boxes = np.array([index[name] for name in ("x", "y", "width", "height")], np.int64)
+        masked, absent = np.zeros((2, len(ids)), bool)
+        todo = np.flatnonzero(self._bad_at(*self._source_pixels(index, boxes), ids))
+        if todo.size:
+            boxes, ids = boxes[:, todo], ids[todo]
+            start = np.cumsum(boxes[2] * boxes[3]) - boxes[2] * boxes[3]
+            masked[todo] = np.logical_and.reduceat(self._mask({}, boxes, ids), start)
+            if self.segmentation is not None:
+                absent[todo] = np.logical_and.reduceat(self._not_own(boxes, ids), start)
+        return masked, absent
+
+    def _source_pixels(self, index, boxes):
+        """Pixels ``x, y`` of the image in which the sources are, or the next in their boxes."""
+        size = np.array(self.image.shape[::-1])[:, None]
+        low, high = np.maximum(boxes[:2], 0), np.minimum(boxes[:2] + boxes[2:], size) - 1
+        pos = np.array([index["src_x"], index["src_y"]])
+        return np.rint(np.clip(pos, low, high)).astype(np.int64)
+
+    def _bad_at(self, x, y, ids) -> np.ndarray:
+        pixels = {name: self.planes[name][y, x] for name in _MASKING if name in self.planes}
+        bad = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
+        if self.segmentation is not None:
+            bad |= self.segmentation[y, x] != as_labels(ids)
+        return bad

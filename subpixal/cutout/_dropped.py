@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._store import as_ids
+
 __all__ = ["STATUSES", "Dropped", "drop", "dropped_table"]
 
 # Archives hold these words: none is ever renamed.
@@ -51,11 +53,14 @@ def dropped_table(dropped: Iterable[Dropped]):
     """
     from astropy.table import Column, Table
 
-    columns = list(zip(*dropped, strict=True)) or [()] * len(Dropped._fields)
-    dtypes = (None if columns[0] else int, *(["U"] * (len(columns) - 1)))
+    columns = [list(column) for column in zip(*dropped, strict=True)] or [
+        [] for _ in Dropped._fields
+    ]
+    ids, *words = columns
+    words = [np.array(column, str) for column in words]
     return Table(
         [
-            Column(column, name, dtype=None if column else dtype)
-            for column, name, dtype in zip(columns, Dropped._fields, dtypes, strict=True)
+            Column(column, name)
+            for column, name in zip((as_ids(ids), *words), Dropped._fields, strict=True)
         ]
     )

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from astropy import units as u
 
 from ._image import check_flags
 
-__all__ = ["column", "plane", "same_pixels"]
+__all__ = ["check_finite", "column", "plane", "same_pixels"]
 
 
 def plane(name: str, doc: str, convert: Callable = check_flags, *, required: bool = False):
@@ -35,15 +36,30 @@ def plane(name: str, doc: str, convert: Callable = check_flags, *, required: boo
         if value is None and not required:
             cutout._store.set_plane(cutout._i, name, None)
             return
+        if name == "data" and isinstance(value, u.Quantity):
+            value = value.to_value(cutout.unit or u.dimensionless_unscaled)
         pixels = convert(name, value)
         if pixels.shape != cutout.shape:
             msg = f"{name} has shape {pixels.shape}, the cutout has {cutout.shape}"
             raise ValueError(msg)
         # In-place operators hand back the very pixels that they have changed.
         if not same_pixels(pixels, get(cutout)):
-            cutout._store.set_plane(cutout._i, name, pixels.copy())
+            native = pixels.dtype.newbyteorder("=")
+            cutout._store.set_plane(cutout._i, name, pixels.astype(native, order="C"))
 
     return property(get, set_, doc=doc)
+
+
+def check_finite(name: str, value) -> float:
+    """Return a number that must be finite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        msg = f"{name} must be a finite number, got {value!r}"
+        raise ValueError(msg)
+    return number
 
 
 def same_pixels(a: np.ndarray, b: np.ndarray | None) -> bool:
@@ -51,17 +67,13 @@ def same_pixels(a: np.ndarray, b: np.ndarray | None) -> bool:
     return b is not None and a.__array_interface__ == b.__array_interface__
 
 
-def column(name: str, doc: str):
-    """Property for a number in the index that is always finite."""
+def column(name: str, doc: str, convert: Callable = check_finite):
+    """Property for a number in the index, which ``convert(name, value)`` makes of what is set."""
 
     def get(cutout):
         return float(cutout._row[name])
 
     def set_(cutout, value):
-        value = float(value)
-        if not math.isfinite(value):
-            msg = f"{name} must be finite, got {value}"
-            raise ValueError(msg)
-        cutout._row[name] = value
+        cutout._row[name] = convert(name, value)
 
     return property(get, set_, doc=doc)

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from numbers import Number
 
 import numpy as np
 from astropy import units as u
 from astropy.nddata import NDData, NDUncertainty, StdDevUncertainty
+from astropy.utils.masked import Masked
 
 from subpixal.geometry import SkyImage
+from subpixal.geometry.low_level import low_level_wcs
 
-from ._units import check_data_units, data_units_of
+from ._units import check_data_units, check_exptime, data_units_of
 
-__all__ = ["Image", "as_uncertainty", "check_flags", "check_numbers", "read_image_arguments"]
+__all__ = [
+    "Image",
+    "as_uncertainty",
+    "check_flags",
+    "check_meta",
+    "check_numbers",
+    "read_image_arguments",
+]
+
+# Prefixes of the arguments that are rates where nothing is said; others are counts.
+_RATES = ("", "drz_")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image:
     """
     What all cutouts of an image share.
@@ -46,6 +59,8 @@ class Image:
         Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`.
     name : str
         Which image it is.
+    stage : str
+        Which step of the chain cut it: ``'primary'``, ``'input_image'``, ``'drz'``.
     """
 
     wcs: object
@@ -59,14 +74,33 @@ class Image:
     meta: Mapping = field(default_factory=dict)
     dqbitmask: object = 0
     name: str = ""
+    stage: str = ""
 
     @cached_property
     def sky(self) -> SkyImage:
         """The pixel grid of the image on the sky."""
         return SkyImage(self.wcs, self.shape)
 
+    @property
+    def identity(self) -> tuple:
+        """
+        What two records of one image have in common.
+
+        Each cutout that is cut alone has a record of its own.
+        """
+        plain = (self.shape, self.unit, self.data_units, self.exptime, self.name, self.stage)
+        uncertainty = self.uncertainty_type, self.uncertainty_unit
+        large = id(self.wcs), id(self.psf), id(self.meta) if self.meta else 0
+        return (*plain, *uncertainty, *large, repr(self.dqbitmask))
+
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name != "sky"}
+
+    def __repr__(self) -> str:
+        size = "" if self.shape is None else f", {self.shape[1]}x{self.shape[0]} pixels"
+        unit = "" if self.unit is None else f" [{self.unit}]"
+        wcs = type(self.wcs).__name__
+        return f"<Image {self.name!r}{size} of {self.data_units}{unit}, {self.exptime} s, {wcs}>"
 
 
 def read_image_arguments(
@@ -117,22 +151,18 @@ def read_image_arguments(
         uncertainty = nd.uncertainty if uncertainty is None else uncertainty
         psf = nd.psf if psf is None else psf
         meta = nd.meta if meta is None else meta
-        exptime = getattr(nd, "exptime", exptime) if exptime == 1 else exptime
-        data_units = getattr(nd, "data_units", data_units)
-        known = getattr(getattr(nd, "image", None), "dqbitmask", dqbitmask)
-        dqbitmask = known if dqbitmask == 0 else dqbitmask
-    if isinstance(data, np.ma.MaskedArray):
-        masks.append(data.mask)
-        data = data.data
-    if isinstance(data, u.Quantity):
-        units.append(data.unit)
-        data = data.value
-    data = _as_plane(data, f"{prefix}data", None)
+        if isinstance(exptime, Number) and exptime == 1:
+            exptime = getattr(nd, "exptime", exptime)
+        if data_units == ("rate" if prefix in _RATES else "counts"):
+            data_units = getattr(nd, "data_units", data_units)
+        if isinstance(dqbitmask, Number) and dqbitmask == 0:
+            dqbitmask = getattr(getattr(nd, "image", None), "dqbitmask", dqbitmask)
+    data = _bare(data, masks, units, f"{prefix}data")
     if wcs is None:
         msg = f"{prefix}wcs must be given: the image is not an NDData that has a WCS"
         raise ValueError(msg)
     unit = _one_unit(units, f"{prefix}data")
-    uncertainty = as_uncertainty(uncertainty)
+    uncertainty, uncertainty_unit = _check_uncertainty(as_uncertainty(uncertainty), unit)
     planes = {
         "data": data,
         "mask": _union(masks, data.shape, prefix),
@@ -144,21 +174,30 @@ def read_image_arguments(
     for name, argument in names.items():
         if planes[name] is not None:
             planes[name] = _as_plane(planes[name], argument, data.shape)
+    # It refuses what is not a WCS of two pixel axes.
+    low_level_wcs(wcs)
     image = Image(
         wcs=wcs,
         shape=data.shape,
         unit=unit,
         data_units=data_units_of(unit) or check_data_units(data_units),
-        exptime=float(exptime),
+        exptime=check_exptime(f"{prefix.removesuffix('im')}exptime", exptime),
         uncertainty_type=None if uncertainty is None else type(uncertainty),
-        uncertainty_unit=None if uncertainty is None else uncertainty.unit,
+        uncertainty_unit=uncertainty_unit,
         psf=psf,
-        meta={} if meta is None else meta,
+        meta=check_meta(meta),
         dqbitmask=dqbitmask,
         name=_name(meta),
     )
-    image.sky  # noqa: B018  (refuses what is not a WCS of two pixel axes)
     return image, {name: plane for name, plane in planes.items() if plane is not None}
+
+
+def check_meta(value) -> Mapping:
+    """Metadata, an empty dict where there are none."""
+    if not isinstance(value, Mapping | None):
+        msg = f"meta must be a mapping, got {type(value).__name__}"
+        raise TypeError(msg)
+    return {} if value is None else value
 
 
 def as_uncertainty(value) -> NDUncertainty | None:
@@ -188,6 +227,32 @@ def check_numbers(name: str, value) -> np.ndarray:
     return value
 
 
+def _bare(data, masks, units, argument) -> np.ndarray:
+    """The pixels of an array of any kind; its mask and unit go to the lists."""
+    for kind, bare in ((np.ma.MaskedArray, "data"), (Masked, "unmasked")):
+        if isinstance(data, kind):
+            masks.append(data.mask)
+            data = getattr(data, bare)
+    if isinstance(data, u.Quantity):
+        units.append(data.unit)
+        data = data.value
+    return _as_plane(data, argument, None)
+
+
+def _check_uncertainty(uncertainty, unit):
+    """An uncertainty and the unit that it has with data of some unit."""
+    if uncertainty is None or uncertainty.array is None:
+        return None, None
+    probe = type(uncertainty)(np.empty(0), unit=uncertainty.unit, copy=False)
+    data = NDData(np.empty(0), unit=unit)
+    try:
+        probe.parent_nddata = data
+    except (u.UnitsError, AttributeError):
+        msg = f"uncertainty in {uncertainty.unit} contradicts data in {unit}"
+        raise u.UnitConversionError(msg) from None
+    return uncertainty, probe.unit
+
+
 def _grid_wcs(nd: NDData):
     """WCS of the pixels of an NDData; of a whole image, the very one of the image."""
     whole = getattr(nd, "origin", None) == (0, 0)
@@ -214,7 +279,7 @@ def _union(masks, shape, prefix):
     masks = [m for m in masks if m.ndim or m]
     if not masks:
         return None
-    return np.broadcast_to(np.logical_or.reduce(masks) if len(masks) > 1 else masks[0], shape)
+    return np.broadcast_to(reduce(np.logical_or, masks), shape)
 
 
 def _one_unit(units, argument):

@@ -6,13 +6,13 @@ import operator
 
 import numpy as np
 
-from subpixal.errors import NotConvergedError
-from subpixal.geometry import ACCURACY, MAXITER, PixelBox, offset_wcs
+from subpixal.errors import NoOverlapError, NotConvergedError, PartialOverlapError
+from subpixal.geometry import ACCURACY, MAXITER, PixelBox, SkyImage, offset_wcs
 
-from ._fields import column
-from ._planes import overlap
+from ._fields import check_finite, column
+from ._planes import is_inside, overlap
 
-__all__ = ["Placed", "pixel_pair"]
+__all__ = ["Placed", "check_overlap", "check_position", "cut_box", "pixel_slices", "read_box"]
 
 
 def pixel_pair(value, name: str) -> tuple[int, int]:
@@ -23,6 +23,65 @@ def pixel_pair(value, name: str) -> tuple[int, int]:
     except (TypeError, ValueError):
         msg = f"{name} must be two integers (x, y), got {value!r}"
         raise TypeError(msg) from None
+
+
+def read_box(blc, trc, shape) -> PixelBox:
+    """The box between two corners; without ``trc``, to the end of an image of a shape."""
+    blc = pixel_pair(blc, "blc")
+    last = trc is None
+    trc = (shape[1] - 1, shape[0] - 1) if last else pixel_pair(trc, "trc")
+    if trc[0] >= blc[0] and trc[1] >= blc[1]:
+        return PixelBox(*blc, *trc)
+    if last:
+        msg = f"blc {blc} lies outside the image of shape {shape}"
+        raise NoOverlapError(msg)
+    msg = f"trc must not be left of blc or below it, got trc {trc} and blc {blc}"
+    raise ValueError(msg)
+
+
+def check_overlap(box: PixelBox, shape, mode: str) -> None:
+    """Raise if a box leaves an image of a shape by more than the mode allows."""
+    where = f"the cutout from {box.blc} to {box.trc}"
+    row = (*box.blc, *box.naxis)
+    if overlap(row, shape) is None:
+        msg = f"{where} lies outside the image of shape {shape}"
+        raise NoOverlapError(msg)
+    if mode == "strict" and not is_inside(row, shape):
+        msg = f"{where} leaves the image of shape {shape}; mode='fill' allows it"
+        raise PartialOverlapError(msg)
+
+
+def check_position(value, name: str) -> tuple[float, float]:
+    """Two finite numbers ``(x, y)``."""
+    try:
+        x, y = (check_finite(name, number) for number in value)
+    except (TypeError, ValueError):
+        msg = f"{name} must be two finite numbers (x, y), got {value!r}"
+        raise ValueError(msg) from None
+    return x, y
+
+
+def pixel_slices(item, shape) -> tuple[slice, slice]:
+    """Slices ``(y, x)`` with their bounds resolved, of what indexes a cutout of a shape."""
+    items = item if isinstance(item, tuple) else (item,)
+    if len(items) > 1 and items[0] is Ellipsis:
+        items = items[1:] if len(items) == 3 else (slice(None), *items[1:])
+    items = tuple(slice(None) if i is Ellipsis else i for i in items)
+    if len(items) > 2 or not all(isinstance(i, slice) and i.step in (None, 1) for i in items):
+        msg = f"a cutout is sliced by one or two slices (y, x) without step, got {item!r}"
+        raise IndexError(msg)
+    items += (slice(None),) * (2 - len(items))
+    y, x = (slice(*i.indices(n)) for i, n in zip(items, shape, strict=True))
+    if y.start >= y.stop or x.start >= x.stop:
+        msg = f"the slices {item!r} leave no pixel of a cutout of shape {shape}"
+        raise IndexError(msg)
+    return y, x
+
+
+def cut_box(row) -> PixelBox:
+    """The pixels of the image that a row of the index stood for when they were cut."""
+    x, y, width, height = (int(row[name]) for name in ("cut_x", "cut_y", "width", "height"))
+    return PixelBox(x, y, x + width - 1, y + height - 1)
 
 
 class Placed:
@@ -107,8 +166,7 @@ class Placed:
 
     @src_pos.setter
     def src_pos(self, value) -> None:
-        x, y = value
-        self._row["src_x"], self._row["src_y"] = float(x), float(y)
+        self._row["src_x"], self._row["src_y"] = check_position(value, "src_pos")
 
     @property
     def cutout_src_pos(self) -> tuple[float, float]:
@@ -119,20 +177,24 @@ class Placed:
     @property
     def extraction_slice(self) -> tuple[slice, slice] | None:
         """Slices ``(y, x)`` of the image that were cut, `None` if nothing was."""
-        both = self._overlap()
-        return None if both is None else both[0]
+        inside = self._inside
+        return None if inside is None else inside.slices
 
     @property
     def insertion_slice(self) -> tuple[slice, slice]:
         """Slices ``(y, x)`` of the cutout that hold pixels of the image."""
-        both = self._overlap()
-        return (slice(0, 0), slice(0, 0)) if both is None else both[1]
+        inside, (x, y) = self._inside, cut_box(self._row).blc
+        return (slice(0, 0), slice(0, 0)) if inside is None else inside.shift(-x, -y).slices
 
-    def _overlap(self):
-        # History: where the pixels were when they were cut, not where they are now.
-        row = self._row
-        box = int(row["cut_x"]), int(row["cut_y"]), self.width, self.height
-        return overlap(box, self.image.shape or (0, 0))
+    @property
+    def _inside(self) -> PixelBox | None:
+        """Pixels of the image that were there when they were cut."""
+        if self.image.shape is None:
+            return None
+        image = PixelBox.from_shape(self.image.shape)
+        # A cutout that was cut from a cutout can have no more than that one had.
+        there = self._store.own.get(self._i, {}).get("available", image)
+        return cut_box(self._row) & there
 
     @property
     def image_wcs(self):
@@ -215,10 +277,9 @@ class Placed:
         NotConvergedError
             If a position is not found and ``quiet`` is false.
         """
-        sky = self.image.sky
-        world, answer = _coordinates(args, len(sky.world.units), origin)
-        x, y = sky.to_pixel(
-            *world,
+        world, answer = _coordinates(args, len(self.image.sky.world.units), origin)
+        x, y = self._find(
+            world,
             accuracy=self.DEFAULT_ACCURACY if accuracy is None else accuracy,
             maxiter=self.DEFAULT_MAXITER if maxiter is None else maxiter,
         )
@@ -229,8 +290,21 @@ class Placed:
                 f"pixel position, the first is number {lost[0]}"
             )
             raise NotConvergedError(msg, lost)
+        return answer((x + origin, y + origin))
+
+    def _find(self, world, **options):
+        """Positions in the cutout of world values."""
+        x, y = self.image.sky.to_pixel(*world, **options)
         x0, y0 = self.origin
-        return answer((x - (x0 - origin), y - (y0 - origin)))
+        x, y = np.atleast_1d(x - x0), np.atleast_1d(y - y0)
+        shape = np.shape(world[0])
+        lost = np.isnan(x)
+        # An image does not look for what is far from it; a cutout may be there.
+        if lost.any() and self.box not in PixelBox.from_shape(self.image.shape or (1, 1)):
+            own = SkyImage(self.wcs, self.shape)
+            missing = [np.atleast_1d(w)[lost] for w in world]
+            x[lost], y[lost] = own.to_pixel(*missing, **options)
+        return x.reshape(shape), y.reshape(shape)
 
     def get_bbox(self, wrt: str = "orig") -> np.ndarray:
         """
@@ -267,6 +341,7 @@ def _coordinates(args, count: int, origin):
         return np.broadcast_arrays(*(np.asarray(a, float) for a in args)), tuple
     table = np.asarray(args[0], float) if len(args) == 1 else None
     if table is None or table.ndim != 2 or table.shape[1] != count:
-        msg = f"give {count} arrays, or one array of shape (N, {count})"
+        shapes = [np.shape(a) for a in args]
+        msg = f"give {count} arrays, or one array of shape (N, {count}); got shapes {shapes}"
         raise ValueError(msg)
     return table.T, lambda values: np.stack(values, axis=-1)

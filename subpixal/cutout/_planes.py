@@ -33,7 +33,7 @@ PLANES = ("data", "mask", "uncertainty", "flags", "weight", "segmentation")
 def fill_value(name: str, fillval, uncertainty_type: type | None = None):
     """Value of the pixels of a plane that lie outside the image."""
     if name == "uncertainty":
-        return 0 if uncertainty_type is InverseVariance else np.nan
+        return 0 if issubclass(uncertainty_type or object, InverseVariance) else np.nan
     return {"data": fillval, "mask": True}.get(name, 0)
 
 
@@ -67,13 +67,15 @@ def check_fill(value, dtype: np.dtype) -> None:
         Naming the value and the dtype.
     """
     dtype = np.dtype(dtype)
-    if dtype.kind in "fc":
-        return
     try:
-        good = np.isfinite(value) and dtype.type(value) == value
-    except (OverflowError, ValueError):
+        # Rounding is no harm, overflow is.
+        with np.errstate(over="ignore"):
+            held = dtype.type(value)
+        floats = dtype.kind in "fc"
+        good = np.isfinite(held) or not np.isfinite(value) if floats else held == value
+    except (OverflowError, TypeError, ValueError):
         good = False
-    if not good:
+    if not good or (np.iscomplexobj(value) and dtype.kind != "c"):
         msg = f"fillval {value!r} cannot be held by pixels of {dtype}: choose another fillval"
         raise ValueError(msg)
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 
-__all__ = ["MASK_POLICIES", "label_boxes", "read_mask_policy", "read_segmentation", "segment_mask"]
+__all__ = [
+    "MASK_POLICIES",
+    "as_labels",
+    "label_boxes",
+    "read_mask_policy",
+    "read_segmentation",
+    "segment_mask",
+]
 
 MASK_POLICIES = ("segment", None)
 
@@ -22,7 +31,10 @@ def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.
     """
     if not isinstance(segmentation, np.ndarray):
         segmentation = getattr(segmentation, "data", segmentation)
-    array = np.asarray(segmentation)
+    try:
+        array = np.asarray(np.ma.filled(segmentation, 0))
+    except ValueError:
+        array = np.empty(0, object)
     if array.dtype.kind not in "iu":
         msg = f"segmentation_image must hold integers, got {array.dtype}"
         raise TypeError(msg)
@@ -38,6 +50,9 @@ def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.
 def read_mask_policy(mask_policy, combine_seg_mask) -> str | None:
     """Mask policy from both spellings; the older one wins where it is given."""
     if combine_seg_mask is not None:
+        if not isinstance(combine_seg_mask, bool | np.bool):
+            msg = f"combine_seg_mask must be True, False or None, got {combine_seg_mask!r}"
+            raise TypeError(msg)
         return "segment" if combine_seg_mask else None
     if mask_policy not in MASK_POLICIES:
         msg = f"mask_policy must be one of {MASK_POLICIES}, got {mask_policy!r}"
@@ -66,7 +81,7 @@ def label_boxes(segmentation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     flat = segmentation.ravel()
     border = np.ones(flat.size, bool)
     np.not_equal(flat[1:], flat[:-1], out=border[1:])
-    border[::nx] = True
+    border[:: max(nx, 1)] = True
     first = np.flatnonzero(border)
     del border
     last = np.append(first[1:], flat.size) - 1
@@ -87,6 +102,17 @@ def label_boxes(segmentation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         np.maximum.reduceat(y, start),
     ]
     return labels[start], np.array(boxes)
+
+
+def as_labels(ids: np.ndarray) -> np.ndarray:
+    """Labels that identifiers of any type stand for; 0, the background, for what is none."""
+    if ids.dtype.kind == "i":
+        return ids
+
+    def is_label(i):
+        return isinstance(i, numbers.Real) and -(2**63) <= i < 2**63 and i == int(i)
+
+    return np.array([int(i) if is_label(i) else 0 for i in ids.tolist()], np.int64)
 
 
 def segment_mask(labels: np.ndarray, ids: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from ._image import Image
 from ._planes import PLANES, PackedPlane
 from ._units import DATA_UNITS
 
-__all__ = ["INDEX", "KEPT", "Store", "make_index"]
+__all__ = ["INDEX", "KEPT", "Store", "as_ids", "make_index"]
 
 # Statuses of cutouts that are kept; others are in tables of dropped sources.
 KEPT = ("ok", "filled")
@@ -38,6 +38,32 @@ INDEX = np.dtype(
         ("status", np.uint8),
     ]
 )
+
+
+def as_ids(values) -> np.ndarray:
+    """
+    Identifiers as an array.
+
+    Parameters
+    ----------
+    values : iterable
+        Anything.
+
+    Returns
+    -------
+    array of shape (N,)
+        Of integers, floats or strings if all of them are, otherwise of objects:
+        numpy would make strings of numbers, and floats of large integers.
+    """
+    values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if {type(value) for value in values} in ({int}, {float}, {str}):
+        array = np.array(values)
+        if array.dtype.kind in "iuU" or isinstance(values[0], float):
+            return array
+    array = np.empty(len(values), object if values else np.int64)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
 
 
 def make_index(image: Image, boxes, *, src_pos=None, src_weight=None) -> np.ndarray:
@@ -89,7 +115,9 @@ class Store:
     own : dict
         ``own[i]`` is a dict of what cutout *i* has of its own: 2-D arrays that
         stand in for planes, `None` for a plane it does not have, its ``'meta'``
-        and ``'psf'``.
+        and ``'psf'``, the ``'uncertainty_type'`` (class and unit) of its own
+        uncertainty, and the `PixelBox` of the image that was ``'available'``
+        when it was cut, if not the whole image was.
     """
 
     __slots__ = ("ids", "image", "index", "objects", "own", "planes")
@@ -122,9 +150,10 @@ class Store:
 
     def set_id(self, i: int, src_id) -> None:
         """Set an identifier, whatever its type."""
-        if self.ids.dtype != object and np.asarray(src_id).dtype != self.ids.dtype:
+        one = as_ids([src_id])
+        if one.dtype != self.ids.dtype:
             self.ids = self.ids.astype(object)
-        self.ids[i] = src_id
+        self.ids[i] = one[0]
 
     def plane_names(self, i: int) -> list[str]:
         """Names of the planes that cutout ``i`` has, ``'data'`` first."""
@@ -134,9 +163,12 @@ class Store:
 
     def rest(self, i: int) -> dict:
         """What cutout ``i`` has of its own that is not a plane."""
-        return {k: copy.copy(v) for k, v in self.own.get(i, {}).items() if k not in PLANES}
+        rest = {k: v for k, v in self.own.get(i, {}).items() if k not in PLANES}
+        # Who reads metadata leaves an empty dict.
+        meta = rest.pop("meta", None)
+        return rest | {"meta": dict(meta)} if meta else rest
 
-    def extract(self, i: int, planes: dict | None = None, image: Image | None = None) -> Store:
+    def extract(self, i: int, planes: dict | None = None) -> Store:
         """
         Cutout ``i`` alone, sharing its pixels.
 
@@ -145,19 +177,27 @@ class Store:
         i : int
         planes : dict, optional
             Planes that it has instead.
-        image : Image, optional
-            What it is cut from instead.
         """
         if planes is None:
             planes = {name: self.plane(i, name) for name in self.plane_names(i)}
         index = self.index[i : i + 1].copy()
         index["start"] = 0
         own = {0: planes | self.rest(i)}
-        return Store(image or self.image, index, self.ids[i : i + 1].copy(), own=own)
+        return Store(self.image, index, self.ids[i : i + 1].copy(), own=own)
+
+    def with_image(self, image: Image | None) -> Store:
+        """The same cutouts of another image (`None`: of the same), sharing their pixels."""
+        own = {}
+        for i, some in self.own.items():
+            own[i] = {name: pixels for name, pixels in some.items() if name in PLANES}
+            own[i] |= self.rest(i)
+        return Store(
+            image or self.image, self.index.copy(), self.ids.copy(), planes=self.planes, own=own
+        )
 
     def take(self, rows) -> Store:
-        """Copy of some of the cutouts, pixels included, the WCS by reference."""
-        index = self.index[rows].copy()
+        """Copy of the cutouts in an array of rows, pixels included, the WCS by reference."""
+        index = self.index[rows]
         pixels = index["width"].astype(np.int64) * index["height"]
         index["start"] = np.cumsum(pixels) - pixels
         planes = {name: PackedPlane(self.pixels(name, rows)) for name in self.planes}
@@ -166,7 +206,8 @@ class Store:
             if i in self.own:
                 changed = {n: v for n, v in self.own[i].items() if n in PLANES}
                 own[new] = copy.deepcopy(changed) | self.rest(i)
-        return Store(self.image, index, self.ids[rows].copy(), planes=planes, own=own)
+        own = {new: some for new, some in own.items() if some}
+        return Store(self.image, index, self.ids[rows], planes=planes, own=own)
 
     def pixels(self, name: str, rows) -> np.ndarray:
         """Pixels of a shared plane of some cutouts, one after the other."""

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from astropy import units as u
+import math
 
-__all__ = ["DATA_UNITS", "check_data_units", "data_units_of", "exposure", "is_countable"]
+from astropy import units as u
+from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+
+__all__ = [
+    "DATA_UNITS",
+    "check_data_units",
+    "check_exptime",
+    "data_units_of",
+    "exposure",
+    "is_countable",
+    "uncertainty_power",
+]
 
 DATA_UNITS = ("rate", "counts")
 
 _COUNT_UNITS = (u.ct, u.electron, u.DN, u.adu, u.photon)
+
+# With what power of a factor the numbers of an uncertainty go.
+_POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
 
 def check_data_units(value: str) -> str:
@@ -17,6 +31,18 @@ def check_data_units(value: str) -> str:
         msg = f"data_units must be one of {DATA_UNITS}, got {value!r}"
         raise ValueError(msg)
     return value
+
+
+def check_exptime(name: str, value) -> float:
+    """Exposure time in seconds, also of a `~astropy.units.Quantity`."""
+    try:
+        time = float(value.to_value(u.s) if isinstance(value, u.Quantity) else value)
+    except (TypeError, ValueError):
+        time = math.nan
+    if not math.isfinite(time):
+        msg = f"{name} must be a finite number of seconds, got {value!r}"
+        raise ValueError(msg)
+    return time
 
 
 def data_units_of(unit: u.UnitBase | None) -> str | None:
@@ -36,8 +62,8 @@ def data_units_of(unit: u.UnitBase | None) -> str | None:
     powers = _powers(unit)
     if any(powers.get(count) == 1 for count in _COUNT_UNITS):
         return "rate" if powers.get(u.s, 0) < 0 else "counts"
-    # Flux densities and surface brightnesses are energies per time.
-    return "rate" if u.kg in powers and powers.get(u.s, 0) < 0 else None
+    # Flux densities and surface brightnesses are energies per time, or maggies.
+    return "rate" if u.mgy in powers or (u.kg in powers and powers.get(u.s, 0) < 0) else None
 
 
 def is_countable(unit: u.UnitBase | None) -> bool:
@@ -55,6 +81,11 @@ def exposure(exptime: float, unit: u.UnitBase | None):
         return exptime
     times = [base for base in unit.bases if base.physical_type == "time"]
     return (exptime * u.s).to(times[0] if times else u.s)
+
+
+def uncertainty_power(kind: type) -> int | None:
+    """Power of a factor with which an uncertainty of some class goes, `None` if unknown."""
+    return next((power for known, power in _POWERS.items() if issubclass(kind, known)), None)
 
 
 def _powers(unit) -> dict:

@@ -87,11 +87,15 @@ class PixelBox:
         Raises
         ------
         ValueError
-            If an edge is not finite.
+            If an edge is not finite, or the right or upper one comes before
+            the left or lower one.
         """
         edges = (xmin, ymin, xmax, ymax)
         if not all(map(math.isfinite, edges)):
             msg = f"the edges of a box must be finite, got {edges}"
+            raise ValueError(msg)
+        if xmax < xmin or ymax < ymin:
+            msg = f"the edges of a box must be in the order xmin, ymin, xmax, ymax, got {edges}"
             raise ValueError(msg)
         x1, y1 = math.floor(xmin + 0.5), math.floor(ymin + 0.5)
         x2, y2 = math.ceil(xmax - 0.5), math.ceil(ymax - 0.5)

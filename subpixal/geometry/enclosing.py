@@ -34,8 +34,13 @@ def perimeter(xmin, ymin, xmax, ymax, *, spacing: float = SPACING):
     start : array of int, shape (N,)
         Where the points of each rectangle begin.
     """
+    edges = np.array([xmin, ymin, xmax, ymax], float)
+    # A rectangle that is not finite has points all the same, which are NaN.
+    edges[:, ~np.isfinite(edges).all(0)] = np.nan
+    xmin, ymin, xmax, ymax = edges
     width, height = xmax - xmin, ymax - ymin
-    intervals = 2 * np.maximum(1, np.ceil(np.maximum(width, height) / (2 * spacing))).astype(int)
+    longest = np.nan_to_num(np.maximum(width, height))
+    intervals = 2 * np.maximum(1, np.ceil(longest / (2 * spacing))).astype(int)
     count = 4 * intervals
     start = np.cumsum(count) - count
     box = np.repeat(np.arange(len(count)), count)

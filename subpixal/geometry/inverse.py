@@ -74,8 +74,8 @@ def newton(
     Pixel positions whose forward transform is the target.
 
     Newton's method, on all points at once; a point leaves as soon as it closes.
-    A step that shrinks as it should is followed by a chord step, which needs no
-    new derivatives.
+    A step that removes nearly all that was left is followed by a chord step,
+    which needs no new derivatives. No point depends on the others.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def newton(
     x, y : array of shape (N,)
         Where to start; NaN is given up.
     accuracy : float
-        A point has closed when its next step would be shorter than this, in pixels.
+        A point has closed with a step that is shorter than this, in pixels, and
+        makes up for what was left.
     maxiter : int
         Largest number of steps.
     max_step : float
@@ -102,31 +103,33 @@ def newton(
     """
     x, y = np.array(x, float), np.array(y, float)
     closed = np.zeros(x.shape, bool)
-    base = forward(x, y)
-    residual = target - base
-    closed |= np.linalg.norm(residual, axis=0) <= close
-    todo = np.flatnonzero(~closed & np.isfinite(residual).all(0))
-    residual, base, derivatives = residual[:, todo], base[:, todo], None
-    for _ in range(maxiter):
-        if not todo.size:
-            break
-        if derivatives is None:
-            derivatives = jacobian(forward, x[todo], y[todo], base)
-        step = solve(derivatives, residual)
-        length = np.hypot(*step)
-        step *= np.minimum(1, max_step / np.maximum(length, 1e-300))
-        x[todo] += step[0]
-        y[todo] += step[1]
-        closed[todo] = length <= accuracy
-        going = np.isfinite(length) & ~closed[todo]
-        todo = todo[going]
-        if not todo.size:
-            break
-        base = forward(x[todo], y[todo])
-        before = np.linalg.norm(residual[:, going], axis=0)
-        residual = target[:, todo] - base
-        # Derivatives serve once more where they removed nearly all that was left.
-        good = np.linalg.norm(residual, axis=0) < 0.01 * before
-        derivatives = derivatives[:, :, going] if good.all() else None
+    left = np.zeros(x.shape)
+    derivatives = np.empty((2, *target.shape))
+    todo = np.arange(x.size)
+    # A polynomial overflows where a start point is far off.
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        for taken in range(maxiter + 1):
+            base = forward(x[todo], y[todo])
+            residual = target[:, todo] - base
+            before, left[todo] = left[todo], np.linalg.norm(residual, axis=0)
+            closed[todo] = left[todo] <= close
+            going = ~closed[todo] & np.isfinite(left[todo])
+            todo, residual = todo[going], residual[:, going]
+            if not todo.size or taken == maxiter:
+                break
+            # Derivatives serve once more where they removed nearly all that was left.
+            stale = ~(left[todo] < 0.01 * before[going])
+            if stale.any():
+                at = todo[stale]
+                derivatives[..., at] = jacobian(forward, x[at], y[at], base[:, going][:, stale])
+            step = solve(derivatives[..., todo], residual)
+            length = np.hypot(*step)
+            step *= np.minimum(1, max_step / np.maximum(length, 1e-300))
+            x[todo] += step[0]
+            y[todo] += step[1]
+            # What is left across the surface no step removes, however short it is.
+            removable = 2 * accuracy * np.linalg.norm(derivatives[..., todo], axis=1).max(0)
+            closed[todo] = (length <= accuracy) & (left[todo] <= removable)
+            todo = todo[length > accuracy]
     x[~closed] = y[~closed] = np.nan
     return x, y, closed

@@ -1,19 +1,10 @@
-"""The one place that knows what kinds of WCS there are.
-
-Everything else in the package sees a WCS as a `Transform`: forward and
-inverse values that are smooth across the edge of the image. APE 14 leaves no
-way to switch off the bounding box of a gwcs, and a bounding box turns the
-half-pixel corners of an edge pixel into NaN, so it is avoided here.
-"""
+"""What kinds of WCS there are."""
 
 from __future__ import annotations
 
-import warnings
-
-import numpy as np
 from astropy.wcs.wcsapi import BaseLowLevelWCS
 
-__all__ = ["Transform", "is_gwcs", "low_level_wcs"]
+__all__ = ["is_gwcs", "is_plain_fits", "low_level_wcs", "physical_axes"]
 
 
 def low_level_wcs(wcs) -> BaseLowLevelWCS:
@@ -47,61 +38,40 @@ def is_gwcs(wcs: BaseLowLevelWCS) -> bool:
     return any(c.__name__ == "WCS" and c.__module__.startswith("gwcs") for c in type(wcs).__mro__)
 
 
-class Transform:
+def is_plain_fits(wcs: BaseLowLevelWCS) -> bool:
+    """Whether a low-level WCS is an `astropy.wcs.WCS` with the values of one."""
+    from astropy.wcs import WCS
+
+    # A subclass may have values of its own.
+    methods = ("pixel_to_world_values", "world_to_pixel_values")
+    return isinstance(wcs, WCS) and all(getattr(type(wcs), m) is getattr(WCS, m) for m in methods)
+
+
+def physical_axes(wcs: BaseLowLevelWCS) -> tuple[list, list, dict, list]:
     """
-    Forward and inverse values of a WCS, smooth across the edge of the image.
+    What the world axes of a WCS mean, in the terms of APE 14.
 
     Parameters
     ----------
-    wcs : object
-        An APE 14 WCS of two pixel axes, low or high level.
-    shape : tuple of int, optional
-        ``(ny, nx)`` of the image; by default what the WCS knows of it.
+    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
+        A low-level WCS.
+
+    Returns
+    -------
+    types, units : list
+        Physical types and units of the axes.
+    classes : dict
+        Object classes.
+    components : list
+        Object components.
     """
-
-    def __init__(self, wcs, shape: tuple[int, int] | None = None) -> None:
-        self.wcs = low_level_wcs(wcs)
-        self.shape = tuple(shape) if shape is not None else self.wcs.array_shape
-        if self.shape is None and self.wcs.pixel_bounds is not None:
-            self.shape = tuple(int(np.ceil(high)) for _, high in self.wcs.pixel_bounds)[::-1]
-        self._gwcs = is_gwcs(self.wcs)
-
-    def to_world(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-        """World values of pixel positions: one float array for each world axis."""
-        if self._gwcs:
-            world = _plain(self.wcs(x, y, with_bounding_box=False), self.wcs.output_frame)
-        else:
-            world = self.wcs.pixel_to_world_values(x, y)
-        return tuple(np.asarray(w, float) for w in world)
-
-    def guess(self, *world: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """
-        Pixel positions as the WCS's own inverse has them.
-
-        Whatever it answers has to be verified. `None` if it has no usable
-        inverse.
-        """
-        with warnings.catch_warnings():
-            # A FITS WCS warns when its iteration diverges, and answers all the same.
-            warnings.simplefilter("ignore")
-            # What a broken inverse raises is the secret of its library
-            # (gwcs: AttributeError, NotImplementedError, ValueError ...).
-            try:
-                x, y = self._inverse(*world)
-            except Exception:  # noqa: BLE001
-                return None
-        return np.array(x, float), np.array(y, float)
-
-    def _inverse(self, *world):
-        if not self._gwcs:
-            return self.wcs.world_to_pixel_values(*world)
-        # Raises where there is none: the numerical inverse of gwcs is slow,
-        # and wrong on rotated frames.
-        _ = self.wcs.backward_transform
-        return _plain(self.wcs.invert(*world, with_bounding_box=False), self.wcs.input_frame)
-
-
-def _plain(values, frame):
-    if not any(hasattr(v, "unit") for v in values):
-        return values
-    return tuple(v.to_value(unit) for v, unit in zip(values, frame.unit, strict=True))
+    if is_gwcs(wcs) and wcs.output_frame is None:
+        # A frame that is nothing but a name raises when it is asked for anything else.
+        types = [f"custom:{wcs.available_frames[-1]}"] * wcs.world_n_dim
+        return types, [""] * len(types), {}, []
+    return (
+        list(wcs.world_axis_physical_types),
+        list(wcs.world_axis_units),
+        wcs.world_axis_object_classes,
+        list(wcs.world_axis_object_components),
+    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from .enclosing import extents, perimeter
 from .inverse import jacobian, newton
-from .low_level import Transform
+from .transform import Transform
 from .world import World
 
 __all__ = ["ACCURACY", "MAXITER", "PixelMap", "SkyImage"]
@@ -23,6 +23,12 @@ MAXITER = 50
 # Points of the grid along the longer axis of an image, from which start points
 # and the footprint are taken.
 _GRID = 17
+
+# Points between the image and a position off it, at which it is checked for folds.
+_STOPS = 4
+
+# What world values in double precision leave uncertain, in radians.
+_ROUNDING = 2e-15
 
 
 class SkyImage:
@@ -121,10 +127,12 @@ class SkyImage:
             In square degrees on the sky, in squared world units otherwise.
         """
         x, y = (np.atleast_1d(np.asarray(p, float)) for p in (x, y))
-        # The pixel's own edges: lookup tables have kinks, a pixel has a size.
-        jx, jy = jacobian(self._forward, x - 0.5, y - 0.5, step=1.0)
-        gram = (jx * jx).sum(0) * (jy * jy).sum(0) - (jx * jy).sum(0) ** 2
-        area = np.sqrt(np.maximum(gram, 0))
+        # The pixel's own corners: lookup tables have kinks, a pixel has a size.
+        u, v = np.concatenate([x - 0.5, x + 0.5] * 2), np.repeat([y - 0.5, y + 0.5], 2, axis=0)
+        corners = np.split(self._forward(u, v.ravel()), 4, axis=1)
+        one, other = corners[3] - corners[0], corners[2] - corners[1]
+        gram = (one * one).sum(0) * (other * other).sum(0) - (one * other).sum(0) ** 2
+        area = np.sqrt(np.maximum(gram, 0)) / 2
         return np.degrees(np.degrees(area)) if self.world.is_sky else area
 
     def _invert(self, world, target, accuracy, maxiter):
@@ -132,66 +140,118 @@ class SkyImage:
             "accuracy": accuracy,
             "maxiter": maxiter,
             "max_step": self._reach,
-            "close": 0.3 * accuracy * self._finest,
+            "close": 0.3 * accuracy * self._scales[0],
         }
+        if self.world.is_sky:
+            # Right ascensions are rounded; no step gets below that.
+            options["close"] = max(options["close"], _ROUNDING)
         guess = self.transform.guess(*world)
         x, y = self._nearest_node(target) if guess is None else guess
         x, y, closed = newton(self._forward, target, x, y, **options)
+        closed &= self._is_unfolded(x, y)
         if not closed.all() and guess is not None:
             again = np.flatnonzero(~closed)
             start = self._nearest_node(target[:, again])
-            x[again], y[again], _ = newton(self._forward, target[:, again], *start, **options)
+            u, v, closed[again] = newton(self._forward, target[:, again], *start, **options)
+            closed[again] &= self._is_unfolded(u, v)
+            x[again], y[again] = u, v
+        x[~closed] = y[~closed] = np.nan
         return x, y
 
     def _forward(self, x, y):
         return self.world.vectors(self.transform.to_world(x, y))
 
+    def _orientation(self, points, derivatives):
+        """Positive or negative: whether the transform mirrors; NaN where it is undefined."""
+        jx, jy = derivatives
+        if self.world.is_sky:
+            return (points * np.cross(jx, jy, axis=0)).sum(0)
+        return jx[0] * jy[1] - jx[1] * jy[0] if len(points) == 2 else np.ones(len(points.T))
+
+    def _is_unfolded(self, x, y) -> np.ndarray:
+        """
+        Whether positions are on the branch of the transform that the image is on.
+
+        A polynomial folds over somewhere off the image, and from there on
+        repeats what is on the image or near it. Where it does its derivatives
+        change orientation on the way from the image.
+        """
+        ny, nx = self._shape
+        near_x, near_y = np.clip(x, -0.5, nx - 0.5), np.clip(y, -0.5, ny - 0.5)
+        off = np.flatnonzero(np.isfinite(x) & ((near_x != x) | (near_y != y)))
+        unfolded = np.ones(x.shape, bool)
+        if off.size:
+            way = np.linspace(0, 1, _STOPS + 1)[1:, None]
+            u = (near_x[off] + way * (x - near_x)[off]).ravel()
+            v = (near_y[off] + way * (y - near_y)[off]).ravel()
+            points = self._forward(u, v)
+            side = self._orientation(points, jacobian(self._forward, u, v, points))
+            unfolded[off] = ~(side * self._side < 0).reshape(_STOPS, -1).any(0)
+        return unfolded
+
+    @property
+    def _shape(self):
+        return self.transform.shape or (1000, 1000)
+
+    @property
+    def _reach(self) -> float:
+        """Longest sensible Newton step in pixels."""
+        return float(max(self._shape))
+
     @cached_property
-    def _nodes(self):
-        """Grid over the image, a tenth beyond its edges: x, y and their points."""
-        ny, nx = self.transform.shape or (1000, 1000)
+    def _grid(self):
+        """
+        Nodes over the image, a tenth beyond its edges, where it is not folded.
+
+        x and y, points, derivatives, and the sign of the orientation.
+        """
+        ny, nx = self._shape
         x, y = np.meshgrid(
             np.linspace(-0.1 * nx - 0.5, 1.1 * nx - 0.5, _GRID),
             np.linspace(-0.1 * ny - 0.5, 1.1 * ny - 0.5, _GRID),
         )
         x, y = x.ravel(), y.ravel()
         points = self._forward(x, y)
-        good = np.isfinite(points).all(0)
-        return x[good], y[good], points[:, good]
+        derivatives = jacobian(self._forward, x, y, points)
+        sides = np.sign(self._orientation(points, derivatives))
+        side = 1.0 if np.nansum(sides) >= 0 else -1.0
+        good = np.isfinite(points).all(0) & np.isfinite(sides) & (sides == side)
+        return x[good], y[good], points[:, good], derivatives[..., good], side
+
+    @property
+    def _side(self) -> float:
+        return self._grid[4]
 
     @cached_property
-    def _reach(self) -> float:
-        """Longest sensible Newton step in pixels."""
-        return float(max(self.transform.shape or (1000, 1000)))
-
-    @cached_property
-    def _finest(self) -> float:
-        """Smallest distance of neighbouring pixels, in the metric of the points."""
-        x, y, points = self._nodes
-        if not x.size:
-            return 0.0
-        return float(np.linalg.norm(jacobian(self._forward, x, y, points), axis=1).min())
+    def _scales(self) -> tuple[float, float]:
+        """Smallest and largest distance of neighbouring pixels, in the metric of the points."""
+        jx, jy = self._grid[3]
+        if not jx.size:
+            return 0.0, 0.0
+        # Singular values, as jx and jy need not be perpendicular.
+        singular = np.linalg.svd(np.stack([jx, jy]).transpose(2, 0, 1), compute_uv=False)
+        return float(singular.min()), float(singular.max())
 
     @cached_property
     def _cone(self):
         """Centre and cosine of the radius of a cap of the sky around the image."""
-        _, _, points = self._nodes
+        points = self._grid[2]
         center = points.mean(1)
-        center /= np.linalg.norm(center)
+        center /= max(np.linalg.norm(center), _ROUNDING)
         # Bulges between the nodes, and boxes that reach off the image.
-        radius = 1.25 * np.arccos(np.clip(center @ points, -1, 1)).max() + 256 * self._finest
+        radius = 1.25 * np.arccos(np.clip(center @ points, -1, 1)).max() + 256 * self._scales[1]
         return center, np.cos(min(radius, np.pi))
 
     def _may_see(self, target) -> np.ndarray:
         """Whether points of the world can lie on the image or near it."""
         good = np.isfinite(target).all(0)
-        if not self.world.is_sky or self.transform.shape is None or not self._nodes[0].size:
+        if not self.world.is_sky or self.transform.shape is None or not self._grid[0].size:
             return good
         center, cosine = self._cone
         return good & (center @ target >= cosine)
 
     def _nearest_node(self, target):
-        x, y, points = self._nodes
+        x, y, points = self._grid[:3]
         nearest = np.empty(target.shape[1], int)
         if not x.size:
             return np.full(target.shape[1:], np.nan), np.full(target.shape[1:], np.nan)

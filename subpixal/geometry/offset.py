@@ -9,12 +9,12 @@ origins from the end, clip to the image, or move a shared table twice.
 from __future__ import annotations
 
 import numpy as np
-from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSWrapper
+from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSWrapper, SlicedLowLevelWCS
 from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 
-from .low_level import is_gwcs, low_level_wcs
+from .low_level import is_gwcs, is_plain_fits, low_level_wcs
 
-__all__ = ["OffsetLowLevelWCS", "offset_wcs"]
+__all__ = ["OffsetLowLevelWCS", "offset_wcs", "unwrap"]
 
 
 def offset_wcs(wcs, offset: tuple[float, float], shape: tuple[int, int]):
@@ -37,26 +37,57 @@ def offset_wcs(wcs, offset: tuple[float, float], shape: tuple[int, int]):
         A high-level APE 14 WCS: an `astropy.wcs.WCS` for one, a `gwcs.WCS` for
         one (sharing its transforms, without bounding box), otherwise a wrapper.
     """
-    low = low_level_wcs(wcs)
-    if is_gwcs(low):
-        return _offset_gwcs(low, offset, shape)
-    # SlicedFITSWCS is a FITS WCS by class only: its values are another's.
-    if _is_plain_fits(low):
-        return _offset_fits(low, offset, shape)
-    return HighLevelWCSWrapper(OffsetLowLevelWCS(low, offset, shape))
+    inner, origin = unwrap(low_level_wcs(wcs))
+    offset = tuple(float(o) for o in np.add(offset, origin))
+    shape = tuple(shape)
+    if is_gwcs(inner):
+        return _offset_gwcs(inner, offset, shape)
+    if is_plain_fits(inner):
+        return _offset_fits(inner, offset, shape)
+    return HighLevelWCSWrapper(OffsetLowLevelWCS(inner, offset, shape))
 
 
-def _is_plain_fits(wcs) -> bool:
-    from astropy.wcs import WCS
+def unwrap(wcs: BaseLowLevelWCS) -> tuple[BaseLowLevelWCS, tuple[float, float]]:
+    """
+    WCS inside wrappers that do nothing but move its origin.
 
-    methods = ("pixel_to_world_values", "world_to_pixel_values")
-    return isinstance(wcs, WCS) and all(getattr(type(wcs), m) is getattr(WCS, m) for m in methods)
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
+        A low-level WCS of two pixel axes.
+
+    Returns
+    -------
+    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
+        The innermost WCS of two pixel axes.
+    origin : tuple of float
+        Position ``(x, y)`` in it of pixel (0, 0) of the wrapper.
+    """
+    if isinstance(wcs, OffsetLowLevelWCS):
+        step = wcs.offset
+    elif _only_moves(wcs):
+        step = tuple(s.start or 0 for s in wcs._slices_pixel)
+    else:
+        return wcs, (0.0, 0.0)
+    inner, origin = unwrap(wcs._wcs)
+    return inner, tuple(np.add(step, origin).tolist())
+
+
+def _only_moves(wcs) -> bool:
+    if not isinstance(wcs, SlicedLowLevelWCS):
+        return False
+    inner, base = wcs._wcs, SlicedLowLevelWCS
+    return (
+        type(wcs).pixel_to_world_values is base.pixel_to_world_values
+        and type(wcs).world_to_pixel_values is base.world_to_pixel_values
+        and inner.pixel_n_dim == 2
+        and inner.world_n_dim == wcs.world_n_dim
+    )
 
 
 def _offset_fits(wcs, offset, shape):
     from astropy.wcs import Sip
 
-    offset = np.array(offset, float)
     new = wcs.deepcopy()
     new.wcs.crpix = new.wcs.crpix - offset
     if new.sip is not None:

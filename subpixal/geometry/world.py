@@ -10,6 +10,8 @@ import numpy as np
 from astropy import units as u
 from astropy.wcs.wcsapi import BaseLowLevelWCS
 
+from .low_level import physical_axes
+
 __all__ = ["World"]
 
 
@@ -29,16 +31,15 @@ class World:
     """
 
     def __init__(self, wcs: BaseLowLevelWCS) -> None:
-        self.units = [u.Unit(unit) for unit in wcs.world_axis_units]
-        self.types = list(wcs.world_axis_physical_types)
+        self.types, units, classes, components = physical_axes(wcs)
+        self.units = [u.Unit(unit) for unit in units]
         self.frame = None
-        classes, components = wcs.world_axis_object_classes, wcs.world_axis_object_components
         keys = {component[0] for component in components}
-        if len(keys) == 1 and wcs.world_n_dim == 2:
-            self.frame = classes[keys.pop()][2].get("frame")
+        if len(keys) == 1 and len(components) == 2:
+            self.frame = _instance(classes[keys.pop()][2].get("frame"))
         if self.frame is not None:
             # Where longitude and latitude stand among the world axes.
-            order = [_axis(component[1]) for component in components]
+            order = [_axis(component[1], self.frame) for component in components]
             self._lonlat = order.index(0), order.index(1)
             self._radians = [self.units[i].to(u.rad) for i in self._lonlat]
 
@@ -69,8 +70,9 @@ class World:
         if not self.is_sky:
             return np.array(values, float)
         lon, lat = self.lonlat(values)
-        cos_lat = np.cos(lat)
-        return np.array([cos_lat * np.cos(lon), cos_lat * np.sin(lon), np.sin(lat)])
+        with np.errstate(invalid="ignore"):
+            cos_lat = np.cos(lat)
+            return np.array([cos_lat * np.cos(lon), cos_lat * np.sin(lon), np.sin(lat)])
 
     def values_in(self, other: World, values) -> tuple[np.ndarray, ...]:
         """
@@ -99,18 +101,29 @@ class World:
         return f"<{self.frame!r}: {axes}>" if self.is_sky else f"<{axes}>"
 
 
-def _axis(component) -> int:
-    names = {"lon": 0, "ra": 0, "l": 0, "lat": 1, "dec": 1, "b": 1}
-    return component if isinstance(component, int) else names[str(component).rsplit(".", 1)[-1]]
+def _instance(frame):
+    if not isinstance(frame, str):
+        return frame
+    from astropy.coordinates import SkyCoord
+
+    return SkyCoord(0, 0, unit="deg", frame=frame).frame.replicate_without_data()
+
+
+def _axis(argument, frame) -> int:
+    if not isinstance(argument, str):
+        return argument
+    # A frame calls its longitude by a name of its own, such as ra, l, or az.
+    return ("lon", "lat").index(frame.representation_component_names.get(argument, argument))
 
 
 def _transform(lon, lat, frame_in, frame_out):
-    from astropy.coordinates import SkyCoord, UnitSphericalRepresentation
+    from astropy.coordinates import UnitSphericalRepresentation
 
     good = np.isfinite(lon) & np.isfinite(lat)
     out = np.full((2, *np.shape(lon)), np.nan)
     sky = UnitSphericalRepresentation(lon[good] * u.rad, lat[good] * u.rad, copy=False)
-    new = SkyCoord(frame_in.realize_frame(sky)).transform_to(frame_out)
+    # Not by SkyCoord, which hands the equinox of the old frame on to the new one.
+    new = frame_in.realize_frame(sky).transform_to(frame_out)
     new = new.represent_as(UnitSphericalRepresentation)
-    out[0][good], out[1][good] = new.lon.rad, new.lat.rad
+    out[:, good] = new.lon.rad, new.lat.rad
     return out

@@ -1,1 +1,25 @@
-"""How cutouts, images and catalogues are kept in files."""
+"""
+How cutouts, images and catalogues are kept in files.
+
+What is heavy is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+__all__ = ["read_catalog", "read_image", "read_images", "read_segmentation"]
+
+_HOME = {
+    "read_catalog": "._catalogs",
+    "read_image": "._read",
+    "read_images": "._read",
+    "read_segmentation": "._images",
+}
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name], __name__), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,6 +1,5 @@
 import gzip
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -1,0 +1,333 @@
+"""The command ``subpixal``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["main"]
+
+# What bad input raises. Anything else is a bug, and shows its traceback.
+ERRORS = (OSError, ValueError, TypeError, KeyError, ImportError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments, by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 2 for bad input.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except ERRORS as error:
+        if arguments.debug:
+            raise
+        text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        print(f"subpixal: {' '.join(text.split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="subpixal",
+        description="Source cutouts from drizzled images, mapped through the full distortion "
+        "to the exposures.",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_create(commands)
+    _add_info(commands)
+    _add_show(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_create(commands) -> None:
+    parser = commands.add_parser("create", help="cut the sources of a catalogue out of images")
+    parser.add_argument("combined", metavar="COMBINED", help="combined (drizzled) image")
+    parser.add_argument(
+        "exposures", metavar="EXPOSURE", nargs="+", help="exposure, FILE or FILE[SCI,2] for a chip"
+    )
+    parser.add_argument("--catalog", required=True, help="catalogue of the sources")
+    parser.add_argument("--segmentation", required=True, help="segmentation image")
+    parser.add_argument("--output", required=True, type=Path, help="ASDF file that is written")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--pad", type=int, default=1, help="pixels around a source (default 1)")
+    parser.add_argument(
+        "--mode", choices=("strict", "fill"), default="strict",
+        help="drop or fill a source that is partly off an exposure (default strict)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--mask-policy", choices=("segment", "none"), default="segment",
+        help="what the segmentation masks in cutouts of combined images (default segment)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dqbitmask", default="mission",
+        help="flags that are good: 0, none, bits, ~ bits (default: by instrument)",
+    )  # fmt: skip
+    parser.add_argument("--compression", choices=("zlib", "bzp2", "lz4"), help="of the arrays")
+    parser.set_defaults(run=_create)
+
+
+def _add_info(commands) -> None:
+    parser = commands.add_parser("info", help="say what is in an archive")
+    parser.add_argument("archive", metavar="FILE", help="ASDF file")
+    parser.set_defaults(run=_info)
+
+
+def _add_show(commands) -> None:
+    parser = commands.add_parser("show", help="draw cutouts of an archive")
+    parser.add_argument("archive", metavar="FILE", help="ASDF file")
+    parser.add_argument("--output", required=True, type=Path, help="picture that is written")
+    parser.add_argument("--id", action="append", dest="ids", help="source, may be repeated")
+    parser.add_argument("--limit", type=int, default=12, help="most sources if none is named")
+    parser.set_defaults(run=_show)
+
+
+def _add_demo(commands) -> None:
+    parser = commands.add_parser("demo", help="make a scene, detect, cut, archive, draw")
+    parser.add_argument("--folder", type=Path, default=Path(), help="where the files go")
+    parser.add_argument("--seed", type=int, default=1, help="of the simulated scene")
+    parser.set_defaults(run=_demo)
+
+
+def _create(arguments) -> None:
+    from subpixal.batch import cut_exposures, gather
+    from subpixal.cutout import create_primary_cutouts
+    from subpixal.io import read_catalog, read_image, read_segmentation
+
+    _check_output(arguments.output, overwrite=arguments.overwrite)
+    dqbitmask = _read_flags(arguments.dqbitmask)
+    options = {"pad": arguments.pad, "mask_policy": _read_policy(arguments.mask_policy)}
+    combined = read_image(arguments.combined, dqbitmask=dqbitmask)
+    catalog = read_catalog(arguments.catalog)
+    segmentation, *_ = read_segmentation(arguments.segmentation)
+    with _named(arguments.combined, arguments.segmentation, arguments.catalog):
+        primary = create_primary_cutouts(catalog, segmentation, combined, None, **options)
+    exposures = _read_exposures(arguments.exposures, dqbitmask)
+    results = list(
+        cut_exposures(primary, segmentation, combined, exposures, mode=arguments.mode, **options)
+    )
+    everything = gather(primary, results)
+    everything.write(
+        arguments.output,
+        format="asdf",
+        overwrite=arguments.overwrite,
+        compression=arguments.compression,
+    )
+    _print_counts(primary, results)
+    print(f"{len(everything)} cutouts are in {arguments.output}")
+
+
+def _info(arguments) -> None:
+    from astropy.table import Table
+
+    from subpixal.cutout import CutoutCollection
+
+    cutouts = CutoutCollection.read(arguments.archive, format="asdf")
+    groups = cutouts.group_by("image")
+    rows = [
+        {
+            "image": image.name or "-",
+            "stage": image.stage or "-",
+            "cutouts": len(groups[k]),
+            "shape (y, x)": "-" if image.shape is None else "{}x{}".format(*image.shape),
+            "unit": "-" if image.unit is None else str(image.unit),
+            "exptime": image.exptime,
+            "WCS": f"{type(image.wcs).__module__.split('.')[0]}.{type(image.wcs).__name__}",
+            "planes": " ".join(groups[k][0].planes),
+            "good flags": str(image.dqbitmask),
+        }
+        for k, image in enumerate(cutouts.images)
+    ]
+    sources = len(set(cutouts.ids.tolist()))
+    print(f"{arguments.archive}: {len(cutouts)} cutouts of {sources} sources")
+    if rows:
+        _print_table(Table(rows))
+    dropped = cutouts.dropped
+    if len(dropped):
+        counts = Counter(zip(dropped["image"], dropped["status"], strict=True))
+        print(f"{len(dropped)} dropped:")
+        _print_table(Table(
+            rows=[(image or "-", status, n) for (image, status), n in counts.items()],
+            names=("image", "reason", "sources"),
+        ))  # fmt: skip
+
+
+def _show(arguments) -> None:
+    from subpixal.cutout import CutoutCollection
+    from subpixal.plotting import plot_gallery
+
+    cutouts = CutoutCollection.read(arguments.archive, format="asdf")
+    ids = None
+    if arguments.ids:
+        known = {str(i): i for i in cutouts.ids.tolist()}
+        unknown = [i for i in arguments.ids if i not in known]
+        if unknown:
+            msg = f"{arguments.archive} has no cutout of source {', '.join(unknown)}"
+            raise ValueError(msg)
+        ids = [known[i] for i in arguments.ids]
+    _save(plot_gallery(cutouts, ids, limit=arguments.limit), arguments.output)
+
+
+def _demo(arguments) -> None:
+    import numpy as np
+
+    from subpixal.batch import cut_exposures, gather
+    from subpixal.cutout import create_primary_cutouts
+    from subpixal.datasets import make_scene
+    from subpixal.plotting import plot_gallery
+
+    scene = make_scene(seed=arguments.seed)
+    kinds = ", ".join(image.name for image in scene.exposures)
+    print(f"A simulated scene: {len(scene.truth)} sources on a combined image and on {kinds}")
+    combined, *exposures = (_as_cutout(image) for image in (scene.combined, *scene.exposures))
+    segmentation, catalog = _detect(combined)
+    print(f"photutils detects {segmentation.n_labels} sources on the combined image")
+    primary = create_primary_cutouts(catalog, segmentation, combined, None)
+    results = list(cut_exposures(primary, segmentation, combined, exposures))
+    _print_counts(primary, results)
+    for image, result in zip(scene.exposures, results, strict=True):
+        distance = _distance(result.flt.table["src_pos"], image.positions)
+        print(
+            f"{image.name}: the median distance of a mapped centroid from the true position "
+            f"is {np.median(distance):.3f} px"
+        )
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    archive, picture = (arguments.folder / f"subpixal_demo.{kind}" for kind in ("asdf", "png"))
+    everything = gather(primary, results)
+    everything.write(archive, format="asdf", overwrite=True)
+    _save(plot_gallery(everything, limit=8), picture)
+    print(f"{len(everything)} cutouts are in {archive.resolve()}")
+    print(f"a gallery of them is in {picture.resolve()}")
+
+
+def _as_cutout(image):
+    """Simulated image as a cutout that holds all of it."""
+    from subpixal.cutout import Cutout
+
+    return Cutout(
+        image.data, image.wcs, dq=image.dq, weight=image.weight, uncertainty=image.error,
+        unit=image.unit, exptime=image.exptime, meta={"name": image.name}, copy=False,
+    )  # fmt: skip
+
+
+def _detect(combined):
+    """Segmentation and catalogue of an image, by photutils."""
+    from astropy.convolution import convolve
+    from photutils.segmentation import SourceCatalog, detect_sources, make_2dgaussian_kernel
+
+    smooth = convolve(combined.data, make_2dgaussian_kernel(3.0, size=5))
+    error = combined.uncertainty.array
+    segmentation = detect_sources(smooth, 1.5 * error, n_pixels=10)
+    return segmentation, SourceCatalog(combined.data, segmentation, error=error)
+
+
+def _distance(found, true):
+    """Distance of each position to the nearest true one."""
+    import numpy as np
+
+    separation = np.asarray(found)[:, None] - true[np.isfinite(true).all(1)]
+    return np.hypot(*separation.transpose(2, 0, 1)).min(axis=1)
+
+
+def _read_exposures(names: Sequence[str], dqbitmask) -> Iterator:
+    """Every chip of every file, opened when it is its turn."""
+    from subpixal.io import read_images
+    from subpixal.io._images import parse_image_name
+
+    for name in names:
+        path, _ = parse_image_name(name)
+        if not Path(path).is_file():
+            msg = f"{path}: there is no such file"
+            raise FileNotFoundError(msg)
+    for name in _progress(names):
+        yield from read_images(name, dqbitmask=dqbitmask)
+
+
+def _progress(items: Sequence) -> Iterable:
+    """The items, with a progress bar on a terminal."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return items
+    return tqdm(items, desc="exposures", unit="file", disable=None, leave=False)
+
+
+def _read_flags(text: str):
+    """Bit mask of good flags."""
+    from astropy.nddata.bitmask import interpret_bit_flags
+
+    if text.lower() in ("mission", "none"):
+        return "mission" if text.lower() == "mission" else None
+    try:
+        return interpret_bit_flags(text)
+    except ValueError:
+        msg = f"--dqbitmask must be none, bits as in 16,64 or 80, or ~ bits, got {text!r}"
+        raise ValueError(msg) from None
+
+
+def _read_policy(text: str) -> str | None:
+    return None if text == "none" else text
+
+
+@contextmanager
+def _named(*files: str) -> Iterator[None]:
+    """Let errors name the files that they are about."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        msg = f"{', '.join(files)}: {error}"
+        raise ValueError(msg) from error
+
+
+def _check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse before the work what would fail after it."""
+    if path.exists() and not overwrite:
+        msg = f"{path} exists already, --overwrite replaces it"
+        raise FileExistsError(msg)
+    if not path.resolve().parent.is_dir():
+        msg = f"{path}: there is no folder {path.parent}"
+        raise FileNotFoundError(msg)
+
+
+def _print_counts(primary, results) -> None:
+    """A row for each exposure: what was cut, and what was dropped by reason."""
+    from astropy.table import Table
+
+    rows = [("(combined image)", primary), *((r.name, r.flt) for r in results)]
+    reasons = list(dict.fromkeys(s for _, c in rows for s in c.dropped["status"]))
+    table = {"image": [name for name, _ in rows], "cut": [len(c) for _, c in rows]}
+    for reason in reasons:
+        table[str(reason)] = [int((c.dropped["status"] == reason).sum()) for _, c in rows]
+    _print_table(Table(table))
+
+
+def _print_table(table) -> None:
+    print("\n".join(table.pformat(max_lines=-1, max_width=-1, show_unit=False)))
+
+
+def _save(figure, path: Path) -> None:
+    """Write a picture, whole or not at all."""
+    from subpixal.io._files import replacing
+
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:] or "png", dpi=150)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

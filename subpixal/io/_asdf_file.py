@@ -1,0 +1,69 @@
+"""ASDF files of cutouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asdf
+
+from subpixal.cutout import Cutout, CutoutCollection
+
+from ._files import replacing
+
+__all__ = ["read_collection", "read_cutout", "write_asdf"]
+
+KEY = "cutouts"
+
+
+def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, compression=None):
+    """
+    Write cutouts to an ASDF file.
+
+    Parameters
+    ----------
+    cutouts : Cutout or CutoutCollection
+    path : str or path
+    overwrite : bool
+        Whether an existing file may be replaced.
+    compression : str, optional
+        How arrays are compressed: ``'zlib'``, ``'bzp2'``, ``'lz4'``.
+
+    Raises
+    ------
+    OSError
+        If the file exists and ``overwrite`` is false.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        msg = f"{path} exists already; overwrite=True replaces it"
+        raise FileExistsError(msg)
+    with replacing(path) as file:
+        asdf.AsdfFile({KEY: cutouts}).write_to(file, all_array_compression=compression)
+
+
+def read_collection(path) -> CutoutCollection:
+    """Read a collection from an ASDF file."""
+    return _read(path, CutoutCollection)
+
+
+def read_cutout(path) -> Cutout:
+    """Read a cutout from an ASDF file."""
+    return _read(path, Cutout)
+
+
+def _read(path, kind):
+    with asdf.config_context() as config:
+        # A node that cannot be read is an error, not a raw dict.
+        config.warn_on_failed_conversion = False
+        try:
+            with asdf.open(path, lazy_load=False, memmap=False) as file:
+                found = file.tree.get(KEY)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            msg = f"{path} cannot be read as an ASDF file of cutouts: {error}"
+            raise OSError(msg) from error
+    if not isinstance(found, kind):
+        msg = f"{path} holds no {kind.__name__} under {KEY!r}, but {type(found).__name__}"
+        raise OSError(msg)
+    return found

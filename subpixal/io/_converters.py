@@ -1,0 +1,46 @@
+"""Converters between cutouts and ASDF."""
+
+from __future__ import annotations
+
+from asdf.extension import Converter
+
+__all__ = ["CollectionConverter", "CutoutConverter"]
+
+
+class CutoutConverter(Converter):
+    """A cutout, with 2-D planes."""
+
+    tags = ("asdf://subpixal.org/tags/cutout-*",)
+    # As a string, the class is not imported before there is one.
+    types = ("subpixal.cutout.Cutout",)
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        """Tree of a cutout."""
+        from ._tree import cutout_to_tree
+
+        return cutout_to_tree(obj)
+
+    def from_yaml_tree(self, node, tag, ctx):
+        """Cutout of a tree."""
+        from ._tree import tree_to_cutout
+
+        return tree_to_cutout(node)
+
+
+class CollectionConverter(Converter):
+    """A collection, with columns and packed planes."""
+
+    tags = ("asdf://subpixal.org/tags/cutout_collection-*",)
+    types = ("subpixal.cutout.CutoutCollection",)
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        """Tree of a collection."""
+        from ._tree import collection_to_tree
+
+        return collection_to_tree(obj)
+
+    def from_yaml_tree(self, node, tag, ctx):
+        """Collection of a tree."""
+        from ._tree import tree_to_collection
+
+        return tree_to_collection(node)

@@ -1,0 +1,45 @@
+"""Registers the formats that cutouts are read from and written to.
+
+`import subpixal` imports this module: nothing heavy may be imported here
+before it is used.
+"""
+
+from __future__ import annotations
+
+from astropy.io import registry
+
+from subpixal.cutout import Cutout, CutoutCollection
+
+__all__ = []
+
+
+def _is_asdf(origin, path, fileobj, *args, **kwargs) -> bool:
+    if fileobj is not None:
+        magic = fileobj.read(5)
+        fileobj.seek(-len(magic), 1)
+        return magic == b"#ASDF"
+    return path is not None and str(path).lower().endswith(".asdf")
+
+
+def _read_collection(path, **options) -> CutoutCollection:
+    from ._asdf_file import read_collection
+
+    return read_collection(path, **options)
+
+
+def _read_cutout(path, **options) -> Cutout:
+    from ._asdf_file import read_cutout
+
+    return read_cutout(path, **options)
+
+
+def _write(cutouts, path, **options) -> None:
+    from ._asdf_file import write_asdf
+
+    write_asdf(cutouts, path, **options)
+
+
+for _class, _read in ((Cutout, _read_cutout), (CutoutCollection, _read_collection)):
+    registry.register_reader("asdf", _class, _read)
+    registry.register_writer("asdf", _class, _write)
+    registry.register_identifier("asdf", _class, _is_asdf)

@@ -1,0 +1,103 @@
+"""Pictures of cutouts. They need matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from subpixal.cutout import Cutout, CutoutCollection
+
+__all__ = ["plot_gallery"]
+
+BAD = "#d62728"
+CROSS = "#17becf"
+PANEL = 1.8  # inches
+
+
+def plot_gallery(
+    cutouts: CutoutCollection, ids: Iterable | None = None, *, limit: int = 12
+) -> Figure:
+    """
+    Draw sources: a row for each, a column for each image, and the mask.
+
+    Parameters
+    ----------
+    cutouts : `~subpixal.cutout.CutoutCollection`
+        Cutouts of a combined image and of exposures.
+    ids : iterable, optional
+        Identifiers of the sources to draw; by default those that are in the
+        largest number of images, the largest first.
+    limit : int
+        Largest number of sources that are drawn by default.
+
+    Returns
+    -------
+    `~matplotlib.figure.Figure`
+        Bad pixels are red, a cross marks the position of the source. The last
+        column is the mask of the first cutout of the row.
+
+    Raises
+    ------
+    KeyError
+        If there is no cutout of a source.
+    """
+    from matplotlib.figure import Figure
+
+    ids = choose_sources(cutouts, limit) if ids is None else list(ids)
+    rows = [{c.image: c for c in cutouts.select(i) if c.image.stage != "drz"} for i in ids]
+    images = [image for image in cutouts.images if any(image in row for row in rows)]
+    figure = Figure(figsize=(PANEL * (len(images) + 1), PANEL * max(len(rows), 1)))
+    axes = figure.subplots(max(len(rows), 1), len(images) + 1, squeeze=False)
+    for line, src_id, row in zip(axes, ids, rows, strict=False):
+        for axis, image in zip(line, images, strict=False):
+            _draw(axis, row.get(image))
+        first = next(iter(row.values()))
+        line[-1].imshow(first.mask, origin="lower", cmap="Greys", vmin=0, vmax=1)
+        line[0].set_ylabel(f"source {src_id}", fontsize=8)
+    for axis, title in zip(axes[0], [*(_title(image) for image in images), "mask"], strict=True):
+        axis.set_title(title, fontsize=7)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.tight_layout(pad=0.4)
+    return figure
+
+
+def choose_sources(cutouts: CutoutCollection, limit: int) -> list:
+    """Sources in the largest number of images, the largest of them first."""
+    groups = cutouts.group_by("id")
+    ranked = sorted(groups, key=lambda i: (-len(groups[i]), -groups[i][0].size))
+    return ranked[:limit]
+
+
+def _draw(axis, cutout: Cutout | None) -> None:
+    if cutout is None:
+        axis.axis("off")
+        return
+    good = cutout.data[~cutout.mask]
+    pixels = cutout.data[np.isfinite(cutout.data)]
+    low, high = np.percentile(pixels, [5, 50]) if pixels.size else (0, 1)
+    high = good.max() if good.size else high
+    stretched = np.arcsinh((cutout.data - low) / max((high - low) / 10, 1e-30))
+    axis.imshow(stretched, origin="lower", cmap="gray", vmin=-0.3, vmax=np.arcsinh(10))
+    overlay = np.where(cutout.mask, 1.0, np.nan)
+    axis.imshow(overlay, origin="lower", cmap=_one_color(BAD), vmin=0, vmax=1, alpha=0.3)
+    axis.plot(*cutout.cutout_src_pos, "+", color=CROSS, markersize=9, markeredgewidth=1)
+    axis.set_xlim(-0.5, cutout.width - 0.5)
+    axis.set_ylim(-0.5, cutout.height - 0.5)
+
+
+def _one_color(color):
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap([color])
+
+
+def _title(image) -> str:
+    name = image.name or image.stage
+    return name if len(name) <= 26 else f"{name[:12]}…{name[-13:]}"

@@ -1,0 +1,276 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import FK5, Galactic, SkyCoord
+from astropy.io import fits
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.wcs import WCS
+from numpy.testing import assert_allclose, assert_array_equal
+from photutils.segmentation import SegmentationImage, SourceCatalog
+
+from subpixal.cutout._catalog import read_catalog_columns
+from subpixal.datasets import make_wcs
+from subpixal.geometry import SkyImage
+
+X, Y = np.array([10.25, 30.5, 77.0]), np.array([5.125, 60.75, 41.0])
+IDS = [4, 2, 9]
+
+
+@pytest.fixture(scope="module")
+def wcs():
+    return make_wcs("sip", (80, 100))
+
+
+@pytest.fixture(scope="module")
+def image(wcs):
+    return SkyImage(wcs)
+
+
+@pytest.fixture(scope="module")
+def sky(wcs):
+    return SkyCoord(*wcs.all_pix2world(X, Y, 0), unit="deg")
+
+
+class Frame(dict):
+    """What this package uses of a pandas.DataFrame."""
+
+    class Series(list):
+        def __array__(self, dtype=None, copy=None):
+            return np.array(list(self), dtype)
+
+    def __getitem__(self, name):
+        return self.Series(super().__getitem__(name))
+
+
+def check(sources, tolerance=1e-12):
+    assert sources.ids.tolist() == IDS
+    assert sources.ids.dtype == np.int64
+    assert_allclose(sources.pos, np.stack([X, Y], axis=-1), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", [Table, QTable, dict, Table.as_array, Frame, fits.FITS_rec])
+@pytest.mark.parametrize("name", ["id", "label", "NUMBER"])
+@pytest.mark.parametrize(
+    ("names", "origin"),
+    [
+        (("x", "y"), 0),
+        (("x_centroid", "y_centroid"), 0),
+        (("xcentroid", "ycentroid"), 0),
+        (("X_IMAGE", "Y_IMAGE"), 1),
+    ],
+)
+def test_tables(kind, name, names, origin, image):
+    """Tables of all kinds with the names of photutils, JWST, Roman and SExtractor."""
+    columns = dict(zip((name, *names), (IDS, X + origin, Y + origin), strict=True))
+    if kind is Table.as_array:
+        columns = Table(columns).as_array()
+    elif kind is fits.FITS_rec:
+        columns = fits.BinTableHDU(Table(columns)).data
+    else:
+        columns = kind(columns)
+    check(read_catalog_columns(columns, image))
+
+
+@pytest.mark.parametrize("dtype", [">i4", "u8", "f4", "i1", object])
+def test_ids_of_any_type(dtype, image):
+    """Labels may be of any type as long as they are whole numbers."""
+    sources = read_catalog_columns({"id": np.array(IDS).astype(dtype), "x": X, "y": Y}, image)
+    check(sources)
+
+
+def test_huge_ids(image):
+    """Labels are exact up to 64 bits."""
+    ids = [2**62 + 1, -5, 2_000_000_000]
+    assert read_catalog_columns({"id": ids}, image).ids.tolist() == ids
+
+
+def test_pixel_positions_come_first(image, sky):
+    """A pixel position is what it is; a sky position would have to be mapped."""
+    check(
+        read_catalog_columns({"id": IDS, "x": X, "y": Y, "ra": sky.ra * 0, "dec": sky.dec}, image)
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "unit"),
+    [
+        (("ra", "dec"), None),
+        (("ra", "dec"), u.deg),
+        (("RA", "DEC"), u.rad),
+        (("ALPHA_J2000", "DELTA_J2000"), u.deg),
+    ],
+)
+@pytest.mark.parametrize("kind", [Table, QTable])
+def test_sky_columns(names, unit, kind, image, sky):
+    """Sky columns in any unit; degrees where there is none."""
+    lon, lat = sky.ra.deg, sky.dec.deg
+    if unit is not None:
+        lon, lat = sky.ra.to(unit), sky.dec.to(unit)
+    columns = kind(dict(zip(("id", *names), (IDS, lon, lat), strict=True)))
+    check(read_catalog_columns(columns, image), 1e-5)
+
+
+@pytest.mark.parametrize("name", ["sky_centroid", "skycoord"])
+@pytest.mark.parametrize("frame", ["icrs", FK5(equinox="J1975"), "galactic"])
+def test_coordinates(name, frame, image, sky):
+    """Coordinates in any frame."""
+    table = QTable({"label": IDS, name: sky.transform_to(frame)})
+    check(read_catalog_columns(table, image), 1e-5)
+
+
+def test_sky_columns_for_a_galactic_image(sky):
+    """Sky columns are ICRS, whatever the frame of the image."""
+    wcs = WCS({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRPIX1": 50.0, "CRPIX2": 40.0,
+               "CRVAL1": sky[0].galactic.l.deg, "CRVAL2": sky[0].galactic.b.deg,
+               "CD1_1": -1e-5, "CD2_2": 1e-5})  # fmt: skip
+    image = SkyImage(wcs, (80, 100))
+    sources = read_catalog_columns({"id": IDS, "ra": sky.ra.deg, "dec": sky.dec.deg}, image)
+    expected = wcs.wcs_world2pix(sky.transform_to(Galactic()).l, sky.galactic.b, 0)
+    assert_allclose(sources.pos.T, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [(np.nan, np.nan), (-99.0, -99.0), (1e30, 1e30), (np.inf, 0.0)])
+def test_one_bad_sky_position(bad, image, sky):
+    """A sky position that is none, such as -99, is no position, and no harm to the others."""
+    lon, lat = np.array([sky.ra.deg, sky.dec.deg])
+    lon[1], lat[1] = bad
+    pos = read_catalog_columns({"id": IDS, "ra": lon, "dec": lat}, image).pos
+    assert_allclose(pos[[0, 2]], np.stack([X, Y], axis=-1)[[0, 2]], rtol=0, atol=1e-5)
+    assert np.isnan(pos[1]).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, np.ma.masked])
+def test_half_a_position_is_none(bad, image):
+    """A position of which one coordinate is not known is not known."""
+    x = MaskedColumn(X.copy())
+    x[1] = bad
+    pos = read_catalog_columns(Table({"id": IDS, "x": x, "y": Y}), image).pos
+    assert np.isnan(pos[1]).all()
+    assert pos[[0, 2]].tolist() == np.stack([X, Y], axis=-1)[[0, 2]].tolist()
+
+
+@pytest.mark.parametrize("columns", [{}, {"x": X}, {"ra": X}, {"y": Y, "x_centroid": X}])
+def test_no_positions(columns, image):
+    """Without a pair of coordinates, positions are NaN: the centre of the box will serve."""
+    sources = read_catalog_columns({"id": IDS} | columns, image)
+    assert np.isnan(sources.pos).all()
+    assert np.isnan(sources.weight).all()
+    assert sources.pos.shape == (3, 2)
+
+
+def test_explicit_positions_win(image):
+    """Positions that are given stand in for those of the catalogue."""
+    given = np.stack([X, Y], axis=-1)
+    for src_pos in (given, given.tolist(), given * u.pix, np.ma.masked_array(given)):
+        check(read_catalog_columns({"id": IDS, "x": Y, "y": X}, image, src_pos=src_pos))
+
+
+def test_weights(image):
+    """Weights from a column src_weight, from any column by name, or given."""
+    table = Table({"id": IDS, "src_weight": [1, 2, 3], "flux": [4.0, 5.0, 6.0] * u.ct})
+
+    def weight(src_weight=None):
+        return read_catalog_columns(table, image, src_weight=src_weight).weight.tolist()
+
+    assert weight() == [1, 2, 3]
+    assert weight("flux") == [4, 5, 6]
+    assert weight([7, 8, 9]) == [7, 8, 9]
+    table["flux"] = MaskedColumn([1.0, 2.0, 3.0], mask=[False, True, False])
+    assert_array_equal(weight("flux"), [1, np.nan, 3])
+
+
+@pytest.fixture(scope="module")
+def scene_catalog(wcs):
+    y, x = np.mgrid[:80, :100]
+    data = sum(np.exp(-((x - a) ** 2 + (y - b) ** 2) / 8) for a, b in zip(X, Y, strict=True))
+    segmentation = SegmentationImage((data > 0.1) * (1 + (x > 20) + 2 * (x > 50)))
+    return SourceCatalog(data, segmentation, wcs=wcs)
+
+
+def test_source_catalog(scene_catalog, image):
+    """A photutils catalogue: labels and centroids, and no more is computed."""
+    sources = read_catalog_columns(scene_catalog, image)
+    assert sources.ids.tolist() == [1, 2, 4]
+    assert_allclose(sources.pos, np.stack([X, Y], axis=-1), atol=0.05)
+    assert "kron_flux" not in scene_catalog.__dict__
+    assert "sky_centroid" not in scene_catalog.__dict__
+
+
+def test_source_catalog_and_its_table(scene_catalog, image):
+    """The table of a photutils catalogue means the same as the catalogue."""
+    expected = read_catalog_columns(scene_catalog, image)
+    actual = read_catalog_columns(scene_catalog.to_table(), image)
+    assert actual.ids.tolist() == expected.ids.tolist()
+    assert actual.pos.tolist() == expected.pos.tolist()
+    table = scene_catalog.to_table(columns=["label", "sky_centroid"])
+    assert_allclose(read_catalog_columns(table, image).pos, expected.pos, rtol=0, atol=1e-5)
+
+
+def test_parts_of_a_source_catalog(scene_catalog, image):
+    """A photutils catalogue of one source is a catalogue, too."""
+    sources = read_catalog_columns(scene_catalog[1], image)
+    assert sources.ids.tolist() == [2]
+    assert sources.pos.shape == (1, 2)
+
+
+def test_weight_from_a_source_catalog(scene_catalog, image):
+    """Whatever a photutils catalogue can compute may serve as weight."""
+    sources = read_catalog_columns(scene_catalog, image, src_weight="segment_flux")
+    assert sources.weight.tolist() == scene_catalog.segment_flux.tolist()
+    with pytest.raises(ValueError, match="no column 'flux_of_nothing'"):
+        read_catalog_columns(scene_catalog, image, src_weight="flux_of_nothing")
+
+
+def test_empty_catalogue(image):
+    """A catalogue without rows has no sources."""
+    for catalog in (Table({"id": [], "x": [], "y": []}), {"id": [], "ra": [], "dec": []}):
+        sources = read_catalog_columns(catalog, image)
+        assert sources.ids.shape == (0,)
+        assert sources.pos.shape == (0, 2)
+        assert sources.weight.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("catalog", "error", "match"),
+    [
+        (None, TypeError, "catalog must be a table, got NoneType"),
+        ([1, 2], TypeError, "catalog must be a table, got list"),
+        (np.arange(3), TypeError, "catalog must be a table, got ndarray"),
+        ("cat.ecsv", TypeError, "catalog must be a table, got str"),
+        ({"x": X, "y": Y}, ValueError, "catalog must have a column id, label, NUMBER"),
+        ({"id": ["a", "b"]}, ValueError, "column 'id' of catalog must hold integers"),
+        ({"id": [1.5, 2]}, ValueError, "column 'id' of catalog must hold integers"),
+        ({"id": [1, np.nan]}, ValueError, "column 'id' of catalog must hold integers"),
+        ({"id": [1, 2**63]}, ValueError, "column 'id' of catalog must hold integers"),
+        ({"id": [True, False]}, ValueError, "column 'id' of catalog must hold integers"),
+        ({"id": 3}, ValueError, r"column 'id' of catalog .* one dimension.*\(\)"),
+        ({"id": [[1, 2]]}, ValueError, r"column 'id' of catalog .* one dimension.*\(1, 2\)"),
+        ({"id": np.ma.masked_equal([1, 2], 2)}, ValueError, "column 'id' .* masked values"),
+        ({"id": [1, 2], "x": [1.0], "y": [1.0]}, ValueError, r"'x' of catalog .*\(2,\).*\(1,\)"),
+        ({"id": [1], "x": ["a"], "y": [1.0]}, ValueError, "'x' of catalog must hold numbers"),
+        ({"id": [1, 2], "ra": [1.0], "dec": [1.0]}, ValueError, r"'ra' of catalog .*\(2,\)"),
+    ],
+)
+def test_what_is_no_catalogue(catalog, error, match, image):
+    """One error names the catalogue and the column."""
+    with pytest.raises(error, match=match):
+        read_catalog_columns(catalog, image)
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"src_pos": [1, 2]}, r"src_pos must have shape \(3, 2\)"),
+        ({"src_pos": np.zeros((2, 3))}, r"src_pos must have shape \(3, 2\).*\(2, 3\)"),
+        ({"src_pos": "center"}, "src_pos must hold numbers"),
+        ({"src_pos": [[1, 2], [3]]}, "src_pos must hold numbers"),
+        ({"src_weight": 1.0}, r"src_weight must have shape \(3,\)"),
+        ({"src_weight": [1.0]}, r"src_weight must have shape \(3,\).*\(1,\)"),
+        ({"src_weight": ["a", "b", "c"]}, "src_weight must hold numbers"),
+        ({"src_weight": "flux"}, "catalog has no column 'flux'"),
+    ],
+)
+def test_bad_positions_and_weights(given, match, image):
+    """One error names the argument."""
+    with pytest.raises(ValueError, match=match):
+        read_catalog_columns({"id": IDS}, image, **given)

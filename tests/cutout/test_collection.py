@@ -1,0 +1,499 @@
+"""A collection of cutouts, as a list and as a table."""
+
+import copy
+import gc
+import pickle
+import weakref
+from collections import ChainMap
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+from astropy.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal import Cutout, CutoutCollection, create_primary_cutouts
+from subpixal.cutout._dropped import Dropped
+from subpixal.datasets import make_wcs
+
+SHAPE = NY, NX = 60, 80
+WCS, OTHER_WCS = make_wcs("sip", SHAPE), make_wcs("tan", SHAPE, rotation=10)
+RNG = np.random.default_rng(3)
+IMAGE = RNG.normal(10, 1, SHAPE).astype(np.float32)
+DQ = np.zeros(SHAPE, np.uint16)
+LABELS = np.zeros(SHAPE, int)
+IDS = [4, 9, 2, 7, 5]
+for number, label in enumerate(IDS):
+    y, x = 5 + 11 * number, 6 + 14 * number
+    LABELS[y : y + 4 + number, x : x + 9 - number] = label
+
+
+def make(**kwargs):
+    """A collection as the functions make them, which has dropped a source."""
+    catalog = Table({"id": [*IDS, 33], "w": np.arange(6.0)})
+    kwargs = {"imdata": IMAGE, "imwcs": WCS, "imdq": DQ, "uncertainty": IMAGE + 1, **kwargs}
+    return create_primary_cutouts(catalog, LABELS, mask_policy=None, src_weight="w", **kwargs)
+
+
+def make_alone(blc, src_id=0, wcs=WCS, **kwargs):
+    return Cutout(IMAGE, wcs, blc, np.add(blc, (4, 3)), src_id=src_id, **kwargs)
+
+
+def make_list():
+    """A collection of cutouts that were cut alone, out of two images."""
+    return CutoutCollection(
+        [make_alone((1, 2), 1), make_alone((3, 4), "b", OTHER_WCS), make_alone((5, 6), 1)]
+    )
+
+
+both = pytest.mark.parametrize("make", [make, make_list])
+
+
+def ids(collection):
+    return [cutout.src_id for cutout in collection]
+
+
+def boxes(collection):
+    return [(cutout.src_id, cutout.blc, cutout.trc) for cutout in collection]
+
+
+def assert_equal(a, b):
+    """Two collections of equal cutouts that are not the same."""
+    assert boxes(a) == boxes(b)
+    for one, other in zip(a, b, strict=True):
+        assert one is not other
+        for name in ("data", "mask", "flags"):
+            assert_array_equal(getattr(one, name), getattr(other, name))
+        if one.uncertainty is not None:
+            assert_array_equal(one.uncertainty.array, other.uncertainty.array)
+        assert dict(one.meta) == dict(other.meta)
+    assert_array_equal(a.image_numbers, b.image_numbers)
+    assert a._dropped == b._dropped
+
+
+# As a list
+
+
+def test_list():
+    """Length, indices, iteration, order."""
+    collection = make()
+    assert len(collection) == 5
+    assert ids(collection) == IDS
+    assert [c.src_id for c in reversed(collection)] == IDS[::-1]
+    assert [collection[i].src_id for i in (0, 4, -1, -5, np.int64(2))] == [4, 5, 5, 4, 2]
+    assert collection.index(collection[3]) == 3
+    assert_array_equal(collection[1].data, IMAGE[collection[1].extraction_slice])
+
+
+@given(st.slices(5))
+def test_slice(item):
+    """A slice is a collection of what a slice of a list would have."""
+    collection = make()
+    part = collection[item]
+    assert isinstance(part, CutoutCollection)
+    assert list(part) == list(collection)[item]
+
+
+@given(st.lists(st.integers(-5, 4), max_size=8))
+def test_integers(item):
+    """So is an array or a list of indices."""
+    collection = make()
+    for part in (collection[item], collection[np.array(item, np.int16)]):
+        assert list(part) == [list(collection)[i] for i in item]
+
+
+@given(st.lists(st.booleans(), min_size=5, max_size=5))
+def test_booleans(item):
+    collection = make()
+    expected = [c for c, keep in zip(collection, item, strict=True) if keep]
+    for part in (collection[item], collection[np.array(item)]):
+        assert list(part) == expected
+
+
+@pytest.mark.parametrize(
+    "item", [5, -6, [True, False], np.ones((5, 1), bool), np.True_, 1.5, [0.0, 1.0], "4", None,
+             np.zeros((2, 2), int), (slice(2), slice(2))],
+    ids=str,
+)  # fmt: skip
+def test_wrong_index(item):
+    with pytest.raises(IndexError):
+        make()[item]
+
+
+def test_contains():
+    collection = make()
+    assert collection[2] in collection
+    assert collection[2] not in collection[:2]
+    assert collection[2].copy() not in collection
+    assert 4 not in collection
+
+
+@both
+def test_empty(make):
+    """A collection of nothing is one in every respect."""
+    collection = make()
+    for empty in (CutoutCollection(), CutoutCollection([]), collection[:0], collection[[]]):
+        assert (len(empty), list(empty), empty.images, len(empty.table)) == (0, [], (), 0)
+        assert empty.group_by("image") == {}
+        assert len(empty.ids) == len(empty.image_numbers) == 0
+        assert len(pickle.loads(pickle.dumps(empty))) == len(copy.deepcopy(empty)) == 0
+        assert len(empty.copy()) == len(empty + empty) == len(empty.with_image_wcs(WCS)) == 0
+        assert ids(empty + collection) == ids(collection)
+        with pytest.raises(KeyError, match="no cutout has the id 4"):
+            empty.select(4)
+
+
+def test_add():
+    """The sum has the cutouts of both, not copies of them."""
+    a, b = make(), make_list()
+    total = a[1:3] + b + a[:1]
+    assert list(total) == [*a[1:3], *b, a[0]]
+    assert total.table.colnames == a.table.colnames
+    with pytest.raises(TypeError):
+        a + list(b)
+
+
+def test_only_cutouts():
+    with pytest.raises(TypeError, match="cutouts must hold Cutouts, number 1 is a ndarray"):
+        CutoutCollection([make_alone((1, 2)), IMAGE])
+
+
+def test_texts():
+    assert repr(make()) == "<CutoutCollection: 5 cutouts of 1 images, 1 dropped>"
+    assert repr(make_list()) == "<CutoutCollection: 3 cutouts of 2 images, 0 dropped>"
+
+
+# Views
+
+
+@both
+def test_identity(make):
+    """While somebody holds a cutout, asking again gives the same object."""
+    collection = make()
+    cutout = collection[1]
+    assert collection[1] is collection[-len(collection) + 1] is list(collection)[1] is cutout
+    assert collection[1:][0] is collection[[True] * len(collection)][1] is cutout
+    assert (collection + collection)[len(collection) + 1] is cutout
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_what_is_set_lasts(held):
+    """Whether or not the object does."""
+    collection = make()
+    cutout = collection[2]
+    before, reference = cutout.data.copy(), weakref.ref(cutout)
+    cutout.blc, cutout.dx, cutout.exptime, cutout.src_id = (-3, 4), 0.5, 9, "new"
+    cutout.src_pos, cutout.src_weight, cutout.data_units = (1, 2), 3, "rate"
+    cutout.data[0, 0] = -5
+    cutout.weight = before + 2
+    cutout.mask |= True
+    cutout.uncertainty = StdDevUncertainty(before + 3)
+    cutout.meta["a"], cutout.psf = 1, "gauss"
+    if not held:
+        del cutout
+        gc.collect()
+        assert reference() is None
+    cutout = collection[2]
+    assert (cutout.blc, cutout.dx, cutout.exptime, cutout.src_id) == ((-3, 4), 0.5, 9, "new")
+    assert (cutout.src_pos, cutout.src_weight, cutout.data_units) == ((1, 2), 3, "rate")
+    assert cutout.data[0, 0] == -5
+    assert_array_equal(cutout.weight, before + 2)
+    assert cutout.mask.all()
+    assert_array_equal(cutout.uncertainty.array, before + 3)
+    assert cutout.uncertainty.parent_nddata is cutout
+    assert (cutout.meta["a"], cutout.psf) == (1, "gauss")
+
+
+def test_setting_reaches_nobody_else():
+    """Neither other sources nor the image change with a cutout."""
+    image, collection, untouched = IMAGE.copy(), make(), make()
+    collection = make(imdata=image)
+    cutout = collection[1]
+    cutout.data[:], cutout.mask[:], cutout.flags[:] = 7, True, 8
+    cutout.blc, cutout.src_id, cutout.meta["a"] = (0, 0), "x", 1
+    cutout.weight = cutout.data
+    others = [0, 2, 3, 4]
+    assert_equal(collection[others], untouched[others])
+    assert all(c.weight is None and "a" not in c.meta for c in collection[others])
+    assert_array_equal(image, IMAGE)
+
+
+@both
+def test_slices_share(make):
+    """As in a list, a slice holds the same cutouts."""
+    collection = make()
+    part = collection[1:]
+    part[0].dx, part[0].data = 4.5, part[0].data * 2
+    assert collection[1].dx == 4.5
+    assert_array_equal(collection[1].data, part[0].data)
+    collection[1].src_id = "later"
+    assert part[0].src_id == part.ids[0] == "later"
+    assert copy.copy(collection)[1] is collection[1]
+
+
+def test_from_a_list():
+    """A collection of cutouts refers to them."""
+    cutouts = [make_alone((1, 2), "a"), make()[3], make_alone((7, 7), "c")]
+    collection = CutoutCollection(cutouts)
+    assert list(collection) == cutouts
+    collection[0].dy = 3
+    cutouts[1].dx = 2
+    assert (cutouts[0].dy, collection[1].dx) == (3, 2)
+    assert list(CutoutCollection(make())[1:2].ids) == [9]
+
+
+# Many images
+
+
+def test_images():
+    """The image numbers point into the images, each of which is there once."""
+    collection = make_list() + make()
+    assert [image.wcs for image in collection.images] == [WCS, OTHER_WCS, WCS]
+    assert_array_equal(collection.image_numbers, [0, 1, 0, 2, 2, 2, 2, 2])
+    part = collection[1:3]
+    assert [image.wcs for image in part.images] == [OTHER_WCS, WCS]
+    assert_array_equal(part.image_numbers, [0, 1])
+    for cutout, number in zip(collection, collection.image_numbers, strict=True):
+        assert cutout.image_wcs is collection.images[number].wcs
+
+
+def test_one_image():
+    """Cutouts that are cut alone out of one image are of one image."""
+    meta = {"FILENAME": "a.fits"}
+    cutouts = [make_alone((x, 2), meta=meta, unit=u.ct, exptime=5) for x in range(5)]
+    collection = CutoutCollection(cutouts)
+    assert len(collection.images) == 1
+    assert len(collection.copy().images) == len(pickle.loads(pickle.dumps(collection)).images) == 1
+    longer = CutoutCollection([*cutouts, make_alone((1, 1), meta=meta, unit=u.ct, exptime=6)])
+    assert [image.exptime for image in longer.images] == [5, 6]
+
+
+def test_group_by():
+    collection = make_list()
+    groups = collection.group_by("image")
+    assert {key: ids(group) for key, group in groups.items()} == {0: [1, 1], 1: ["b"]}
+    assert groups[1][0] is collection[1]
+    assert {key: len(g) for key, g in collection.group_by("id").items()} == {1: 2, "b": 1}
+    assert list(collection.group_by("blc")) == [(1, 2), (3, 4), (5, 6)]
+    assert list(collection.group_by("src_weight")) == [None]
+    with pytest.raises(KeyError, match=r"column must be one of .*'status'.* got 'flux'"):
+        collection.group_by("flux")
+
+
+def test_select():
+    collection = make_list()
+    assert list(collection.select(1)) == [collection[0], collection[2]]
+    assert list(collection.select("b")) == [collection[1]]
+    for missing in (3, "1", None):
+        with pytest.raises(KeyError, match=f"no cutout has the id {missing!r}"):
+            collection.select(missing)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [([1, 2], "i8"), (["a", "bcd"], "U3"), ([1.5, 2.0], "f8"), ([1, "a"], object),
+     ([1, 2.5], object), ([(1, 2), (3, 4)], object), ([None, 2**80], object), ([2**63, 1], object),
+     ([2**63], "u8"), ([True, 2], object)],
+    ids=str,
+)  # fmt: skip
+def test_ids(values, dtype):
+    """Identifiers stay what they are, and the array of them is as simple as can be."""
+    collection = CutoutCollection([make_alone((1, 2), value) for value in values])
+    assert collection.ids.dtype == dtype
+    assert collection.ids.tolist() == collection.table["id"].tolist() == values
+    assert [type(i) for i in ids(collection)] == [type(value) for value in values]
+    for value, cutout in zip(values, collection, strict=True):
+        assert cutout in collection.select(value)
+        assert cutout in collection.group_by("id")[value]
+
+
+def test_ids_of_several_collections():
+    """Identifiers of different types do not change each other."""
+    a, b = make(), make()
+    for cutout, name in zip(b, "abcde", strict=True):
+        cutout.src_id = name
+    assert (a + b).ids.tolist() == [*IDS, *"abcde"]
+    assert (a + b).select(9)[0] is a[1]
+    b[0].src_id = 2**63
+    assert (a + b[:1]).ids.tolist() == [*IDS, 2**63]
+
+
+# As a table
+
+
+def test_table():
+    """One row for each cutout, the columns named as the attributes."""
+    collection = make() + make_list()
+    collection[2].dx, collection[2].blc = 0.5, (-4, 3)
+    table = collection.table
+    assert len(table) == len(collection)
+    for cutout, row in zip(collection, table, strict=True):
+        for name in ("blc", "trc", "src_pos"):
+            assert tuple(row[name]) == getattr(cutout, name)
+        for name in ("status", "dx", "dy", "exptime", "data_units"):
+            assert row[name] == getattr(cutout, name)
+        assert row["id"] == cutout.src_id
+        assert collection.images[row["image"]].wcs is cutout.image_wcs
+    assert_array_equal(table["src_weight"], [0, 1, 2, 3, 4, np.nan, np.nan, np.nan])
+    assert_array_equal(make()[:2].table["id"], IDS[:2])
+
+
+def test_table_is_a_copy():
+    collection = make()
+    table = collection.table
+    for name in ("id", "dx", "exptime", "blc", "src_pos"):
+        table[name][:] = 77
+    assert collection[0].src_id == 4
+    assert (collection[0].dx, collection[0].exptime) == (0, 1)
+    assert 77 not in (*collection[0].blc, *collection[0].src_pos)
+
+
+# Dropped sources
+
+
+def test_dropped():
+    """What was not cut is in the collection that the call made, not in parts of it."""
+    collection = make()
+    assert collection.dropped.colnames == ["id", "status", "stage", "image", "message"]
+    assert list(collection.dropped["id"]) == [33]
+    assert list(collection.dropped["status"]) == ["not_in_segmentation"]
+    for part in (collection[1:], collection[[0]], collection.select(4), collection[:],
+                 collection.group_by("image")[0]):  # fmt: skip
+        assert len(part.dropped) == 0
+        assert part.dropped.colnames == collection.dropped.colnames
+    total = collection + collection[:2] + make()
+    assert list(total.dropped["id"]) == [33, 33]
+    pickled = pickle.loads(pickle.dumps(collection))
+    for same in (collection.copy(), copy.copy(collection), copy.deepcopy(collection), pickled,
+                 collection.with_image_wcs(WCS)):  # fmt: skip
+        assert list(same.dropped["id"]) == [33]
+    collection.dropped["status"] = "lost"
+    assert list(collection.dropped["status"]) == ["not_in_segmentation"]
+
+
+@pytest.mark.parametrize("values", [[1, 2], [1, "a"], [(1, 2), (3, 4)], ["a", "b"], [2**63, 1]])
+def test_dropped_ids(values):
+    """Identifiers of any type are kept."""
+    dropped = [Dropped(value, "error", "drz", "a.fits", "") for value in values]
+    table = CutoutCollection()._with_dropped(dropped).dropped
+    assert table["id"].tolist() == values
+    assert list(table["image"]) == ["a.fits"] * 2
+
+
+# Copies
+
+
+COPIES = {
+    "copy": CutoutCollection.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda collection: pickle.loads(pickle.dumps(collection)),
+}
+
+
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("views", [True, False])
+def test_copies_are_detached(make_copy, views):
+    """Copies, deep copies and pickles have pixels and rows of their own."""
+    collection = make(copy=not views) + make_list()
+    collection[1].weight, collection[1].meta["a"] = collection[1].data, 1
+    collection = collection + collection[1:2]
+    new = make_copy(collection)
+    assert_equal(new, collection)
+    assert new[-1] is new[1]
+    assert_array_equal(new[1].weight, collection[1].data)
+    for cutout in new:
+        cutout.data[:], cutout.mask[:], cutout.dx, cutout.src_id = 0, True, 5, "x"
+    new[1].meta["a"] = 2
+    assert all((c.data > 0).any() and c.dx == 0 and c.src_id != "x" for c in collection)
+    assert collection[1].meta["a"] == 1
+
+
+def test_copies_and_the_wcs():
+    """A copy shares the WCSs; in a deep copy or a pickle, each is there once."""
+    collection = make() + make_list()
+    assert [image.wcs for image in collection.copy().images] == [WCS, WCS, OTHER_WCS]
+    for new in (copy.deepcopy(collection), pickle.loads(pickle.dumps(collection))):
+        wcs = {id(cutout.image_wcs): cutout.image_wcs for cutout in new}
+        assert len(wcs) == 2
+        assert not {id(WCS), id(OTHER_WCS)} & set(wcs)
+        assert_array_equal(new.image_numbers, collection.image_numbers)
+
+
+def test_copy_of_a_part():
+    """A copy of few cutouts does not keep the pixels of all."""
+    collection = make()
+    part = collection[1:2].copy()
+    assert_equal(part, collection[1:2])
+    assert part[0].data.base.size == part[0].size
+    assert len(pickle.dumps(collection[:1])) < len(pickle.dumps(collection))
+
+
+def test_meta():
+    """The metadata of a cutout lie over those of the image, which all cutouts see."""
+    meta = {"FILENAME": "a.fits", "n": 1}
+    collection = CutoutCollection([make_alone((1, 2), meta=meta), make_alone((3, 4), meta=meta)])
+    collection[0].meta["n"] = 2
+    assert isinstance(collection[0].meta, ChainMap)
+    assert [c.meta["n"] for c in collection] == [2, 1]
+    meta["new"] = 5
+    assert collection[0].meta["new"] == 5
+    assert "n" not in collection.copy()[1].meta.maps[0]
+
+
+def test_reading_leaves_no_trace():
+    """A pickle does not grow by what was looked at."""
+    collection = make()
+    before = pickle.dumps(collection)
+    assert all(c.meta == {} and c.uncertainty and c.wcs and c.psf is None for c in collection)
+    assert pickle.dumps(collection) == before
+
+
+# A corrected WCS
+
+
+def test_with_image_wcs():
+    """All cutouts look at another sky; their pixels and positions are the same."""
+    collection = make()
+    collection[1].dx, collection[1].meta["a"] = 0.5, 1
+    new = collection.with_image_wcs(OTHER_WCS)
+    assert boxes(new) == boxes(collection)
+    for a, b in zip(new, collection, strict=True):
+        assert (a.image_wcs, b.image_wcs) == (OTHER_WCS, WCS)
+        assert (a.src_pos, a.dx) == (b.src_pos, b.dx)
+        assert np.shares_memory(a.data, b.data)
+        x0, y0 = a.origin
+        expected = OTHER_WCS.pixel_to_world_values(x0 + 1, y0 + 2)
+        assert_allclose(a.pix2world(1, 2), expected, rtol=0, atol=1e-12)
+    assert len(new.images) == 1
+    new[1].dx, new[1].meta["a"], new[1].weight = 2, 3, new[1].data
+    assert (collection[1].dx, collection[1].meta["a"], collection[1].weight) == (0.5, 1, None)
+
+
+def test_with_image_wcs_of_many_images():
+    """By number of image; others keep theirs."""
+    collection, third = make_list(), make_wcs("tan", SHAPE)
+    new = collection.with_image_wcs({0: third})
+    assert [c.image_wcs for c in new] == [third, OTHER_WCS, third]
+    assert [c.image_wcs for c in collection] == [WCS, OTHER_WCS, WCS]
+    assert_array_equal(new.image_numbers, [0, 1, 0])
+    new[1].dx = 3
+    assert collection[1].dx == 0
+    both = collection.with_image_wcs({0: third, 1: WCS})
+    assert [c.image_wcs for c in both] == [third, WCS, third]
+    assert [c.image_wcs for c in collection[::2].with_image_wcs(third)] == [third, third]
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "wcs"),
+    [
+        (ValueError, "wcs must be a mapping by image number: there are 2 images", WCS),
+        (ValueError, r"wcs has image numbers \[2, 'a'\], there are 2 images", {2: WCS, "a": WCS}),
+        (TypeError, r"wcs must be an APE 14 WCS .* got str", {0: "sky"}),
+    ],
+)
+def test_with_wrong_wcs(error, message, wcs):
+    with pytest.raises(error, match=message):
+        make_list().with_image_wcs(wcs)

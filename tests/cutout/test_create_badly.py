@@ -1,0 +1,283 @@
+"""What goes wrong: sources that cannot be mapped, arguments that are none."""
+
+import numpy as np
+import pytest
+from astropy.nddata import NDData
+from numpy.testing import assert_array_equal
+
+from subpixal import (
+    Cutout,
+    CutoutCollection,
+    create_cutouts,
+    create_input_image_cutouts,
+    drz_from_input_cutouts,
+)
+from subpixal.datasets import make_wcs
+
+SHAPE = (60, 80)
+DRZ_WCS, FLT_WCS = make_wcs("tan", SHAPE), make_wcs("sip", SHAPE, rotation=20)
+DATA = np.arange(4800.0).reshape(SHAPE).astype(np.float32)
+SEGMENTATION = np.zeros(SHAPE, np.int32)
+SEGMENTATION[28:33, 38:44] = 1
+SEGMENTATION[40:45, 50:54] = 2
+
+
+def cut(src_id=1, blc=(38, 28), trc=(43, 32), wcs=DRZ_WCS, **keywords):
+    return Cutout(DATA, wcs, blc, trc, src_id=src_id, mode="fill", **keywords)
+
+
+def get_reasons(cutouts):
+    return {row["id"]: row["status"] for row in cutouts.dropped}
+
+
+def make_primary():
+    """Two good sources and one for each reason to drop one."""
+    twisted = make_wcs("tan", SHAPE, center=(10.0, 2.2))
+    return [
+        cut(1),
+        cut("antipode", wcs=make_wcs("tan", SHAPE, center=(330.1, -2.2))),
+        cut("other field", wcs=twisted),
+        Cutout(None, DRZ_WCS, (-40, -30), (-12, -11), src_id="off the detector"),
+        cut("on the edge", (0, 25), (6, 29)),
+        cut("no position on the sky", src_pos=(1e7, 0)),
+        cut("position elsewhere", src_pos=(1e5, 1e5)),
+        cut(2, (50, 40), (53, 44)),
+        cut("spoilt", (20, 25), (23, 28)),
+    ]
+
+
+EXPECTED = {
+    "antipode": "no_overlap",
+    "other field": "no_overlap",
+    "off the detector": "no_overlap",
+    "on the edge": "partial_overlap",
+    "no position on the sky": "not_converged",
+    "position elsewhere": "not_converged",
+    "spoilt": "all_masked",
+}
+
+
+@pytest.mark.parametrize("kind", ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"])
+@pytest.mark.parametrize("copy", [True, False])
+def test_bad_sources_do_not_stop_a_batch(kind, copy):
+    """Each bad source is dropped for its own reason; the good ones are cut."""
+    data = DATA.copy()
+    data[22:38, 15:30] = np.nan
+    wcs = make_wcs(kind, SHAPE)
+    cutouts, valid = create_input_image_cutouts(make_primary(), data, wcs, copy=copy)
+    assert [c.src_id for c in cutouts] == [c.src_id for c in valid] == [1, 2]
+    assert get_reasons(cutouts) == get_reasons(valid) == EXPECTED
+
+
+def test_bad_sources_in_fill_mode():
+    """To fill is to keep what the edge cuts, no more."""
+    wcs = make_wcs("sip", SHAPE)
+    cutouts, _ = create_input_image_cutouts(make_primary(), DATA, wcs, mode="fill")
+    assert [c.src_id for c in cutouts] == [1, "on the edge", 2, "spoilt"]
+    assert [c.status for c in cutouts] == ["ok", "filled", "ok", "ok"]
+
+
+@pytest.mark.parametrize("mode", ["strict", "fill"])
+def test_box_far_larger_than_the_image(mode):
+    """Of a box that is far larger than the exposure not all can be mapped; that is said."""
+    wide = make_wcs("tan", (4000, 4000))
+    big = Cutout(np.zeros((4000, 4000), np.float32), wide, src_id=7)
+    cutouts, _ = create_input_image_cutouts([big, cut(1)], DATA, make_wcs("sip", SHAPE), mode=mode)
+    assert [c.src_id for c in cutouts] == [1]
+    assert get_reasons(cutouts)[7] in {"not_converged", "partial_overlap"}
+
+
+@pytest.mark.parametrize("src_id", [0, "J1234+5", None, 2.5, np.nan, (1, 2)])
+def test_ids_that_are_no_labels(src_id):
+    """Without a label there is no segment: background is not a source."""
+    cutouts, valid = drz_from_input_cutouts([cut(src_id), cut(1)], SEGMENTATION, DATA, DRZ_WCS)
+    assert [c.src_id for c in cutouts] == [c.src_id for c in valid] == [1]
+    assert cutouts.dropped["status"].tolist() == ["not_in_segmentation"]
+    cutouts, _ = drz_from_input_cutouts(
+        [cut(src_id), cut(1)], SEGMENTATION, DATA, DRZ_WCS, mask_policy=None
+    )
+    assert len(cutouts) == 2
+
+
+@pytest.mark.parametrize("src_id", [1, np.int16(1), 1.0, np.uint64(1)])
+def test_ids_that_are_labels(src_id):
+    """A label is a label, whatever its type."""
+    (cutout,), _ = drz_from_input_cutouts([cut(src_id)], SEGMENTATION, DATA, DRZ_WCS)
+    y, x = cutout.extraction_slice
+    assert_array_equal(cutout.mask, SEGMENTATION[y, x] != 1)
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_label_that_is_elsewhere(copy):
+    """A source of which no pixel is in its box is not there, rather than masked."""
+    cutouts, _ = drz_from_input_cutouts(
+        [cut(2), cut(1), cut(77)], SEGMENTATION, DATA, DRZ_WCS, copy=copy
+    )
+    assert [c.src_id for c in cutouts] == [1]
+    assert get_reasons(cutouts) == {2: "not_in_segmentation", 77: "not_in_segmentation"}
+
+
+def test_one_cutout_twice():
+    """The same source may come twice: nothing says that it must not."""
+    source = cut(1)
+    cutouts, valid = create_input_image_cutouts([source, source], DATA, FLT_WCS)
+    assert len(cutouts) == len(valid) == 2
+    assert valid[0] is valid[1] is source
+
+
+def test_empty_grids_can_be_mapped():
+    """A cutout without pixels has a place all the same."""
+    grid = Cutout(None, DRZ_WCS, (38, 28), (43, 32), src_id=1)
+    (actual,), _ = create_input_image_cutouts([grid], DATA, FLT_WCS)
+    (expected,), _ = create_input_image_cutouts([cut(1)], DATA, FLT_WCS)
+    assert actual.box == expected.box
+
+
+def test_iterables():
+    """Any iterable of cutouts will do."""
+    sources = make_primary()[:1]
+    for some in (sources, tuple(sources), iter(sources), CutoutCollection(sources)):
+        cutouts, valid = create_input_image_cutouts(some, DATA, FLT_WCS)
+        assert len(cutouts) == 1
+        assert valid[0] is sources[0]
+
+
+def test_exposure_as_nddata():
+    """What an NDData has is used, and an explicit argument wins; masks are or-ed."""
+    mask = DATA % 2 == 1
+    meta = {"FILENAME": "a_flt.fits"}
+    nd = NDData(DATA, wcs=FLT_WCS, unit="electron", mask=mask, meta=meta)
+    flags = (DATA % 3 == 0).astype(int)
+    cutouts, _ = create_input_image_cutouts([cut(1), cut(5, (0, 0), (1, 1))], nd, None, flags)
+    (cutout,) = cutouts
+    assert_array_equal(cutout.mask, (cutout.data % 2 == 1) | (cutout.data % 3 == 0))
+    assert cutout.unit == "electron"
+    assert cutout.image_wcs is FLT_WCS
+    assert cutouts.dropped["image"].tolist() == ["a_flt.fits"]
+    other, _ = create_input_image_cutouts([cut(1)], nd, DRZ_WCS)
+    assert other[0].image_wcs is DRZ_WCS
+
+
+def test_cutouts_of_a_cutout():
+    """A part of an image, as a Cutout, is an image."""
+    part = Cutout(DATA, FLT_WCS, (20, 10), (69, 49), dq=np.zeros(SHAPE, int), exptime=7)
+    (inner,), _ = create_input_image_cutouts([cut(1)], part, None)
+    (expected,), _ = create_input_image_cutouts([cut(1)], DATA, FLT_WCS)
+    assert_array_equal(inner.data, expected.data)
+    assert inner.exptime == 7
+    np.testing.assert_allclose(inner.src_pos, np.subtract(expected.src_pos, (20, 10)), atol=1e-6)
+
+
+def test_the_two_images_are_not_mixed_up():
+    """Every argument of an image reaches that image."""
+    ones = np.ones(SHAPE, np.float32)
+    flt, drz = create_cutouts(
+        [cut(1)], SEGMENTATION, DATA, DRZ_WCS, -DATA, FLT_WCS,
+        drz_dq=np.full(SHAPE, 2), drz_weight=3 * ones, drz_data_units="rate", drz_exptime=4,
+        flt_dq=np.full(SHAPE, 5), flt_weight=6 * ones, flt_data_units="counts", flt_exptime=7,
+        drz_uncertainty=8 * ones, drz_dqbitmask=2, flt_uncertainty=9 * ones, flt_dqbitmask=5,
+    )  # fmt: skip
+    for cutout, sign, dq, weight, units, exptime, error, wcs in (
+        (drz[0], 1, 2, 3, "rate", 4, 8, DRZ_WCS),
+        (flt[0], -1, 5, 6, "counts", 7, 9, FLT_WCS),
+    ):
+        assert (sign * cutout.data > 0).all()
+        assert (cutout.dq == dq).all()
+        assert (cutout.weight == weight).all()
+        assert (cutout.data_units, cutout.exptime) == (units, exptime)
+        assert (cutout.uncertainty.array == error).all()
+        assert cutout.image_wcs is wcs
+        assert not cutout.mask.all()
+
+
+BAD_IMAGES = [
+    ("data", None, TypeError, "{}data must"),
+    ("data", np.ones(30), ValueError, "{}data must have 2 dimensions"),
+    ("wcs", None, ValueError, "{}wcs must be given"),
+    ("wcs", "wcs", TypeError, "wcs must be an APE 14 WCS"),
+    ("dq", np.zeros(SHAPE), TypeError, "{}dq must hold integers"),
+    ("dq", np.zeros((3, 4), int), ValueError, r"{}dq has shape \(3, 4\)"),
+    ("weight", np.zeros((3, 4)), ValueError, r"{}weight has shape \(3, 4\)"),
+    ("weight", "ivar", TypeError, "{}weight must hold numbers"),
+    ("data_units", "count", ValueError, "data_units must be"),
+]
+BAD_OTHERS = [
+    ("uncertainty", np.ones((3, 3)), ValueError, r"uncertainty has shape \(3, 3\)"),
+    ("dqbitmask", "cosmics", ValueError, "{}dqbitmask must"),
+]
+BAD_COMMON = [
+    ("pad", -1, ValueError, "pad must be"),
+    ("pad", "2", ValueError, "pad must be"),
+    ("fillval", "0", TypeError, "fillval must be a number"),
+]
+BAD_SEGMENTATIONS = [
+    ("segmentation_image", np.zeros(SHAPE), TypeError, "segmentation_image must hold integers"),
+    ("segmentation_image", np.zeros((3, 4), int), ValueError, "segmentation_image has shape"),
+    ("mask_policy", "uber", ValueError, "mask_policy must be"),
+    ("combine_seg_mask", 3, TypeError, "combine_seg_mask must be"),
+]
+BAD_CUTOUTS = [
+    (None, "must be a CutoutCollection or an iterable of Cutouts"),
+    (cut(1), "must be a CutoutCollection or an iterable of Cutouts"),
+    ([cut(1), DATA], "number 1 is a ndarray"),
+    (DATA, "number 0 is a ndarray"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "match"),
+    [
+        *((f"im{name}" if name != "data_units" else name, *rest) for name, *rest in BAD_IMAGES),
+        *BAD_OTHERS,
+        *BAD_COMMON,
+        *BAD_SEGMENTATIONS,
+        ("mode", "Fill", ValueError, "mode must be one of"),
+        ("mode", None, ValueError, "mode must be one of"),
+        *(("cutouts", value, TypeError, match) for value, match in BAD_CUTOUTS),
+    ],
+)
+def test_bad_arguments(name, value, error, match):
+    """One error names the argument, whatever the function, also where there is no source."""
+    functions = [create_input_image_cutouts, drz_from_input_cutouts]
+    if name == "mode":
+        del functions[1]
+    elif name in {name for name, *_ in BAD_SEGMENTATIONS}:
+        del functions[0]
+    for function in functions:
+        good = {"imdata": DATA, "imwcs": FLT_WCS, "imdq": np.zeros(SHAPE, int)}
+        first = ["primary_cutouts" if function is create_input_image_cutouts else "input_cutouts"]
+        if function is drz_from_input_cutouts:
+            good["segmentation_image"] = SEGMENTATION
+        bad = {first[0] if name == "cutouts" else name: value}
+        prefix = "" if name == "dqbitmask" else "im"
+        pattern = f"{first[0]} .*{match}" if name == "cutouts" else match.format(prefix)
+        with pytest.raises(error, match=pattern):
+            function(**({first[0]: []} | good | bad))
+
+
+@pytest.mark.parametrize("prefix", ["drz_", "flt_"])
+@pytest.mark.parametrize(("name", "value", "error", "match"), [*BAD_IMAGES, *BAD_OTHERS])
+def test_bad_images(prefix, name, value, error, match):
+    """create_cutouts says which of its two images is wrong, before it cuts either."""
+    good = {"primary_cutouts": [], "segmentation_image": SEGMENTATION, "drz_data": DATA,
+            "drz_wcs": DRZ_WCS, "flt_data": DATA, "flt_wcs": FLT_WCS,
+            "flt_dq": np.zeros(SHAPE, int)}  # fmt: skip
+    with pytest.raises(error, match=match.format(prefix)):
+        create_cutouts(**(good | {prefix + name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "match"),
+    [
+        *BAD_COMMON,
+        *BAD_SEGMENTATIONS,
+        ("mode", "Fill", ValueError, "mode must be one of"),
+        ("primary_cutouts", [DATA], TypeError, "primary_cutouts .* number 0 is a ndarray"),
+    ],
+)
+def test_bad_common_arguments(name, value, error, match):
+    """Arguments for both images are checked, too."""
+    good = {"primary_cutouts": [], "segmentation_image": SEGMENTATION, "drz_data": DATA,
+            "drz_wcs": DRZ_WCS, "flt_data": DATA, "flt_wcs": FLT_WCS}  # fmt: skip
+    with pytest.raises(error, match=match):
+        create_cutouts(**(good | {name: value}))

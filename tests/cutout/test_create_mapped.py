@@ -1,0 +1,465 @@
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSWrapper
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal import (
+    Cutout,
+    CutoutCollection,
+    create_cutouts,
+    create_input_image_cutouts,
+    create_primary_cutouts,
+    drz_from_input_cutouts,
+)
+from subpixal.datasets import make_scene, make_wcs
+from subpixal.datasets._scenes import _find_positions
+
+KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]
+PLANES = ("data", "mask", "uncertainty", "flags", "weight")
+
+
+class LowLevelWCS(BaseLowLevelWCS):
+    """A WCS that has the low-level APE 14 interface and nothing else; it counts calls."""
+
+    def __init__(self, wcs):
+        self._wcs, self.calls, self.points = wcs, 0, 0
+
+    def pixel_to_world_values(self, *pixels):
+        self.calls += 1
+        self.points += np.size(pixels[0])
+        return self._wcs.pixel_to_world_values(*pixels)
+
+    def world_to_pixel_values(self, *world):
+        self.calls += 1
+        self.points += np.size(world[0])
+        return self._wcs.world_to_pixel_values(*world)
+
+
+for _name in ("pixel_n_dim", "world_n_dim", "world_axis_physical_types", "world_axis_units",
+              "world_axis_object_components", "world_axis_object_classes"):  # fmt: skip
+    setattr(LowLevelWCS, _name, property(lambda self, name=_name: getattr(self._wcs, name)))
+LowLevelWCS.__abstractmethods__ = frozenset()
+
+WRAPPERS = {
+    "low-level": LowLevelWCS,
+    "high-level": lambda wcs: HighLevelWCSWrapper(LowLevelWCS(wcs)),
+}
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(exposures=KINDS)
+
+
+@pytest.fixture(scope="module")
+def quiet():
+    return make_scene(n_sources=40, exposures=KINDS, noise=False, seed=3)
+
+
+@pytest.fixture(params=[*KINDS, *WRAPPERS])
+def kind(request):
+    return request.param
+
+
+def get_exposure(scene, kind):
+    """An exposure of a kind, and a WCS as a user may have it."""
+    exposure = scene.exposures[KINDS.index(kind if kind in KINDS else "sip")]
+    return exposure, WRAPPERS.get(kind, lambda wcs: wcs)(exposure.wcs)
+
+
+def cut_primary(scene, **options):
+    positions = scene.combined.positions
+    catalog = {"id": scene.truth["id"], "x": positions[:, 0], "y": positions[:, 1]}
+    image = scene.combined
+    return create_primary_cutouts(
+        catalog, scene.segmentation, image.data, image.wcs, imweight=image.weight,
+        data_units="rate", exptime=image.exptime, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def primary(scene):
+    return cut_primary(scene)
+
+
+def map_slowly(wcs_in, x, y, wcs_out):
+    """Pixel positions by astropy's forward transforms and a Newton iteration of the tests' own."""
+    world = wcs_in.all_pix2world(np.ravel(x), np.ravel(y), 0)
+    return _find_positions(wcs_out, *world)[0]
+
+
+def sample_pixels(boxes, n=31):
+    """Dense positions all over boxes, their very edges and corners included."""
+    u, v = (w.ravel() for w in np.meshgrid(*2 * [np.linspace(0, 1, n)]))
+    x1, y1, x2, y2 = (
+        np.transpose(boxes)[..., None] + np.array([-0.5, -0.5, 0.5, 0.5])[:, None, None]
+    )
+    return x1 + u * (x2 - x1), y1 + v * (y2 - y1)
+
+
+def get_boxes(cutouts):
+    return np.array([[*c.blc, *c.trc] for c in cutouts], float)
+
+
+def check_enclosing(cutouts, boxes, wcs_in, wcs_out, pad):
+    """Cutouts enclose each mapped pixel of boxes, with padding and nothing to spare."""
+    x, y = sample_pixels(boxes)
+    mapped = map_slowly(wcs_in, x, y, wcs_out).reshape(*x.shape, 2)
+    low, high = mapped.min(1), mapped.max(1)
+    inner = get_boxes(cutouts) + np.array([pad - 0.5, pad - 0.5, 0.5 - pad, 0.5 - pad])
+    assert np.all(inner[:, :2] <= low + 2e-5)
+    assert np.all(inner[:, 2:] >= high - 2e-5)
+    assert np.all(low - inner[:, :2] < 1.01)
+    assert np.all(inner[:, 2:] - high < 1.01)
+
+
+def get_pixels(cutout, name):
+    pixels = getattr(cutout, name)
+    return getattr(pixels, "array", pixels)
+
+
+def check_equal(actual, expected):
+    """Two collections have equal cutouts."""
+    assert len(actual) == len(expected)
+    for a, b in zip(actual, expected, strict=True):
+        assert (a.src_id, a.blc, a.trc, a.status) == (b.src_id, b.blc, b.trc, b.status)
+        assert (a.exptime, a.data_units, a.src_weight) == (b.exptime, b.data_units, b.src_weight)
+        assert_allclose(a.src_pos, b.src_pos, rtol=0, atol=1e-7)
+        for name in PLANES:
+            if get_pixels(a, name) is not get_pixels(b, name):
+                assert_array_equal(get_pixels(a, name), get_pixels(b, name), err_msg=name)
+    assert get_dropped(actual) == get_dropped(expected)
+
+
+def get_dropped(cutouts):
+    return [tuple(row) for row in cutouts.dropped]
+
+
+@pytest.mark.parametrize("mode", ["strict", "fill"])
+def test_positions(kind, mode, scene, primary):
+    """Positions in an exposure are the true ones, and not rounded."""
+    exposure, wcs = get_exposure(scene, kind)
+    cutouts, _ = create_input_image_cutouts(primary, exposure.data, wcs, mode=mode)
+    assert len(cutouts) > 15
+    true = exposure.positions[cutouts.ids - 1]
+    assert_allclose([c.src_pos for c in cutouts], true, rtol=0, atol=1e-4)
+    for cutout in cutouts:
+        x, y = cutout.cutout_src_pos
+        assert -0.5 <= x <= cutout.width - 0.5
+        assert -0.5 <= y <= cutout.height - 0.5
+        if cutout.status == "ok":
+            world = exposure.wcs.pixel_to_world_values(*cutout.src_pos)
+            assert_allclose(cutout.pix2world(x, y), world, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("pad", [0, 1, 4])
+def test_boxes_enclose(kind, pad, scene, primary):
+    """The box of a mapped cutout encloses every pixel of it, and no more than it must."""
+    exposure, wcs = get_exposure(scene, kind)
+    cutouts, valid = create_input_image_cutouts(primary, exposure.data, wcs, mode="fill", pad=pad)
+    check_enclosing(cutouts, get_boxes(valid), scene.combined.wcs, exposure.wcs, pad)
+
+
+@pytest.mark.parametrize("mode", ["strict", "fill"])
+def test_pairs(kind, mode, scene, primary):
+    """Cutouts and valid input cutouts are one to one, and no source is lost without a word."""
+    exposure, wcs = get_exposure(scene, kind)
+    cutouts, valid = create_input_image_cutouts(primary, exposure.data, wcs, mode=mode)
+    assert cutouts.ids.tolist() == valid.ids.tolist()
+    assert all(cutout in primary for cutout in valid)
+    assert get_dropped(cutouts) == get_dropped(valid)
+    assert set(cutouts.dropped["stage"]) == {"input_image"}
+    everything = [*cutouts.ids, *cutouts.dropped["id"]]
+    assert sorted(everything) == sorted(primary.ids)
+    kept = set(cutouts.ids)
+    assert [i for i in primary.ids if i in kept] == cutouts.ids.tolist()
+
+
+def test_border(kind, scene, primary):
+    """What leaves the exposure is dropped in strict mode, and filled and masked in fill mode."""
+    exposure, wcs = get_exposure(scene, kind)
+    ny, nx = exposure.data.shape
+    arguments = exposure.data, wcs, exposure.dq
+    options = {"pad": 3, "uncertainty": exposure.error}
+    strict, _ = create_input_image_cutouts(primary, *arguments, **options)
+    fill, _ = create_input_image_cutouts(primary, *arguments, mode="fill", **options)
+    boxes = get_boxes(fill).T
+    inside = (boxes[:2] >= 0).all(0) & (boxes[2] < nx) & (boxes[3] < ny)
+    assert np.count_nonzero(~inside) >= 2
+    assert [c.status for c in strict] == ["ok"] * inside.sum()
+    check_equal(strict[:], fill[inside])
+    status = dict(zip(strict.dropped["id"], strict.dropped["status"], strict=True))
+    assert all(status[i] == "partial_overlap" for i in fill.ids[~inside])
+    gone = {i for i, s in status.items() if s != "partial_overlap"}
+    assert gone == set(fill.dropped["id"])
+    assert {status[i] for i in gone} <= {"no_overlap", "all_masked"}
+    for cutout in fill[~inside]:
+        y, x = np.mgrid[: cutout.height, : cutout.width] + np.array(cutout.blc[::-1])[:, None, None]
+        outside = (x < 0) | (y < 0) | (x >= nx) | (y >= ny)
+        assert cutout.status == "filled"
+        assert outside.any()
+        assert_array_equal(np.isnan(cutout.data), outside)
+        assert_array_equal(cutout.data[~outside], exposure.data[y[~outside], x[~outside]])
+        assert_array_equal(cutout.mask, outside | (cutout.flags != 0))
+        assert not cutout.flags[outside].any()
+        assert np.isnan(cutout.uncertainty.array[outside]).all()
+        assert_array_equal(cutout.flags[~outside], exposure.dq[y[~outside], x[~outside]])
+
+
+def test_no_overlap_is_far_away(scene, primary):
+    """What is dropped as no_overlap has its true position off the exposure, padding included."""
+    for exposure in scene.exposures:
+        cutouts, _ = create_input_image_cutouts(primary, exposure.data, exposure.wcs, mode="fill")
+        gone = cutouts.dropped["id"][cutouts.dropped["status"] == "no_overlap"]
+        size = np.array(exposure.data.shape[::-1])
+        for x, y in exposure.positions[np.array(gone, int) - 1]:
+            assert not (0 < x < size[0] and 0 < y < size[1])
+
+
+@pytest.mark.parametrize("shift", [(3.25, -1.5), (0.001, 0), (-40, 25.5)])
+def test_displacement(kind, shift, scene):
+    """A displaced cutout is where its displacement says; its source stays where it is."""
+    primary = cut_primary(scene)
+    exposure, wcs = get_exposure(scene, kind)
+    options = {"mode": "fill", "pad": 2}
+    plain, _ = create_input_image_cutouts(primary, exposure.data, wcs, **options)
+    for cutout in primary:
+        cutout.dx, cutout.dy = shift
+    moved, valid = create_input_image_cutouts(primary, exposure.data, wcs, **options)
+    positions = dict(zip(plain.ids, [c.src_pos for c in plain], strict=True))
+    boxes = get_boxes(valid) - np.tile(shift, 2)
+    check_enclosing(moved, boxes, scene.combined.wcs, exposure.wcs, 2)
+    for cutout in moved:
+        assert (cutout.dx, cutout.dy) == (0, 0)
+        if cutout.src_id in positions:
+            assert_allclose(cutout.src_pos, positions[cutout.src_id], rtol=0, atol=1e-6)
+
+
+def test_moved_cutouts(scene, primary):
+    """Setting blc moves a cutout, setting src_pos its source."""
+    exposure = scene.exposures[1]
+    primary = primary[5:6].copy()
+    primary[0].blc = 150, 160
+    primary[0].src_pos = 152.25, 164.75
+    cutouts, valid = create_input_image_cutouts(primary, exposure.data, exposure.wcs, pad=0)
+    check_enclosing(cutouts, get_boxes(valid), scene.combined.wcs, exposure.wcs, 0)
+    expected = map_slowly(scene.combined.wcs, 152.25, 164.75, exposure.wcs)[0]
+    assert_allclose(cutouts[0].src_pos, expected, rtol=0, atol=1e-5)
+
+
+def test_what_is_carried(scene):
+    """Identifiers of any type and weights go along."""
+    primary = cut_primary(scene, src_weight=scene.truth["flux"])
+    named = [c.copy() for c in primary]
+    for cutout in named:
+        cutout.src_id = f"J{cutout.src_id}"
+    exposure = scene.exposures[0]
+    cutouts, valid = create_input_image_cutouts(named, exposure.data, exposure.wcs, exptime=600)
+    assert len(cutouts) > 15
+    for cutout, source in zip(cutouts, valid, strict=True):
+        assert cutout.src_id == source.src_id
+        assert cutout.src_weight == source.src_weight
+        assert cutout.src_weight == scene.truth["flux"][int(cutout.src_id[1:]) - 1]
+        assert (cutout.exptime, cutout.data_units) == (600, "counts")
+        assert cutout.image_wcs is exposure.wcs
+
+
+def test_back_to_the_combined_image(kind, scene, primary):
+    """The way back encloses where it came from, fills, masks by segment, and finds the source."""
+    exposure, wcs = get_exposure(scene, kind)
+    flt, sources = create_input_image_cutouts(primary, exposure.data, wcs, mode="fill")
+    combined = scene.combined
+    drz, valid = drz_from_input_cutouts(
+        flt, scene.segmentation, combined.data, combined.wcs, imweight=combined.weight, pad=6
+    )
+    assert drz.ids.tolist() == valid.ids.tolist() == sources.ids.tolist()
+    assert "filled" in {c.status for c in drz}
+    ny, nx = combined.data.shape
+    for cutout, source, origin in zip(drz, valid, sources, strict=True):
+        assert source in flt
+        assert_allclose(cutout.src_pos, origin.src_pos, rtol=0, atol=3e-5)
+        assert origin.box in cutout.box
+        y, x = np.mgrid[: cutout.height, : cutout.width] + np.array(cutout.blc[::-1])[:, None, None]
+        outside = (x < 0) | (y < 0) | (x >= nx) | (y >= ny)
+        own = scene.segmentation[y % ny, x % nx] == cutout.src_id
+        assert_array_equal(cutout.mask, outside | ~own)
+        assert cutout.status == ("filled" if outside.any() else "ok")
+
+
+def test_back_encloses(scene, primary):
+    """On the way back, too, the box encloses every pixel."""
+    for exposure in scene.exposures:
+        if isinstance(exposure.wcs, WCS):
+            flt, _ = create_input_image_cutouts(primary, exposure.data, exposure.wcs)
+            drz, valid = drz_from_input_cutouts(
+                flt, scene.segmentation, scene.combined.data, scene.combined.wcs, pad=2
+            )
+            check_enclosing(drz, get_boxes(valid), exposure.wcs, scene.combined.wcs, 2)
+
+
+def test_whole_exposures(scene):
+    """The footprint of a whole exposure is enclosed; corners alone would clip bulging edges."""
+    wcs = make_wcs("tan", (1400, 1400), scale=0.04)
+    for exposure in (e for e in scene.exposures if isinstance(e.wcs, WCS)):
+        whole = Cutout(exposure.data, exposure.wcs, src_id=1)
+        options = {"mask_policy": None, "pad": 0}
+        big = np.ones((1400, 1400), np.float32), wcs
+        (cutout,), _ = drz_from_input_cutouts([whole], np.ones(big[0].shape, int), *big, **options)
+        mapped = map_slowly(exposure.wcs, *sample_pixels(get_boxes([whole]), 301), wcs)
+        (box,) = get_boxes([cutout])
+        assert np.all(box[:2] - 0.5 <= mapped.min(0) + 1e-5)
+        assert np.all(box[2:] + 0.5 >= mapped.max(0) - 1e-5)
+
+
+@pytest.mark.parametrize("copy", [True, False])
+@pytest.mark.parametrize("mode", ["strict", "fill"])
+def test_create_cutouts(mode, copy, kind, scene, primary):
+    """Both steps in one call give what they give one after the other."""
+    exposure, wcs = get_exposure(scene, kind)
+    combined = scene.combined
+    flt, drz = create_cutouts(
+        primary, scene.segmentation, combined.data, combined.wcs, exposure.data, wcs,
+        None, combined.weight, "rate", combined.exptime, exposure.dq, None, "counts",
+        exposure.exptime, 2, drz_uncertainty=combined.error, flt_uncertainty=exposure.error,
+        flt_dqbitmask=16, mode=mode, copy=copy,
+    )  # fmt: skip
+    flt_expected, _ = create_input_image_cutouts(
+        primary, exposure.data, wcs, exposure.dq, None, "counts", exposure.exptime, 2,
+        mode=mode, uncertainty=exposure.error, dqbitmask=16,
+    )  # fmt: skip
+    drz_expected, valid = drz_from_input_cutouts(
+        flt_expected, scene.segmentation, combined.data, combined.wcs, None, combined.weight,
+        "rate", combined.exptime, 2, uncertainty=combined.error,
+    )  # fmt: skip
+    check_equal(drz[:], drz_expected[:])
+    check_equal(flt[:], valid[:])
+    dropped = get_dropped(flt_expected) + get_dropped(drz_expected)
+    assert get_dropped(flt) == get_dropped(drz) == dropped
+    assert sorted([*flt.ids, *flt.dropped["id"]]) == sorted(primary.ids)
+
+
+def test_dropped_on_the_way_back(scene, primary):
+    """What only the second step drops is dropped from both, and both say so."""
+    exposure, combined = scene.exposures[0], scene.combined
+    arguments = combined.data.copy(), combined.wcs, exposure.data, exposure.wcs
+    before, _ = create_cutouts(primary, scene.segmentation, *arguments)
+    victim = int(before.ids[3])
+    arguments[0][scene.segmentation == victim] = np.nan
+    segmentation = scene.segmentation.copy()
+    absent = int(before.ids[5])
+    segmentation[segmentation == absent] = 0
+    flt, drz = create_cutouts(primary, segmentation, *arguments)
+    new = get_dropped(flt)[len(before.dropped) :]
+    assert [row[:3] for row in new] == [
+        (absent, "not_in_segmentation", "drz"),
+        (victim, "all_masked", "drz"),
+    ]
+    assert get_dropped(drz) == get_dropped(flt)
+    assert flt.ids.tolist() == drz.ids.tolist()
+    assert set(before.ids) - set(flt.ids) == {victim, absent}
+
+
+def measure_centroid(cutout):
+    y, x = np.mgrid[: cutout.height, : cutout.width]
+    data = cutout.data.astype(float)
+    return np.array([(data * x).sum(), (data * y).sum()]) / data.sum()
+
+
+def test_centroids(kind, quiet):
+    """On images without noise, stars are where their cutouts say."""
+    primary = cut_primary(quiet)
+    exposure, wcs = get_exposure(quiet, kind)
+    cutouts, _ = create_input_image_cutouts(primary, exposure.data, wcs, pad=4)
+    found = 0
+    for cutout in cutouts:
+        away = np.hypot(*(exposure.positions - cutout.src_pos).T)
+        alone = np.sort(away[np.isfinite(away)])[1] > 30
+        if quiet.truth["kind"][cutout.src_id - 1] == "star" and alone:
+            found += 1
+            assert_allclose(measure_centroid(cutout), cutout.cutout_src_pos, rtol=0, atol=0.02)
+    assert found >= 4
+
+
+def cut_by_hand(wcs, shape, seed, n=15):
+    """Cutouts of an image that only has a WCS."""
+    rng = np.random.default_rng(seed)
+    for i in range(n):
+        x, y = rng.integers(60, 440, 2)
+        width, height = rng.integers(0, 30, 2)
+        yield Cutout(
+            np.zeros(shape), wcs, (x, y), (x + width, y + height), src_id=1000 * seed + i,
+            src_pos=(x + rng.random(), y + rng.random()), src_weight=seed,
+        )  # fmt: skip
+
+
+def test_several_combined_images(scene):
+    """Cutouts of several images, in any order, are mapped as if each image were alone."""
+    exposure = scene.exposures[1]
+    galactic = WCS(make_wcs("tan", (512, 512), scale=0.04).to_header())
+    lon, lat = 238.0, 41.0
+    galactic.wcs.ctype = "GLON-TAN", "GLAT-TAN"
+    galactic.wcs.crval = lon, lat
+    wcses = [
+        make_wcs("tan", (512, 512), scale=0.04),
+        make_wcs("tan", (600, 500), (150.1005, 2.2005), scale=0.05, rotation=30),
+        make_wcs("gwcs", (512, 512), scale=0.04),
+    ]
+    parts = [list(cut_by_hand(w, (600, 500), i)) for i, w in enumerate(wcses)]
+    apart = [create_input_image_cutouts(p, exposure.data, exposure.wcs, mode="fill") for p in parts]
+    order = np.random.default_rng(5).permutation(45)
+    mixed = [[*parts[0], *parts[1], *parts[2]][i] for i in order]
+    together, valid = create_input_image_cutouts(mixed, exposure.data, exposure.wcs, mode="fill")
+    expected = {c.src_id: c for cutouts, _ in apart for c in cutouts}
+    assert len(together) == len(expected) > 30
+    kept = [c for c in mixed if c.src_id in expected]
+    assert all(a is b for a, b in zip(valid, kept, strict=True))
+    check_equal(together[:], CutoutCollection([expected[c.src_id] for c in kept]))
+
+
+def test_one_call_for_each_wcs(scene):
+    """The number of WCS calls does not depend on the number of sources: one forward each."""
+    exposure = scene.exposures[1]
+    calls = []
+    for n in (3, 60):
+        wcses = [LowLevelWCS(make_wcs("tan", (512, 512), scale=s)) for s in (0.04, 0.05)]
+        out = LowLevelWCS(exposure.wcs)
+        mixed = [c for i, w in enumerate(wcses) for c in cut_by_hand(w, (512, 512), i, n)]
+        cutouts, _ = create_input_image_cutouts(mixed[::-1], exposure.data, out, mode="fill")
+        assert len(cutouts) >= n
+        assert [w.calls for w in wcses] == [1, 1]
+        calls.append(out.calls)
+    # A few steps of a Newton iteration, for 6 sources as for 120.
+    assert max(calls) <= 20
+
+
+def test_exposures_together(scene, primary):
+    """Cutouts of several exposures in one call come back as those of one at a time."""
+    combined = scene.combined
+    arguments = scene.segmentation, combined.data, combined.wcs, None, combined.weight
+    flts = [create_input_image_cutouts(primary, e.data, e.wcs)[0] for e in scene.exposures]
+    apart = [drz_from_input_cutouts(flt, *arguments) for flt in flts]
+    everything = flts[0]
+    for flt in flts[1:]:
+        everything = everything + flt
+    together, valid = drz_from_input_cutouts(everything, *arguments)
+    assert len(valid.images) == len(scene.exposures)
+    assert len(together.images) == 1
+    assert valid.ids.tolist() == together.ids.tolist()
+    start = 0
+    for drz, _ in apart:
+        check_equal(together[start : start + len(drz)], drz[:])
+        start += len(drz)
+    assert start == len(together)
+
+
+def test_no_input(scene):
+    """No cutouts in, no cutouts out."""
+    exposure, combined = scene.exposures[0], scene.combined
+    for nothing in ([], (), iter(()), CutoutCollection()):
+        cutouts, valid = create_input_image_cutouts(nothing, exposure.data, exposure.wcs)
+        assert (len(cutouts), len(valid), len(cutouts.dropped)) == (0, 0, 0)
+    flt, drz = create_cutouts(
+        [], scene.segmentation, combined.data, combined.wcs, exposure.data, exposure.wcs
+    )
+    assert (len(flt), len(drz), len(flt.dropped)) == (0, 0, 0)

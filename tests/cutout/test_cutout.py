@@ -1,0 +1,325 @@
+"""Cutting: what the constructor of a cutout takes and makes."""
+
+import re
+
+import astropy.nddata
+import numpy as np
+import pytest
+from astropy.nddata import (
+    NDData,
+    NDDataArray,
+)
+from astropy.utils.masked import Masked
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+import subpixal
+from subpixal import Cutout
+from subpixal.datasets import make_wcs
+
+SHAPE = NY, NX = 23, 31
+WCS = make_wcs("sip", SHAPE)
+RNG = np.random.default_rng(1)
+IMAGE = RNG.normal(10, 1, SHAPE).astype(np.float32)
+DQ = RNG.choice(np.array([0, 0, 0, 1, 2, 6], np.uint16), SHAPE)
+WEIGHT = RNG.uniform(1, 2, SHAPE)
+BAD = RNG.random(SHAPE) < 0.1
+SIGMA = RNG.uniform(1, 2, SHAPE)
+
+# Corners of cutouts of even and odd sizes that leave the image ...
+LEAVING = {
+    "left": ((-3, 4), (6, 9)),
+    "right": ((25, 4), (33, 10)),
+    "bottom": ((5, -1), (8, 7)),
+    "top": ((5, 20), (9, 30)),
+    "bottom left": ((-2, -3), (4, 4)),
+    "bottom right": ((30, -4), (35, 0)),
+    "top left": ((-7, 22), (0, 23)),
+    "top right": ((28, 21), (33, 26)),
+    "all around": ((-4, -2), (40, 27)),
+}
+# ... and that do not.
+INSIDE = {"inside": ((3, 5), (12, 9)), "one pixel": ((30, 22), (30, 22)), "all": ((0, 0), (30, 22))}
+INNER = {"blc": (3, 5), "trc": (12, 9)}
+OUTSIDE = [((-5, 3), (-1, 8)), ((31, 3), (33, 8)), ((4, -9), (9, -1)), ((4, 23), (9, 23))]
+
+
+def cut(plane, blc, trc, fill):
+    """What numpy alone makes of it."""
+    margin = 60
+    padded = np.pad(plane, margin, constant_values=fill)
+    (x1, y1), (x2, y2) = np.add((blc, trc), margin)
+    return padded[y1 : y2 + 1, x1 : x2 + 1]
+
+
+def outside(blc, trc):
+    return cut(np.zeros(SHAPE, bool), blc, trc, fill=True)
+
+
+# Rectangles
+
+
+@pytest.mark.parametrize(("blc", "trc"), (LEAVING | INSIDE).values(), ids=LEAVING | INSIDE)
+def test_fill(blc, trc):
+    """What lies outside the image is filled in each plane as its meaning asks."""
+    kwargs = {"weight": WEIGHT, "mask": BAD, "mode": "fill", "fillval": -99.0}
+    cutout = Cutout(IMAGE, WCS, blc, trc, DQ, uncertainty=SIGMA, dqbitmask=None, **kwargs)
+    assert_array_equal(cutout.data, cut(IMAGE, blc, trc, -99))
+    assert_array_equal(cutout.mask, cut(BAD, blc, trc, fill=True))
+    assert_array_equal(cutout.weight, cut(WEIGHT, blc, trc, 0))
+    assert_array_equal(cutout.flags, cut(DQ, blc, trc, 0))
+    assert_array_equal(cutout.uncertainty.array, cut(SIGMA, blc, trc, np.nan))
+    assert cutout.dq.dtype == DQ.dtype
+    assert cutout.data.dtype == IMAGE.dtype
+    assert (cutout.blc, cutout.trc) == (blc, trc)
+    assert cutout.status == ("filled" if outside(blc, trc).any() else "ok")
+
+
+def test_fill_is_nan_by_default():
+    """Where nothing else is said, data outside the image are NaN."""
+    cutout = Cutout(IMAGE, WCS, (-2, 0), (2, 2), mode="fill")
+    assert_array_equal(np.isnan(cutout.data), outside((-2, 0), (2, 2)))
+
+
+@given(st.tuples(*[st.integers(-40, 70)] * 4))
+def test_any_box(corners):
+    """Any box that overlaps the image is what numpy cuts out of a padded image."""
+    x1, x2 = sorted(corners[:2])
+    y1, y2 = sorted(corners[2:])
+    assume(x2 >= 0 and y2 >= 0 and x1 < NX and y1 < NY)
+    cutout = Cutout(IMAGE, WCS, (x1, y1), (x2, y2), mode="fill", fillval=0)
+    expected = np.zeros((y2 - y1 + 1, x2 - x1 + 1), np.float32)
+    expected[cutout.insertion_slice] = IMAGE[cutout.extraction_slice]
+    assert_array_equal(cutout.data, cut(IMAGE, (x1, y1), (x2, y2), 0))
+    assert_array_equal(cutout.data, expected)
+    assert not cutout.mask[cutout.insertion_slice].any()
+    assert cutout.mask.sum() == cutout.size - cutout.mask[cutout.insertion_slice].size
+
+
+@pytest.mark.parametrize(("blc", "trc"), LEAVING.values(), ids=LEAVING)
+def test_strict(blc, trc):
+    """By default a cutout that leaves the image is refused, with astropy's error."""
+    with pytest.raises(astropy.nddata.PartialOverlapError, match="leaves the image of shape"):
+        Cutout(IMAGE, WCS, blc, trc)
+
+
+@pytest.mark.parametrize("mode", ["strict", "fill"])
+@pytest.mark.parametrize(("blc", "trc"), OUTSIDE)
+def test_no_overlap(blc, trc, mode):
+    """In both modes, a cutout outside the image is refused with astropy's error."""
+    with pytest.raises(astropy.nddata.NoOverlapError, match="outside the image of shape"):
+        Cutout(IMAGE, WCS, blc, trc, mode=mode)
+
+
+@pytest.mark.parametrize("blc", [(NX, 0), (0, NY), (100, 100)])
+def test_no_overlap_without_trc(blc):
+    """So is one that begins beyond the last pixel and ends there."""
+    with pytest.raises(astropy.nddata.NoOverlapError, match="outside the image of shape"):
+        Cutout(IMAGE, WCS, blc)
+
+
+def test_errors_are_those_of_astropy():
+    """One except clause serves both libraries."""
+    for module in (subpixal, subpixal.cutout):
+        assert module.NoOverlapError is astropy.nddata.NoOverlapError
+        assert module.PartialOverlapError is astropy.nddata.PartialOverlapError
+
+
+def test_whole_image():
+    """Without corners a cutout is the whole image."""
+    cutout = Cutout(IMAGE, WCS)
+    assert (cutout.blc, cutout.trc, cutout.naxis) == ((0, 0), (NX - 1, NY - 1), (NX, NY))
+    assert (cutout.width, cutout.height, cutout.shape) == (NX, NY, SHAPE)
+    assert_array_equal(cutout.data, IMAGE)
+    assert Cutout(IMAGE, WCS, (4, 3)).trc == (NX - 1, NY - 1)
+
+
+def test_defaults():
+    """What is not said is what the reference page says."""
+    cutout = Cutout(IMAGE, WCS)
+    assert (cutout.src_id, cutout.data_units, cutout.exptime) == (0, "rate", 1)
+    assert (cutout.dx, cutout.dy, cutout.src_weight, cutout.unit) == (0, 0, None, None)
+    assert cutout.dq is cutout.flags is cutout.weight is cutout.uncertainty is cutout.psf is None
+    assert (cutout.DEFAULT_ACCURACY, cutout.DEFAULT_MAXITER) == (1e-05, 50)
+    assert cutout.DEFAULT_QUIET is True
+
+
+# An empty grid
+
+
+def test_no_data():
+    """Without data there is an empty grid, which nothing was extracted into."""
+    cutout = Cutout(None, WCS, (-5, 100), (-2, 106), mode="strict", fillval=7, src_id="grid")
+    assert cutout.data.dtype == np.float32
+    assert_array_equal(cutout.data, np.full((7, 4), 7))
+    assert_array_equal(cutout.mask, np.ones((7, 4), bool))
+    assert cutout.extraction_slice is None
+    assert cutout.data[cutout.insertion_slice].size == 0
+    assert cutout.image_wcs is WCS
+    assert np.isnan(Cutout(None, WCS, trc=(2, 2)).data).all()
+
+
+def test_no_data_needs_trc():
+    with pytest.raises(ValueError, match="trc must be given where data is None"):
+        Cutout(None, WCS, (2, 3))
+
+
+@pytest.mark.parametrize("name", ["dq", "weight", "mask", "uncertainty"])
+def test_no_data_no_planes(name):
+    """Planes of an image that is not there are not silently forgotten."""
+    with pytest.raises(ValueError, match=f"{name} must be None where data is None"):
+        Cutout(None, WCS, trc=(3, 3), **{name: np.ones((4, 4), int)})
+
+
+# Arguments that are wrong
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "kwargs"),
+    [
+        (ValueError, r"mode must be one of .*'strict', 'fill'.* got 'full'", {"mode": "full"}),
+        (TypeError, r"blc must be two integers \(x, y\), got \(1.0, 2\)", {"blc": (1.0, 2)}),
+        (TypeError, r"trc must be two integers \(x, y\), got 5", {"trc": 5}),
+        (ValueError, r"trc must not .* got trc \(2, 9\) and blc \(3, 4\)",
+         {"blc": (3, 4), "trc": (2, 9)}),
+        (ValueError, r"dq has shape \(2, 2\), .* \(23, 31\)", {"dq": np.ones((2, 2), int)}),
+        (ValueError, r"weight has shape \(31, 23\), .* \(23, 31\)", {"weight": IMAGE.T}),
+        (ValueError, r"mask .* shape \(3,\), .* \(23, 31\)", {"mask": np.zeros(3, bool)}),
+        (ValueError, r"uncertainty has shape \(31, 23\), .* \(23, 31\)", {"uncertainty": SIGMA.T}),
+        (TypeError, "dq must hold integers or booleans, got .* float32", {"dq": IMAGE}),
+        (TypeError, "weight must hold numbers, got .*U1", {"weight": np.full(SHAPE, "a")}),
+        (ValueError, "data_units must be one of .* got 'flux'", {"data_units": "flux"}),
+        (ValueError, "exptime must be a finite number of seconds, got nan", {"exptime": np.nan}),
+        (ValueError, "src_pos must be two finite numbers .* got 3", {"src_pos": 3}),
+        (ValueError, "src_pos must be two finite numbers", {"src_pos": (1, np.nan)}),
+        (TypeError, "meta must be a mapping, got str", {"meta": "header"}),
+        (TypeError, "wcs must be an APE 14 WCS .* got str", {"wcs": "sky"}),
+        (ValueError, "wcs must be given", {"wcs": None}),
+    ],
+)  # fmt: skip
+def test_wrong_argument(error, message, kwargs):
+    """A message begins with the argument and has what was given and what is allowed."""
+    with pytest.raises(error, match=message):
+        Cutout(**{"data": IMAGE, "wcs": WCS, **kwargs})
+
+
+@pytest.mark.parametrize("data", [IMAGE[0], np.zeros((2, 3, 4)), 5.0])
+def test_image_has_two_axes(data):
+    with pytest.raises(ValueError, match="data must have 2 dimensions, got shape"):
+        Cutout(data, WCS)
+
+
+def test_wcs_of_other_dimensions():
+    """A WCS of a cube is none of an image."""
+    with pytest.raises(ValueError, match="wcs must have 2 pixel axes, got 3"):
+        Cutout(IMAGE, astropy.wcs.WCS(naxis=3))
+
+
+# Types of pixels
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "i8", "?"])
+def test_integers_that_cannot_be_filled(dtype):
+    """Integers are refused only when a pixel has to be filled with what they cannot hold."""
+    image = np.ones(SHAPE, dtype)
+    assert Cutout(image, WCS, **INNER, mode="fill").data.dtype == dtype
+    assert Cutout(image, WCS, (-1, 0), (2, 2), mode="fill", fillval=0).data.dtype == dtype
+    with pytest.raises(ValueError, match=f"fillval nan cannot be held by pixels of {image.dtype}"):
+        Cutout(image, WCS, (-1, 0), (2, 2), mode="fill")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fillval"), [("u1", -1), ("u2", 70000), ("i4", 0.5), ("f4", 1e300), ("f8", "zero")]
+)
+def test_value_that_cannot_be_filled(dtype, fillval):
+    """What would be cut off, rounded to another number or overflow is not filled in."""
+    with pytest.raises(ValueError, match=f"fillval {re.escape(repr(fillval))} cannot be held"):
+        Cutout(IMAGE.astype(dtype), WCS, (-1, 0), (2, 2), mode="fill", fillval=fillval)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i2", "i4", "?"])
+def test_flags_stay_integers(dtype):
+    """Flags never become floats, whatever is filled."""
+    cutout = Cutout(IMAGE, WCS, (-3, -3), (5, 5), DQ.astype(dtype), mode="fill", fillval=np.nan)
+    assert cutout.flags.dtype == dtype
+    assert not cutout.flags[outside((-3, -3), (5, 5))].any()
+
+
+def test_big_endian():
+    """Pixels come in the byte order of the machine, and are the same."""
+    planes = {
+        "dq": DQ.astype(">u2"),
+        "weight": WEIGHT.astype(">f8"),
+        "uncertainty": SIGMA.astype(">f4"),
+    }
+    cutout = Cutout(IMAGE.astype(">f4"), WCS, **INNER, **planes)
+    assert_array_equal(cutout.data, IMAGE[5:10, 3:13])
+    assert_array_equal(cutout.dq, DQ[5:10, 3:13])
+    for plane in (cutout.data, cutout.dq, cutout.weight, cutout.uncertainty.array):
+        assert plane.dtype.isnative
+
+
+def test_lists_are_arrays():
+    assert_array_equal(Cutout([[1.0, 2.0], [3.0, 4.0]], WCS, (1, 0)).data, [[2], [4]])
+
+
+# Masks
+
+
+def test_not_finite_is_masked():
+    image = IMAGE.copy()
+    image[6, 4], image[7, 5], image[8, 6] = np.nan, np.inf, -np.inf
+    cutout = Cutout(image, WCS, **INNER)
+    assert_array_equal(cutout.mask, ~np.isfinite(cutout.data))
+    assert cutout.mask.sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("dqbitmask", "bad"),
+    [(0, DQ != 0), (None, DQ < 0), (2, DQ & 5 != 0), ([2, 4], DQ == 1), ("1,2", DQ & 4 != 0),
+     ("~1", DQ & 1 != 0), (7, DQ < 0)],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "u4", "i8", "u8"])
+def test_dqbitmask(dqbitmask, bad, dtype):
+    """Flags mask but for those that dqbitmask calls good, as astropy has it."""
+    cutout = Cutout(IMAGE, WCS, **INNER, dq=DQ.astype(dtype), dqbitmask=dqbitmask)
+    assert_array_equal(cutout.mask, bad[5:10, 3:13])
+
+
+def test_boolean_flags():
+    assert_array_equal(Cutout(IMAGE, WCS, dq=BAD).mask, BAD)
+
+
+def test_weight_does_not_mask():
+    """A weight of 0 masks in the create functions only."""
+    assert not Cutout(IMAGE, WCS, weight=np.zeros(SHAPE)).mask.any()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.ma.array(IMAGE, mask=BAD),
+        Masked(IMAGE, BAD),
+        NDData(IMAGE, mask=BAD),
+        NDDataArray(IMAGE, mask=BAD),
+    ],
+    ids=["masked array", "Masked", "NDData", "NDDataArray"],
+)
+def test_masks_are_united(data):
+    """The mask of the image and the one that is given."""
+    assert_array_equal(Cutout(data, WCS).mask, BAD)
+    assert_array_equal(Cutout(data, WCS, mask=DQ > 2).mask, BAD | (DQ > 2))
+    assert_array_equal(Cutout(data, WCS).data, IMAGE)
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_])
+def test_scalar_mask(value):
+    """One word for all pixels, also beside a mask of the image."""
+    assert_array_equal(Cutout(IMAGE, WCS, mask=value).mask, np.full(SHAPE, value))
+    assert_array_equal(Cutout(NDData(IMAGE, mask=BAD), WCS, mask=value).mask, BAD | value)
+
+
+def test_nothing_masked():
+    assert_array_equal(Cutout(np.ma.array(IMAGE), WCS).mask, np.zeros(SHAPE, bool))

@@ -1,0 +1,303 @@
+"""Cutting: images with uncertainties, NDData and cutouts as images, and whose pixels they are."""
+
+import warnings
+
+import astropy.wcs.wcsapi
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    NDData,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
+from astropy.utils.masked import Masked
+from astropy.wcs.wcsapi import HighLevelWCSWrapper
+from numpy.testing import assert_array_equal
+
+import subpixal
+from subpixal import Cutout
+from subpixal.datasets import make_wcs
+
+SHAPE = NY, NX = 23, 31
+WCS = make_wcs("sip", SHAPE)
+RNG = np.random.default_rng(1)
+IMAGE = RNG.normal(10, 1, SHAPE).astype(np.float32)
+DQ = RNG.choice(np.array([0, 0, 0, 1, 2, 6], np.uint16), SHAPE)
+WEIGHT = RNG.uniform(1, 2, SHAPE)
+BAD = RNG.random(SHAPE) < 0.1
+SIGMA = RNG.uniform(1, 2, SHAPE)
+KINDS = (StdDevUncertainty, VarianceUncertainty, InverseVariance, UnknownUncertainty)
+INNER = {"blc": (3, 5), "trc": (12, 9)}
+IN = np.s_[5:10, 3:13]
+
+
+LEFT = {"blc": (-2, 3), "trc": (5, 8), "mode": "fill"}
+
+
+def left(plane, fill):
+    """What numpy alone makes of the box LEFT."""
+    return np.pad(plane[3:9, :6], ((0, 0), (2, 0)), constant_values=fill)
+
+
+# Uncertainties
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_uncertainty(kind):
+    """Uncertainties keep their kind; outside the image the inverse variance is 0, others NaN."""
+    given_one = kind(SIGMA)
+    cutout = Cutout(IMAGE * u.ct, WCS, **LEFT, uncertainty=given_one)
+    assert type(cutout.uncertainty) is kind
+    fill = 0 if kind is InverseVariance else np.nan
+    assert_array_equal(cutout.uncertainty.array, left(SIGMA, fill))
+    assert cutout.uncertainty.parent_nddata is cutout
+    expected = NDData(IMAGE, unit=u.ct, uncertainty=kind(SIGMA)).uncertainty.unit
+    assert cutout.uncertainty.unit == expected
+    assert given_one.unit is None
+
+
+def test_subclass_of_inverse_variance():
+    class Precision(InverseVariance):
+        pass
+
+    cutout = Cutout(IMAGE, WCS, **LEFT, uncertainty=Precision(SIGMA))
+    assert_array_equal(cutout.uncertainty.array[:, :2], 0)
+
+
+def test_array_is_standard_deviation():
+    """A bare array means standard deviations in the unit of the data."""
+    cutout = Cutout(IMAGE * u.Jy, WCS, **INNER, uncertainty=SIGMA)
+    assert type(cutout.uncertainty) is StdDevUncertainty
+    assert cutout.uncertainty.unit == u.Jy
+
+
+def test_quantity_is_standard_deviation():
+    cutout = Cutout(IMAGE * u.Jy, WCS, **INNER, uncertainty=SIGMA * u.mJy)
+    assert cutout.uncertainty.unit == u.mJy
+    assert_array_equal(cutout.uncertainty.array, SIGMA[IN])
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_uncertainty_of_other_unit(kind):
+    """An uncertainty that cannot be one of the data is refused at once."""
+    with pytest.raises(ValueError, match="uncertainty in s contradicts data in Jy"):
+        Cutout(IMAGE * u.Jy, WCS, uncertainty=kind(SIGMA, unit=u.s))
+
+
+def test_integer_uncertainty():
+    """Integer uncertainties become floats, which can be NaN."""
+    cutout = Cutout(IMAGE, WCS, (-1, 0), (3, 3), mode="fill", uncertainty=np.full(SHAPE, 3, "i2"))
+    assert cutout.uncertainty.array.dtype == np.float32
+
+
+# NDData
+
+
+@pytest.fixture
+def nddata():
+    return NDData(
+        IMAGE, mask=BAD, uncertainty=VarianceUncertainty(SIGMA), unit=u.electron, wcs=WCS,
+        meta={"FILENAME": "j_flt.fits", "n": 1}, psf=np.eye(3),
+    )  # fmt: skip
+
+
+def test_nddata(nddata):
+    """What an NDData has is used where nothing is said."""
+    cutout = Cutout(nddata, None, **INNER)
+    assert_array_equal(cutout.data, IMAGE[IN])
+    assert_array_equal(cutout.mask, BAD[IN])
+    assert_array_equal(cutout.uncertainty.array, SIGMA[IN])
+    assert type(cutout.uncertainty) is VarianceUncertainty
+    assert cutout.image_wcs is WCS
+    assert cutout.psf is nddata.psf
+    assert (cutout.unit, cutout.data_units, cutout.meta["n"]) == (u.electron, "counts", 1)
+    assert cutout.image.name == "j_flt.fits"
+    assert nddata.uncertainty.parent_nddata is nddata
+
+
+def test_explicit_argument_wins(nddata):
+    other, psf = make_wcs("tan", SHAPE), np.ones((2, 2))
+    cutout = Cutout(nddata, other, **INNER, uncertainty=2 * SIGMA, psf=psf, meta={"m": 2})
+    assert cutout.image_wcs is other
+    assert_array_equal(cutout.uncertainty.array, 2 * SIGMA[IN])
+    assert type(cutout.uncertainty) is StdDevUncertainty
+    assert cutout.psf is psf
+    assert dict(cutout.meta) == {"m": 2}
+
+
+def test_flags_of_nddata():
+    """The flags of a CCDData are the data quality, unless others are given."""
+    ccd = CCDData(IMAGE, unit="adu", wcs=WCS, flags=DQ)
+    assert_array_equal(Cutout(ccd, None, **INNER).dq, DQ[IN])
+    assert_array_equal(Cutout(ccd, None, **INNER).mask, DQ[IN] != 0)
+    assert not Cutout(ccd, None, **INNER, dq=0 * DQ).mask.any()
+
+
+@pytest.mark.parametrize("data", [NDData(IMAGE, unit="ct"), IMAGE * u.ct, Masked(IMAGE * u.ct)])
+def test_contradicting_unit(data):
+    """The same unit may be said twice, another one is an error."""
+    assert Cutout(data, WCS, unit=u.count).unit == u.ct
+    with pytest.raises(ValueError, match="unit of data is both Jy and ct"):
+        Cutout(data, WCS, unit="Jy")
+
+
+def test_low_level_wcs_of_nddata():
+    """An NDData wraps what is low level only; so it comes."""
+    low = astropy.wcs.wcsapi.SlicedLowLevelWCS(WCS, Ellipsis)
+    cutout = Cutout(NDData(IMAGE, wcs=low), None, **INNER)
+    assert isinstance(cutout.image_wcs, HighLevelWCSWrapper)
+    assert cutout.image_wcs.low_level_wcs is low
+
+
+def test_nddata_without_wcs():
+    with pytest.raises(ValueError, match="wcs must be given"):
+        Cutout(NDData(IMAGE), None)
+
+
+# What belongs to whom
+
+
+def test_pixels_are_copied():
+    """Neither the image nor the cutout changes with the other."""
+    planes = {
+        "data": IMAGE.copy(),
+        "dq": DQ.copy(),
+        "weight": WEIGHT.copy(),
+        "uncertainty": SIGMA.copy(),
+    }
+    before = {name: plane.copy() for name, plane in planes.items()}
+    cutout = Cutout(wcs=WCS, **INNER, **planes)
+    cutout.data[:], cutout.dq[:], cutout.weight[:], cutout.uncertainty.array[:] = 1, 2, 3, 4
+    cutout.meta["new"] = cutout.src_pos = cutout.blc = (1, 2)
+    for name, plane in planes.items():
+        assert_array_equal(plane, before[name])
+        plane[:] = 9
+    assert (cutout.data == 1).all()
+    assert (cutout.uncertainty.array == 4).all()
+
+
+def test_views():
+    """With copy=False the pixels are those of the image, for reading only."""
+    image, dq = IMAGE.copy(), DQ.copy()
+    cutout = Cutout(image, WCS, **INNER, dq=dq, uncertainty=SIGMA, copy=False)
+    for plane, whole in ((cutout.data, image), (cutout.dq, dq), (cutout.uncertainty.array, SIGMA)):
+        assert np.shares_memory(plane, whole)
+        with pytest.raises(ValueError, match="read-only"):
+            plane[:] = 1
+    cutout.mask |= True
+    cutout.data = cutout.data + 1
+    assert_array_equal(image, IMAGE)
+    assert image.flags.writeable
+    assert not np.shares_memory(Cutout(image, WCS, **INNER, copy=False).copy().data, image)
+
+
+def test_filled_views():
+    """What has to be filled is copied in any case."""
+    cutout = Cutout(IMAGE, WCS, **LEFT, copy=False, fillval=0)
+    assert_array_equal(cutout.data, left(IMAGE, 0))
+
+
+def test_meta_of_the_image_is_safe():
+    """What is written into the metadata of a cutout is its own."""
+    meta = {"a": 1}
+    cutout = Cutout(IMAGE, WCS, meta=meta)
+    cutout.meta["b"], cutout.meta["a"] = 2, 3
+    assert dict(cutout.meta) == {"a": 3, "b": 2}
+    assert meta == {"a": 1}
+    cutout.meta = {"c": 4}
+    assert dict(cutout.meta) == {"a": 1, "c": 4}
+
+
+# A cutout as the image
+
+
+def assert_same(a, b):
+    assert type(a) is type(b)
+    assert (a.blc, a.trc, a.dx, a.dy, a.src_pos) == (b.blc, b.trc, b.dx, b.dy, b.src_pos)
+    assert (a.extraction_slice, a.insertion_slice) == (b.extraction_slice, b.insertion_slice)
+    assert (a.exptime, a.data_units, a.unit, a.status) == (
+        b.exptime,
+        b.data_units,
+        b.unit,
+        b.status,
+    )
+    assert a.image_wcs is b.image_wcs
+    for name in ("data", "mask", "flags", "weight"):
+        assert_array_equal(getattr(a, name), getattr(b, name))
+    assert_array_equal(a.uncertainty.array, b.uncertainty.array)
+    assert_array_equal(a.wcs.pixel_to_world_values(1, 2), b.wcs.pixel_to_world_values(1, 2))
+
+
+@pytest.mark.parametrize("blc", [(0, 0), (3, 5), (-2, -1)])
+def test_cut_a_cutout(blc):
+    """Cutting a cutout is cutting its image."""
+    kwargs = {"weight": WEIGHT, "uncertainty": SIGMA, "dqbitmask": 2, "exptime": 7,
+              "meta": {"a": 1}, "data_units": "counts", "mode": "fill"}  # fmt: skip
+    parent = Cutout(IMAGE, WCS, blc, (20, 19), DQ, **kwargs)
+    direct = Cutout(IMAGE, WCS, np.add(blc, (1, 0)), np.add(blc, (4, 9)), DQ, **kwargs)
+    again = Cutout(parent, None, (1, 0), (4, 9))
+    assert_same(again, direct)
+    assert again.image.shape == SHAPE
+    assert again.meta["a"] == 1
+
+
+def test_cut_a_moved_cutout():
+    """Where the cutout was moved to is where the new one is; what was cut stays what was cut."""
+    parent = Cutout(IMAGE, WCS, **INNER, uncertainty=SIGMA)
+    parent.dx, parent.dy = 0.25, -0.5
+    parent.blc = (100, 200)
+    new = Cutout(parent, None, (2, 1), (4, 3))
+    assert new.blc == (102, 201)
+    assert_array_equal(IMAGE[new.extraction_slice], new.data)
+    assert_array_equal(new.pix2world(0, 0), parent.pix2world(2, 1))
+    assert_array_equal(new.cutout_src_pos, (1, 1))
+    new.src_pos = parent.src_pos
+    assert_same(new, parent[1:4, 2:5])
+
+
+def test_cut_beyond_a_cutout():
+    """Pixels that the cutout does not have are filled, though the image had them."""
+    parent = Cutout(IMAGE, WCS, **INNER)
+    with pytest.raises(subpixal.PartialOverlapError, match="leaves the image"):
+        Cutout(parent, None, (-2, 0), (3, 3))
+    new = Cutout(parent, None, (-2, 0), (3, 3), mode="fill", fillval=0)
+    assert (new.blc, new.trc) == ((1, 5), (6, 8))
+    assert_array_equal(new.data[:, :2], 0)
+    assert new.mask[:, :2].all()
+    assert new.insertion_slice == (slice(0, 4), slice(2, 6))
+    assert new.extraction_slice == (slice(5, 9), slice(3, 7))
+    assert new[1:, 1:].insertion_slice == (slice(0, 3), slice(1, 5))
+    assert new.status == "filled"
+
+
+def test_cut_a_cutout_with_a_wcs():
+    """With a WCS of its own, a cutout is an image like any other."""
+    wcs = make_wcs("tan", (5, 10))
+    new = Cutout(Cutout(IMAGE, WCS, **INNER), wcs, (1, 1), (3, 2))
+    assert new.image_wcs is wcs
+    assert (new.blc, new.image.shape) == ((1, 1), (5, 10))
+
+
+def test_cut_a_cutout_with_other_words():
+    """Of what the cutout says itself, too, an explicit argument wins."""
+    parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None)
+    new = Cutout(parent, None, exptime=9, data_units="counts", dqbitmask=2)
+    assert (new.exptime, new.data_units) == (9, "counts")
+    assert_array_equal(new.mask, DQ & 5 != 0)
+
+
+def test_exposure_time_of_a_quantity():
+    assert Cutout(IMAGE, WCS, exptime=2 * u.min).exptime == 120
+
+
+def test_no_warning():
+    """Cutting says nothing, whatever the pixels are."""
+    image = np.full(SHAPE, np.nan)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Cutout(image, WCS, (-1, -1), (40, 40), DQ, image, mode="fill", uncertainty=image)
+    assert not caught

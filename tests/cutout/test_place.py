@@ -1,0 +1,416 @@
+"""Where a cutout is: the same rules for WCSs of every kind, all of the same sky."""
+
+import pickle
+from functools import lru_cache
+
+import astropy.wcs
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.wcs.utils import proj_plane_pixel_area
+from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSWrapper
+from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal import Cutout, NotConvergedError
+from subpixal.datasets import make_wcs
+
+SHAPE = NY, NX = 120, 150
+# Coarse pixels near the origin of the sky: 1e-9 pixel is far above rounding.
+SKY = {"center": (1.5, 1.0), "scale": 2.0, "rotation": 25.0}
+DEG = SKY["scale"] / 3600
+KINDS = ("tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse")
+OTHERS = ("low level", "high level")
+IMAGE = np.arange(NX * NY, dtype=np.float32).reshape(SHAPE)
+
+
+class LowLevelOnly(BaseWCSWrapper):
+    """A WCS that has the low-level interface and nothing else."""
+
+    def pixel_to_world_values(self, *pixel):
+        return self._wcs.pixel_to_world_values(*pixel)
+
+    def world_to_pixel_values(self, *world):
+        return self._wcs.world_to_pixel_values(*world)
+
+
+@lru_cache
+def image_wcs(kind):
+    if kind == "low level":
+        return LowLevelOnly(image_wcs("sip"))
+    if kind == "high level":
+        return HighLevelWCSWrapper(image_wcs("low level"))
+    return make_wcs(kind, SHAPE, **SKY)
+
+
+def world_of(wcs, x, y):
+    """What the WCS itself says of pixels, also off the image."""
+    if not isinstance(wcs, BaseLowLevelWCS):
+        wcs = wcs.low_level_wcs
+    if hasattr(wcs, "bounding_box"):
+        return wcs(x, y, with_bounding_box=False)
+    return wcs.pixel_to_world_values(x, y)
+
+
+def assert_same_sky(actual, expected, pixels=1e-9):
+    """Of world values near the equator, to a fraction of a pixel."""
+    assert_allclose(actual, expected, rtol=0, atol=pixels * DEG)
+
+
+def make(place, wcs):
+    """A cutout and where its pixel (0, 0) is in the image."""
+    if place == "strict":
+        return Cutout(IMAGE, wcs, (20, 31), (59, 49)), (20, 31)
+    if place == "filled":
+        return Cutout(IMAGE, wcs, (-7, -12), (20, 16), mode="fill"), (-7, -12)
+    if place == "empty":
+        return Cutout(None, wcs, (140, -30), (170, -5)), (140, -30)
+    cutout = Cutout(IMAGE, wcs, (20, 31), (59, 49))
+    if place == "moved":
+        cutout.blc = (-5, 101)
+        return cutout, (-5, 101)
+    cutout.dx, cutout.dy = 0.3, -1.7
+    return cutout, (20 - 0.3, 31 + 1.7)
+
+
+PLACES = ("strict", "filled", "empty", "moved", "displaced")
+X = np.array([0.0, 3.0, 7.25, -0.5, 18.5])
+Y = np.array([0.0, 11.0, 2.5, 14.49, -0.5])
+
+every_kind = pytest.mark.parametrize("kind", KINDS + OTHERS)
+every_place = pytest.mark.parametrize("place", PLACES)
+
+
+# On the sky
+
+
+@every_kind
+@every_place
+def test_pix2world(kind, place):
+    """A pixel of the cutout is pixel x + blc - dx of the image."""
+    wcs = image_wcs(kind)
+    cutout, (x0, y0) = make(place, wcs)
+    assert_same_sky(cutout.pix2world(X, Y), world_of(wcs, X + x0, Y + y0))
+    assert cutout.image_wcs is wcs
+
+
+@every_kind
+@every_place
+def test_wcs(kind, place):
+    """The WCS of a cutout describes its own pixels, displacement included."""
+    cutout, _ = make(place, image_wcs(kind))
+    assert_same_sky(world_of(cutout.wcs, X, Y), cutout.pix2world(X, Y))
+    sky = cutout.wcs.pixel_to_world(X, Y)
+    assert isinstance(sky, SkyCoord)
+    assert_same_sky((sky.ra.deg, sky.dec.deg), cutout.pix2world(X, Y))
+    assert cutout.wcs.low_level_wcs.array_shape == cutout.shape
+    assert cutout.wcs.low_level_wcs.pixel_shape == cutout.naxis
+
+
+@every_kind
+@every_place
+def test_world2pix(kind, place):
+    """It inverts pix2world, whatever inverse the WCS has."""
+    cutout, _ = make(place, image_wcs(kind))
+    assert_allclose(cutout.world2pix(*cutout.pix2world(X, Y)), (X, Y), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:] + OTHERS)
+def test_same_sky(kind):
+    """The kinds do describe one sky, so that what holds for one is no accident."""
+    cutout, _ = make("filled", image_wcs(kind))
+    reference, _ = make("filled", image_wcs("sip"))
+    assert_same_sky(cutout.pix2world(X, Y), reference.pix2world(X, Y), pixels=0.5)
+
+
+@pytest.mark.parametrize("kind", KINDS[:4])
+def test_wcs_of_a_fits_image(kind):
+    """The WCS of a cutout of a FITS image is a FITS WCS; that of the image is left alone."""
+    before = pickle.dumps(image_wcs(kind))
+    cutout, _ = make("displaced", image_wcs(kind))
+    assert type(cutout.wcs) is astropy.wcs.WCS
+    assert_allclose(cutout.wcs.wcs.crpix, image_wcs(kind).wcs.crpix - (19.7, 32.7), rtol=1e-14)
+    assert pickle.dumps(image_wcs(kind)) == before
+
+
+@pytest.mark.parametrize("kind", KINDS[4:])
+def test_wcs_of_a_gwcs_image(kind):
+    """That of a gwcs is a gwcs without bounding box."""
+    gwcs = pytest.importorskip("gwcs")
+    cutout, _ = make("filled", image_wcs(kind))
+    assert type(cutout.wcs) is gwcs.WCS
+    assert cutout.wcs.bounding_box is None
+    assert cutout.wcs.pixel_shape == cutout.naxis
+    assert image_wcs(kind).bounding_box is not None
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_wcs_of_another_image(kind):
+    """Any other is wrapped."""
+    assert isinstance(make("moved", image_wcs(kind))[0].wcs, HighLevelWCSWrapper)
+
+
+def test_wcs_follows():
+    """It is made when it is asked for, once, and follows what the cutout does."""
+    cutout, _ = make("strict", image_wcs("sip"))
+    first = cutout.wcs
+    assert cutout.wcs is first
+    for move in ({"dx": 0.5}, {"blc": (3, 4)}, {"dy": -2}, {"trc": (70, 80)}):
+        for name, value in move.items():
+            setattr(cutout, name, value)
+        assert cutout.wcs is not first
+        assert_same_sky(world_of(cutout.wcs, X, Y), cutout.pix2world(X, Y))
+
+
+def test_wcs_has_no_setter():
+    cutout, _ = make("strict", image_wcs("tan"))
+    for name in ("wcs", "image_wcs"):
+        with pytest.raises(AttributeError):
+            setattr(cutout, name, image_wcs("sip"))
+
+
+@given(
+    blc=st.tuples(st.integers(-60, 140), st.integers(-60, 110)),
+    naxis=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    displacement=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
+    at=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_any_place(blc, naxis, displacement, at):
+    """Wherever a cutout is, its methods and its WCS agree with the image and with each other."""
+    wcs = image_wcs("sip")
+    cutout = Cutout(None, wcs, blc, np.add(blc, naxis) - 1)
+    cutout.dx, cutout.dy = displacement
+    x, y = np.multiply(at, naxis) - 0.5
+    world = cutout.pix2world(x, y)
+    expected = wcs.pixel_to_world_values(*(np.add((x, y), blc) - displacement))
+    assert_same_sky(world, expected)
+    assert_same_sky(cutout.wcs.pixel_to_world_values(x, y), world)
+    assert_allclose(cutout.world2pix(*world), (x, y), rtol=0, atol=1e-5)
+
+
+# Forms
+
+
+@pytest.mark.parametrize("kind", ["sip", "gwcs", "gwcs-noinverse"])
+def test_forms(kind):
+    """Two arrays of any one shape, or one table, are answered in the same form."""
+    cutout, _ = make("displaced", image_wcs(kind))
+    table = np.stack([X, Y], axis=-1)
+    for method in (cutout.pix2world, cutout.world2pix):
+        columns = method(*table.T)
+        assert isinstance(columns, tuple)
+        assert method(table).shape == (5, 2)
+        assert_array_equal(method(table), np.transpose(columns))
+        assert_array_equal(method(table.tolist()), np.transpose(columns))
+        square = method(*(c[:4].reshape(2, 2) for c in table.T))
+        assert_allclose(square, np.reshape([c[:4] for c in columns], (2, 2, 2)), rtol=1e-12)
+        assert np.shape(method(*table[1])) == (2,)
+        assert_allclose(method(*table[1]), np.transpose(columns)[1], rtol=1e-12)
+        assert [c.shape for c in method([], [])] == [(0,), (0,)]
+        assert method(np.empty((0, 2))).shape == (0, 2)
+        table = np.transpose(columns)
+
+
+def test_broadcasting():
+    """Two arrays go together as numpy has it."""
+    cutout, _ = make("strict", image_wcs("sip"))
+    x, y = np.arange(3), np.arange(4)[:, None]
+    assert_array_equal(cutout.pix2world(x, y), cutout.pix2world(*np.broadcast_arrays(x, y)))
+
+
+@pytest.mark.parametrize("kind", ["sip", "gwcs"])
+def test_origin(kind):
+    """With origin=1, the first pixel is number 1."""
+    cutout, _ = make("displaced", image_wcs(kind))
+    world = cutout.pix2world(X, Y)
+    assert_same_sky(cutout.pix2world(X + 1, Y + 1, origin=1), world)
+    moved = np.subtract(cutout.world2pix(*world, origin=1), cutout.world2pix(*world))
+    assert_allclose(moved, 1, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("origin", [2, -1, 0.5, None])
+def test_wrong_origin(origin):
+    cutout, _ = make("strict", image_wcs("tan"))
+    with pytest.raises(ValueError, match=f"origin must be 0 or 1, got {origin}"):
+        cutout.pix2world(1, 2, origin=origin)
+
+
+@pytest.mark.parametrize(
+    "args", [(1,), (1, 2, 3), (np.zeros((2, 5)),), (np.zeros(2),), (np.zeros((1, 3)),), ()]
+)
+def test_wrong_forms(args):
+    cutout, _ = make("strict", image_wcs("tan"))
+    for method in (cutout.pix2world, cutout.world2pix):
+        with pytest.raises(ValueError, match=r"2 arrays, or one array of shape \(N, 2\); got"):
+            method(*args)
+
+
+@pytest.mark.parametrize("kind", ["tan", "sip", "gwcs", "gwcs-noinverse"])
+def test_not_found(kind):
+    """A position that does not map is NaN, or an error that says which one."""
+    cutout, _ = make("strict", image_wcs(kind))
+    ra, dec = np.transpose([cutout.pix2world(3, 4), (181.5, 1.0), (np.nan, 1.0), (91.5, 80.0)])
+    x, y = cutout.world2pix(ra, dec)
+    assert_allclose((x[0], y[0]), (3, 4), rtol=0, atol=1e-5)
+    assert_array_equal(np.isnan([x, y]), [[False, True, True, True]] * 2)
+    with pytest.raises(NotConvergedError, match=r"3 of 4 world positions .* number 1") as caught:
+        cutout.world2pix(ra, dec, quiet=False)
+    assert_array_equal(caught.value.where, [1, 2, 3])
+    assert cutout.world2pix(ra[0], dec[0], quiet=False)
+
+
+def test_defaults_of_a_class():
+    """The constants are what the method takes where nothing else is said."""
+
+    class Loud(Cutout):
+        DEFAULT_QUIET = False
+
+    class Hasty(Cutout):
+        DEFAULT_MAXITER = 0
+
+    class Sloppy(Cutout):
+        DEFAULT_ACCURACY = 3.0
+
+    wcs = image_wcs("gwcs-noinverse")
+    with pytest.raises(NotConvergedError):
+        Loud(IMAGE, wcs).world2pix(181.5, 1.0)
+    world = Cutout(IMAGE, wcs).pix2world(13.3, 14.1)
+    assert np.isnan(Hasty(IMAGE, wcs).world2pix(*world)).all()
+    assert not np.isnan(Hasty(IMAGE, wcs).world2pix(*world, maxiter=50)).any()
+    error = np.hypot(*np.subtract(Sloppy(IMAGE, wcs).world2pix(*world), (13.3, 14.1)))
+    assert 1e-5 < error < 3
+    fine = Sloppy(IMAGE, wcs).world2pix(*world, accuracy=1e-8)
+    assert_allclose(fine, (13.3, 14.1), rtol=0, atol=1e-7)
+
+
+# The bounding box
+
+
+def test_bbox():
+    """The outer corners of the corner pixels, in the order of the reference page."""
+    cutout, _ = make("displaced", image_wcs("sip"))
+    x1, y1, x2, y2 = 19.5, 30.5, 59.5, 49.5
+    assert_array_equal(cutout.get_bbox(), [(x1, y1), (x1, y2), (x2, y2), (x2, y1)])
+    assert_array_equal(cutout.get_bbox("orig"), cutout.get_bbox())
+    w, h = 39.5, 18.5
+    assert_array_equal(cutout.get_bbox("blc"), [(-0.5, -0.5), (-0.5, h), (w, h), (w, -0.5)])
+
+
+@every_kind
+def test_bbox_on_the_sky(kind):
+    """On the sky it is where the displaced corners are."""
+    cutout, _ = make("displaced", image_wcs(kind))
+    assert cutout.get_bbox("world").shape == (4, 2)
+    assert_array_equal(cutout.get_bbox(wrt="world"), cutout.pix2world(cutout.get_bbox("blc")))
+    at_rest, _ = make("strict", image_wcs(kind))
+    assert np.abs(at_rest.get_bbox("world") - cutout.get_bbox("world")).max() > DEG
+
+
+def test_bbox_of_what():
+    with pytest.raises(ValueError, match="wrt must be 'orig', 'blc' or 'world', got 'sky'"):
+        make("strict", image_wcs("tan"))[0].get_bbox("sky")
+
+
+# Moving
+
+
+def test_move():
+    """Setting a corner re-labels where the same pixels sit; slices are history."""
+    cutout = Cutout(IMAGE, image_wcs("sip"), (-3, 4), (10, 20), mode="fill")
+    pixels, slices = cutout.data.copy(), (cutout.extraction_slice, cutout.insertion_slice)
+    assert slices == (np.s_[4:21, 0:11], np.s_[0:17, 3:14])
+    cutout.blc = (7, -8)
+    assert (cutout.blc, cutout.trc, cutout.naxis) == ((7, -8), (20, 8), (14, 17))
+    assert_array_equal(cutout.get_bbox()[[0, 2]], [(6.5, -8.5), (20.5, 8.5)])
+    cutout.trc = (np.int64(130), 110)
+    assert (cutout.blc, cutout.trc) == ((117, 94), (130, 110))
+    assert_array_equal(cutout.data, pixels)
+    assert (cutout.extraction_slice, cutout.insertion_slice) == slices
+    assert (cutout.box.blc, cutout.box.trc) == (cutout.blc, cutout.trc)
+
+
+@pytest.mark.parametrize("name", ["blc", "trc"])
+@pytest.mark.parametrize("value", [(1.5, 2), (1.0, 2.0), 3, None, (1, 2, 3), "ab"])
+def test_corners_are_integers(name, value):
+    cutout, _ = make("strict", image_wcs("tan"))
+    with pytest.raises(TypeError, match=rf"{name} must be two integers \(x, y\), got"):
+        setattr(cutout, name, value)
+    assert cutout.blc == (20, 31)
+
+
+@pytest.mark.parametrize("name", ["dx", "dy"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, None, "far"])
+def test_displacements_are_numbers(name, value):
+    cutout, _ = make("displaced", image_wcs("tan"))
+    with pytest.raises(ValueError, match=f"{name} must be a finite number, got {value!r}"):
+        setattr(cutout, name, value)
+    assert (cutout.dx, cutout.dy) == (0.3, -1.7)
+
+
+def test_source_position():
+    """It is in the image, and neither displacement nor move changes it."""
+    cutout = Cutout(IMAGE, image_wcs("sip"), (20, 31), (59, 48), src_pos=(33.25, 40.5))
+    assert cutout.src_pos == (33.25, 40.5)
+    assert cutout.cutout_src_pos == (13.25, 9.5)
+    cutout.dx, cutout.dy = 0.5, -2
+    assert cutout.src_pos == (33.25, 40.5)
+    assert cutout.cutout_src_pos == (13.75, 7.5)
+    cutout.blc = (19, 30)
+    assert cutout.src_pos == (33.25, 40.5)
+    assert cutout.cutout_src_pos == (14.75, 8.5)
+    source = world_of(cutout.image_wcs, *cutout.src_pos)
+    assert_same_sky(cutout.pix2world(*cutout.cutout_src_pos), source)
+
+
+def test_source_position_set():
+    """By default it is the centre; any two numbers can be set."""
+    cutout = Cutout(IMAGE, image_wcs("sip"), (20, 31), (59, 49))
+    assert cutout.src_pos == (39.5, 40)
+    cutout.src_pos = np.array([-3, 1e4])
+    assert cutout.src_pos == (-3, 1e4)
+    for value in (None, 5, (1, 2, 3), (np.nan, 1), "ab"):
+        with pytest.raises(ValueError, match=r"src_pos must be two finite numbers \(x, y\), got"):
+            cutout.src_pos = value
+    assert cutout.src_pos == (-3, 1e4)
+
+
+# Scale
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pscale(kind):
+    """It is that of astropy in degrees; tables add a little of their own."""
+    cutout, _ = make("displaced", image_wcs(kind))
+    assert_allclose(cutout.pscale, DEG, rtol=2e-2 if kind == "lookup" else 1e-4)
+    if kind == "tan":
+        assert_allclose(cutout.pscale, np.sqrt(proj_plane_pixel_area(image_wcs(kind))), rtol=1e-8)
+
+
+# Others that use it
+
+
+# The numerical inverse of gwcs, which photutils would use, does not know TAN.
+@pytest.mark.parametrize("kind", [k for k in KINDS + OTHERS if k != "gwcs-noinverse"])
+def test_sky_aperture(kind):
+    """An aperture on the sky measures the same on a cutout and on the image."""
+    photutils = pytest.importorskip("photutils.aperture")
+    from astropy.nddata import NDData, StdDevUncertainty
+
+    wcs, sigma = image_wcs(kind), np.sqrt(IMAGE + 1)
+    x, y = np.array([38.0, 41.7]), np.array([40.2, 39.0])
+    aperture = photutils.SkyCircularAperture(
+        SkyCoord(*world_of(wcs, x, y), unit="deg"), 7 * u.arcsec
+    )
+    image = NDData(IMAGE * u.ct, wcs=wcs, uncertainty=StdDevUncertainty(sigma), mask=IMAGE % 7 == 0)
+    whole = photutils.aperture_photometry(image, aperture)
+    cutout = Cutout(image, None, (20, 31), (59, 49))
+    part = photutils.aperture_photometry(cutout, aperture)
+    for name in ("aperture_sum", "aperture_sum_err"):
+        assert_allclose(part[name].value, whole[name].value, rtol=1e-4)
+        assert part[name].unit == u.ct
+    cutout.blc, cutout.dx = (19, 31), -1
+    moved = photutils.aperture_photometry(cutout, aperture)
+    assert_allclose(moved["aperture_sum"].value, whole["aperture_sum"].value, rtol=1e-4)

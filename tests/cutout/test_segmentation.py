@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_array_equal
+from photutils.segmentation import SegmentationImage
+
+from subpixal.cutout._segmentation import (
+    label_boxes,
+    read_mask_policy,
+    read_segmentation,
+    segment_mask,
+)
+
+# Few labels, so that runs are long and end at row ends; small and huge ones.
+LABELS = st.sampled_from([0, 0, 1, 2, 7, -3, 2_000_000_000, -2_000_000_000])
+DTYPES = ["<i4", ">i4", "<i8", ">i8"]
+
+
+def find_boxes(segmentation):
+    """Boxes of all labels, one search of the image for each."""
+    found = {}
+    for label in np.unique(segmentation):
+        if label != 0:
+            y, x = np.where(segmentation == label)
+            found[int(label)] = [x.min(), y.min(), x.max(), y.max()]
+    return found
+
+
+@given(
+    st.sampled_from(DTYPES).flatmap(
+        lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=2, max_dims=2), elements=LABELS)
+    ),
+    st.sampled_from([np.ascontiguousarray, np.asfortranarray, lambda a: a[::-1, ::-1]]),
+)
+def test_boxes(segmentation, layout):
+    """Boxes are those that a search of the image for each label finds."""
+    labels, boxes = label_boxes(layout(segmentation))
+    assert dict(zip(labels.tolist(), boxes.T.tolist(), strict=True)) == find_boxes(
+        layout(segmentation)
+    )
+    assert_array_equal(labels, np.sort(labels))
+    assert labels.dtype.isnative
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", ">u2", "i2", "u4", "u8"])
+def test_boxes_of_all_integers(dtype):
+    """Labels of any integer type are found, up to the largest below 2**63."""
+    largest = min(np.iinfo(dtype).max, 2**63 - 1)
+    segmentation = np.array([[0, largest], [1, 1]], dtype)
+    labels, boxes = label_boxes(segmentation)
+    assert labels.tolist() == [1, largest]
+    assert boxes.T.tolist() == [[0, 1, 1, 1], [1, 0, 1, 0]]
+
+
+def test_runs_do_not_go_around_the_end_of_a_row():
+    """A label at the end of one row and the start of the next has both in its box."""
+    segmentation = np.array([[0, 0, 5], [5, 0, 0]])
+    _, boxes = label_boxes(segmentation)
+    assert boxes.T.tolist() == [[0, 0, 2, 1]]
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (3, 4), (1, 1)])
+def test_no_labels(shape):
+    """An image without labels has no boxes, however small it is."""
+    labels, boxes = label_boxes(np.zeros(shape, np.int32))
+    assert labels.shape == (0,)
+    assert boxes.shape == (4, 0)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda a: a,
+        lambda a: a.astype(">i4"),
+        lambda a: a.tolist(),
+        SegmentationImage,
+        np.ma.masked_array,
+        lambda a: a.view(np.uint64),
+    ],
+)
+def test_read(wrap):
+    """Any array of integers will do, and a SegmentationImage."""
+    array = np.array([[0, 1, 1], [0, 0, 3]])
+    assert_array_equal(read_segmentation(wrap(array), (2, 3)), array)
+
+
+def test_masked_labels_are_no_labels():
+    """A masked pixel of a segmentation image belongs to no source."""
+    array = np.ma.masked_equal([[4, 1], [0, 4]], 4)
+    assert read_segmentation(array, (2, 2)).tolist() == [[0, 1], [0, 0]]
+
+
+def test_read_without_copy():
+    """A segmentation image is large: it is not copied."""
+    array = np.zeros((3, 4), np.int32)
+    assert np.shares_memory(read_segmentation(array), array)
+    array = np.array([[0, 1], [2, 2]])
+    assert np.shares_memory(read_segmentation(SegmentationImage(array)), array)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "match"),
+    [
+        (np.zeros((2, 3)), TypeError, "segmentation_image must hold integers, got float64"),
+        (np.zeros((2, 3), bool), TypeError, "segmentation_image must hold integers, got bool"),
+        (None, TypeError, "segmentation_image must hold integers"),
+        ("seg.fits", TypeError, "segmentation_image must hold integers"),
+        ([[1, 2], [3]], TypeError, "segmentation_image must hold integers"),
+        (np.zeros(6, int), ValueError, r"segmentation_image .* 2 dimensions, got shape \(6,\)"),
+        (np.zeros((3, 2), int), ValueError, r"segmentation_image has shape \(3, 2\).*\(2, 3\)"),
+    ],
+)
+def test_read_what_is_none(bad, error, match):
+    """One error names the argument, what it is and what it has to be."""
+    with pytest.raises(error, match=match):
+        read_segmentation(bad, (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("mask_policy", "combine_seg_mask", "policy"),
+    [
+        ("segment", None, "segment"),
+        (None, None, None),
+        ("segment", True, "segment"),
+        ("segment", False, None),
+        (None, True, "segment"),
+        (None, False, None),
+    ],
+)
+def test_mask_policy(mask_policy, combine_seg_mask, policy):
+    """The older spelling wins where it is given."""
+    assert read_mask_policy(mask_policy, combine_seg_mask) == policy
+
+
+@pytest.mark.parametrize("bad", ["Segment", "", 1, True, ["segment"]])
+def test_unknown_mask_policy(bad):
+    """A mask policy that is none is named."""
+    with pytest.raises(ValueError, match="mask_policy must be one of"):
+        read_mask_policy(bad, None)
+
+
+@pytest.mark.parametrize("bad", ["no", 2, [True]])
+def test_combine_seg_mask_is_a_boolean(bad):
+    """'no' does not mean yes."""
+    with pytest.raises(TypeError, match="combine_seg_mask must be"):
+        read_mask_policy("segment", bad)
+
+
+def test_segment_mask():
+    """What does not have the own label is masked, in each cutout by itself."""
+    labels = np.array([1, 0, 2, 1, 2, 2], ">i4")
+    mask = segment_mask(labels, np.array([1, 2]), np.array([4, 2]))
+    assert mask.tolist() == [False, True, True, False, False, False]

@@ -1,0 +1,195 @@
+"""Counts and rates: what pixels are, and how one becomes the other."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import (
+    InverseVariance,
+    NDData,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal import Cutout
+from subpixal.datasets import make_wcs
+from subpixal.errors import SubpixalWarning
+
+WCS = make_wcs("tan", (4, 5))
+IMAGE = np.arange(20, dtype=np.float32).reshape(4, 5)
+SIGMA = IMAGE / 8 + 1
+
+COUNTS = [u.ct, u.electron, u.DN, u.adu, u.photon, u.ct / u.pix, 1000 * u.electron]
+RATES = [
+    *(unit / u.s for unit in COUNTS[:5]), u.electron / u.min, u.DN / u.h, u.photon / u.s / u.cm**2,
+    u.Jy, u.nJy, u.MJy / u.sr, u.Jy / u.beam, u.erg / u.s / u.cm**2 / u.AA, u.W / u.m**2 / u.um,
+    u.STflux, u.mgy,
+]  # fmt: skip
+SILENT = [None, u.dimensionless_unscaled, u.percent, u.mag, u.m, u.ABmag, u.ct**2]
+
+
+@pytest.mark.parametrize(
+    ("unit", "known"),
+    [(u.Unit(unit), "counts") for unit in COUNTS] + [(u.Unit(unit), "rate") for unit in RATES],
+    ids=str,
+)
+@pytest.mark.parametrize("said", ["counts", "rate"])
+def test_unit_decides(unit, known, said):
+    """Where the unit is known, it says what the pixels are."""
+    cutout = Cutout(IMAGE, WCS, unit=unit, data_units=said)
+    assert cutout.data_units == known
+    assert Cutout(NDData(IMAGE, unit=unit), WCS, data_units=said).data_units == known
+
+
+@pytest.mark.parametrize("unit", SILENT, ids=str)
+@pytest.mark.parametrize("said", ["counts", "rate"])
+def test_argument_decides(unit, said):
+    """Where the unit does not tell, the argument does."""
+    cutout = Cutout(IMAGE, WCS, unit=unit, data_units=said)
+    assert cutout.data_units == said
+    assert cutout.unit == unit
+
+
+def test_set_data_units():
+    """Setting it re-labels and never scales."""
+    cutout = Cutout(IMAGE, WCS)
+    cutout.data_units = "counts"
+    assert cutout.data_units == "counts"
+    assert_array_equal(cutout.data, IMAGE)
+    with pytest.raises(ValueError, match=r"data_units must be one of .*, got 'flux'"):
+        cutout.data_units = "flux"
+    assert cutout.data_units == "counts"
+
+
+@pytest.mark.parametrize(
+    ("unit", "known", "other"), [(u.ct, "counts", "rate"), (u.Jy, "rate", "counts")]
+)
+def test_contradiction(unit, known, other):
+    """What the unit says cannot be contradicted."""
+    cutout = Cutout(IMAGE, WCS, unit=unit)
+    cutout.data_units = known
+    message = f"data_units cannot be {other!r}: pixels in {unit} are {known!r}"
+    with pytest.raises(ValueError, match=message):
+        cutout.data_units = other
+    assert cutout.data_units == known
+
+
+# Conversion
+
+
+@pytest.mark.parametrize("unit", [None, u.dimensionless_unscaled])
+def test_convert_without_unit(unit):
+    """Numbers without a unit change, and their label with them."""
+    rate = Cutout(IMAGE, WCS, unit=unit, exptime=4, uncertainty=SIGMA, src_id=3)
+    counts = rate.to_counts()
+    assert (counts.data_units, counts.unit, counts.exptime) == ("counts", unit, 4)
+    assert_array_equal(counts.data, 4 * IMAGE)
+    assert_array_equal(counts.uncertainty.array, 4 * SIGMA)
+    back = counts.to_rate()
+    assert (back.data_units, back.unit, back.src_id) == ("rate", unit, 3)
+    assert_array_equal(back.data, IMAGE)
+    assert rate.data_units == "rate"
+    assert_array_equal(rate.data, IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("counts", "rate", "factor"),
+    [(u.ct, u.ct / u.s, 240), (u.electron, u.electron / u.s, 240),
+     (u.electron, u.electron / u.min, 4), (u.DN, u.DN / u.h, 1 / 15),
+     (u.photon / u.pix, u.photon / u.pix / u.s, 240)],
+)  # fmt: skip
+def test_convert_units(counts, rate, factor):
+    """The unit is multiplied by the time that it has in it."""
+    new = Cutout(IMAGE, WCS, unit=rate, exptime=240).to_counts()
+    assert (new.unit, new.data_units) == (counts, "counts")
+    assert_allclose(new.data, IMAGE * factor, rtol=1e-6)
+    assert new.image_wcs is WCS
+
+
+@pytest.mark.parametrize("unit", COUNTS[:5], ids=str)
+def test_to_rate_is_per_second(unit):
+    new = Cutout(IMAGE, WCS, unit=unit, exptime=240).to_rate()
+    assert (new.unit, new.data_units) == (unit / u.s, "rate")
+    assert_allclose(new.data, IMAGE / 240, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance])
+@pytest.mark.parametrize("unit", [None, u.electron])
+def test_convert_uncertainty(kind, unit):
+    """Uncertainties go with the data, as the standard deviations that they stand for."""
+    uncertainty = StdDevUncertainty(SIGMA).represent_as(kind)
+    cutout = Cutout(IMAGE, WCS, (-1, 0), (4, 3), unit=unit, exptime=8, data_units="counts",
+                    mode="fill", uncertainty=uncertainty)  # fmt: skip
+    rate = cutout.to_rate()
+    assert type(rate.uncertainty) is kind
+    assert rate.uncertainty.parent_nddata is rate
+    reference = NDData(IMAGE / 8, unit=rate.unit, uncertainty=kind(SIGMA))
+    assert rate.uncertainty.unit == reference.uncertainty.unit
+    sigma = kind(rate.uncertainty.array[:, 1:]).represent_as(StdDevUncertainty)
+    assert_allclose(sigma.array, SIGMA / 8, rtol=1e-6)
+    assert_array_equal(rate.uncertainty.array[:, 0], cutout.uncertainty.array[:, 0])
+    assert_allclose(rate.to_counts().uncertainty.array, cutout.uncertainty.array, rtol=1e-6)
+
+
+def test_convert_uncertainty_of_other_unit():
+    """An uncertainty that has a unit of its own keeps it, per second."""
+    cutout = Cutout(IMAGE, WCS, unit=u.electron, exptime=8,
+                    uncertainty=StdDevUncertainty(SIGMA, unit=1000 * u.electron))  # fmt: skip
+    assert cutout.to_rate().uncertainty.unit == 1000 * u.electron / u.s
+    assert_array_equal(cutout.to_rate().uncertainty.array, SIGMA / 8)
+
+
+def test_convert_unknown_uncertainty():
+    """One that nobody can scale is dropped, and not in silence."""
+    cutout = Cutout(IMAGE, WCS, exptime=8, uncertainty=UnknownUncertainty(SIGMA))
+    with pytest.warns(SubpixalWarning, match="UnknownUncertainty is dropped") as caught:
+        new = cutout.to_counts()
+    assert caught[0].filename == __file__
+    assert new.uncertainty is None
+    assert cutout.uncertainty is not None
+
+
+@pytest.mark.parametrize("unit", [u.Jy, u.MJy / u.sr, u.erg / u.s / u.cm**2 / u.AA, u.mag, u.ABmag])
+@pytest.mark.parametrize("method", ["to_counts", "to_rate"])
+def test_not_countable(unit, method):
+    """A flux density is no counts, whatever the exposure time."""
+    with pytest.raises(u.UnitsError, match="are not counts"):
+        getattr(Cutout(IMAGE, WCS, unit=unit, exptime=8), method)()
+
+
+@pytest.mark.parametrize("exptime", [0, -1])
+def test_no_exposure(exptime):
+    with pytest.raises(ValueError, match=f"exptime must be positive .* it is {exptime:.1f}"):
+        Cutout(IMAGE, WCS, exptime=exptime).to_counts()
+
+
+def test_nothing_to_convert():
+    """What is a rate already comes back as a copy."""
+    cutout = Cutout(IMAGE, WCS, exptime=8, uncertainty=SIGMA, dq=IMAGE.astype(int))
+    same = cutout.to_rate()
+    assert_array_equal(same.data, IMAGE)
+    assert_array_equal(same.uncertainty.array, SIGMA)
+    assert not np.shares_memory(same.data, cutout.data)
+
+
+def test_convert_keeps_the_rest():
+    """Only the data and their uncertainty are scaled, and floats stay as short as they are."""
+    cutout = Cutout(IMAGE, WCS, (1, 1), (3, 2), IMAGE.astype("u2"), SIGMA, 5, exptime=8,
+                    unit=u.electron / u.s, src_weight=2, uncertainty=SIGMA)  # fmt: skip
+    cutout.dx, cutout.meta["a"] = 0.5, 1
+    new = cutout.to_counts()
+    for name in ("mask", "dq", "weight"):
+        assert_array_equal(getattr(new, name), getattr(cutout, name), strict=True)
+    assert (new.blc, new.dx, new.src_id, new.src_weight) == ((1, 1), 0.5, 5, 2)
+    assert new.meta["a"] == 1
+    assert new.data.dtype == new.uncertainty.array.dtype == np.float32
+    integers = Cutout(IMAGE.astype("i2"), WCS, exptime=8, data_units="counts")
+    assert_array_equal(integers.to_rate().data, IMAGE / 8)
+
+
+def test_own_exposure_time():
+    """The exposure time that was set on the cutout counts."""
+    cutout = Cutout(IMAGE, WCS, exptime=8)
+    cutout.exptime = 2
+    assert_array_equal(cutout.to_counts().data, 2 * IMAGE)

@@ -1,0 +1,219 @@
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal.geometry import PixelBox, whole_pixels
+from subpixal.geometry.enclosing import extents, perimeter
+
+FIXED = settings(derandomize=True, max_examples=60)
+
+
+@st.composite
+def boxes(draw, size=100):
+    """Edges, shape (4,), of whole pixels."""
+    x, y = draw(st.integers(-500, 500)), draw(st.integers(-500, 500))
+    width, height = draw(st.integers(1, size)), draw(st.integers(1, size))
+    return np.array([x, y, x + width, y + height]) - 0.5
+
+
+@st.composite
+def maps(draw):
+    """Rotated cubics, bent by some 5 % at 500 pixels: stronger than any camera."""
+    angle, scale = draw(st.floats(0, 7)), draw(st.floats(0.4, 2.5))
+    bend = [draw(st.floats(-1, 1)) for _ in range(14)]
+
+    def forward(x, y):
+        a, b = np.asarray(x) / 500, np.asarray(y) / 500
+        powers = [a * a, a * b, b * b, a**3, a * a * b, a * b * b, b**3]
+        u = x + 25 * sum(c * p for c, p in zip(bend[:7], powers, strict=True)) / 7
+        v = y + 25 * sum(c * p for c, p in zip(bend[7:], powers, strict=True)) / 7
+        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+        return cos * u - sin * v + 13.3, sin * u + cos * v - 7.7
+
+    return forward
+
+
+def enclose(edges, forward, **options):
+    """Boxes, shape (4, N), around mapped rectangles."""
+    x, y, start = perimeter(*edges, **options)
+    return extents(*forward(x, y), start)
+
+
+def sample_edges(edges, n):
+    """Points of the four edges of a rectangle, far closer than those of `perimeter`."""
+    x1, y1, x2, y2 = edges
+    t, one = np.linspace(0, 1, n), np.ones(n)
+    x, y = x1 + (x2 - x1) * t, y1 + (y2 - y1) * t
+    return np.concatenate([x, x2 * one, x, x1 * one]), np.concatenate([y1 * one, y, y2 * one, y])
+
+
+def sample_pixels(edges):
+    """Centres and corners of all pixels of a box."""
+    x1, y1, x2, y2 = edges
+    return np.meshgrid(np.arange(x1, x2 + 0.25, 0.5), np.arange(y1, y2 + 0.25, 0.5))
+
+
+def extremes(x, y):
+    return np.array([x.min(), y.min(), x.max(), y.max()])
+
+
+@FIXED
+@given(st.lists(boxes(), min_size=1, max_size=4), st.sampled_from([3, 16, 1000]))
+def test_perimeter(rectangles, spacing):
+    """Points go around each rectangle, no farther apart than asked for, corners included."""
+    x, y, start = perimeter(*np.transpose(rectangles), spacing=spacing)
+    assert start[0] == 0
+    for k, (x1, y1, x2, y2) in enumerate(rectangles):
+        part = slice(start[k], start[k + 1] if k + 1 < len(start) else None)
+        u, v = x[part], y[part]
+        count, odd = divmod(len(u), 8)
+        assert not odd  # four edges, each of an even number of intervals
+        assert count >= 1
+        assert ((u == x1) | (u == x2) | (v == y1) | (v == y2)).all()
+        corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
+        assert list(zip(u[:: 2 * count], v[:: 2 * count], strict=True)) == corners
+        # From each point to the next, and from the last to the first.
+        steps = np.hypot(np.roll(u, -1) - u, np.roll(v, -1) - v)
+        assert steps.max() <= spacing
+        assert steps.sum() == pytest.approx(2 * (x2 - x1 + y2 - y1))
+        middle = u[count : 2 * count + 1 : count], v[count : 2 * count + 1 : count]
+        assert_allclose([m[0] for m in middle], [(x1 + x2) / 2, y1], rtol=1e-12)
+        area = (u * np.roll(v, -1) - v * np.roll(u, -1)).sum() / 2
+        assert area == pytest.approx((x2 - x1) * (y2 - y1))  # positive: anticlockwise
+
+
+def test_no_boxes():
+    """Without boxes there are no points and no extents."""
+    x, y, start = perimeter(*np.empty((4, 0)))
+    assert x.shape == y.shape == start.shape == (0,)
+    assert extents(x, y, start).shape == (4, 0)
+    assert whole_pixels(np.empty((4, 0))).shape == (4, 0)
+
+
+def test_box_that_is_not_finite():
+    """A box with an edge that is not finite is NaN, and harms no other."""
+    edges = np.array([[np.nan, 0, 0], [0, 1, 0], [3, 4, np.inf], [5, 6, 5]])
+    found = enclose(edges, lambda x, y: (x + 1, y))
+    assert np.isnan(found[:, [0, 2]]).all()
+    assert_array_equal(found[:, 1], [1, 1, 5, 6])
+
+
+def test_point_that_does_not_map():
+    """One NaN among the points makes all of its box NaN, and no other."""
+    edges = np.array([[0.0, 10, 20], [0, 0, 0], [5, 15, 25], [5, 5, 5]])
+    x, y, start = perimeter(*edges)
+    for k in range(start[1], start[2]):
+        lost = y.copy()
+        lost[k] = np.nan
+        found = extents(x, lost, start)
+        assert np.isnan(found[:, 1]).all()
+        assert_array_equal(found[:, [0, 2]], edges[:, [0, 2]])
+
+
+@FIXED
+@given(boxes(), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4))
+def test_translation(edges, dx, dy):
+    """A box that is only moved keeps its size to rounding."""
+    found = enclose(edges[:, None], lambda x, y: (x + dx, y + dy))[:, 0]
+    assert_allclose(found, edges + np.array([dx, dy, dx, dy]), rtol=0, atol=1e-10)
+
+
+@FIXED
+@given(boxes(), st.integers(-5000, 5000), st.integers(-5000, 5000))
+def test_whole_pixel_translation(edges, dx, dy):
+    """A box that is moved by whole pixels has the same pixels, moved; by none, the same."""
+    box = PixelBox.from_float(*edges)
+    found = enclose(edges[:, None], lambda x, y: (x + dx, y + dy))
+    moved = whole_pixels(found, tolerance=1e-9)
+    assert PixelBox(*moved[:, 0]) == box.shift(dx, dy)
+
+
+@FIXED
+@given(boxes(), maps())
+@example(np.array([-0.5, -0.5, 0.5, 0.5]), lambda x, y: (x, y))
+def test_box_encloses_every_pixel(edges, forward):
+    """A box holds the mapped centres and corners of all pixels, and the edges between them."""
+    found = enclose(edges[:, None], forward)
+    box = whole_pixels(found, tolerance=1e-9)[:, 0]
+    for u, v in (forward(*sample_pixels(edges)), forward(*sample_edges(edges, 999))):
+        low, high = box[:2] - 0.5, box[2:] + 0.5
+        within = extremes(u, v)
+        assert (low - 1e-8 <= within[:2]).all()
+        assert (within[2:] <= high + 1e-8).all()
+
+
+@FIXED
+@given(boxes(), maps())
+def test_box_is_hardly_larger_than_needed(edges, forward):
+    """A box is at most one pixel larger on each side than the tightest."""
+    box = whole_pixels(enclose(edges[:, None], forward), tolerance=1e-9)[:, 0]
+    tight = whole_pixels(extremes(*forward(*sample_edges(edges, 999)))[:, None])[:, 0]
+    outwards = np.concatenate([tight[:2] - box[:2], box[2:] - tight[2:]])
+    assert outwards.min() >= 0
+    assert outwards.max() <= 1
+
+
+@FIXED
+@given(
+    *(st.floats(-0.01, 0.01) for _ in range(3)),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.floats(0, 7),
+)
+def test_bulge_of_a_quadratic_is_bounded(a, b, c, width, height, angle):
+    """The extents hold a quadratic between its samples, however few there are."""
+
+    def forward(x, y):
+        u, v = x + a * y * y + b * x * y, y + c * x * x
+        return np.cos(angle) * u - np.sin(angle) * v, np.sin(angle) * u + np.cos(angle) * v
+
+    edges = np.array([0.0, 0.0, width, height])
+    found = enclose(edges[:, None], forward, spacing=1e6)[:, 0]
+    within = extremes(*forward(*sample_edges(edges, 2001)))
+    assert (found[:2] <= within[:2] + 1e-9).all()
+    assert (found[2:] >= within[2:] - 1e-9).all()
+
+
+def test_corners_alone_would_not_do():
+    """An edge that bulges is seen between the corners."""
+
+    def forward(x, y):
+        return x, y + 0.002 * (x - 50) ** 2
+
+    edges = np.array([[0.0], [0.0], [100.0], [20.0]])
+    corners = forward(edges[[0, 2], 0], edges[[1, 3], 0])
+    assert corners[1].min() == 5
+    assert_allclose(enclose(edges, forward)[:, 0], [0, 0, 100, 25], atol=0.1)
+
+
+@FIXED
+@given(st.lists(boxes(30), min_size=2, max_size=6), maps())
+def test_each_box_on_its_own(rectangles, forward):
+    """A box comes out the same alone and among others."""
+    together = enclose(np.transpose(rectangles), forward)
+    alone = [enclose(edges[:, None], forward)[:, 0] for edges in rectangles]
+    # Powers of arrays of other lengths may take other instructions.
+    assert_allclose(together.T, alone, rtol=1e-13, atol=1e-11)
+
+
+@FIXED
+@given(st.lists(boxes(), min_size=1, max_size=5), st.floats(-0.49, 0.49))
+def test_whole_pixels_agree_with_from_float(rectangles, fraction):
+    """Many boxes at once are those of `PixelBox.from_float`."""
+    edges = np.transpose(rectangles) + np.array([[fraction], [0], [-fraction], [fraction]])
+    edges[2:] = np.maximum(edges[:2], edges[2:])
+    found = whole_pixels(edges)
+    assert found.dtype == np.int64
+    for column, box in zip(edges.T, found.T, strict=True):
+        assert PixelBox(*box) == PixelBox.from_float(*column)
+
+
+def test_tolerance_of_whole_pixels():
+    """What reaches into a pixel by no more than the tolerance does not count."""
+    edges = np.array([[-0.501, -0.52], [-0.5, -0.5], [9.501, 9.52], [4.5, 4.5]])
+    assert_array_equal(whole_pixels(edges).T, [[-1, 0, 10, 4], [-1, 0, 10, 4]])
+    assert_array_equal(whole_pixels(edges, tolerance=0.01).T, [[0, 0, 9, 4], [-1, 0, 10, 4]])
+    # A box of no width has one pixel, not less than none.
+    assert_array_equal(whole_pixels(np.full((4, 1), 2.5), tolerance=0.1)[:, 0], [3, 3, 3, 3])

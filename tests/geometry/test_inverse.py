@@ -1,0 +1,199 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal.geometry.inverse import jacobian, newton, solve
+
+MATRIX = np.array([[2.0, -0.5], [0.3, 1.5]])
+OPTIONS = {"accuracy": 1e-10, "maxiter": 50, "max_step": 100.0}
+
+
+def linear(x, y):
+    return MATRIX @ np.array([x, y]) + np.array([[7.0], [-3.0]])
+
+
+def curved(x, y):
+    """A smooth map of the plane, one to one where it is used."""
+    return np.array([x + 0.002 * x * y, y - 0.001 * x**2 + 1e-5 * y**3])
+
+
+def sphere(x, y):
+    """Unit vectors, one degree a pixel."""
+    lon, lat = np.deg2rad(x), np.deg2rad(y)
+    return np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+
+
+class Counting:
+    """A forward function that remembers how many points each call had."""
+
+    def __init__(self, function):
+        self.function, self.sizes = function, []
+
+    def __call__(self, x, y):
+        self.sizes.append(len(x))
+        return self.function(x, y)
+
+
+def make_points(n, seed=1, size=20):
+    return np.random.default_rng(seed).uniform(-size, size, (2, n))
+
+
+def test_jacobian_of_a_linear_map():
+    """Differences of a linear map are its matrix, whatever the step."""
+    x, y = make_points(20)
+    for step in (0.01, 1.0, 8.0):
+        found = jacobian(linear, x, y, step=step)
+        assert found.shape == (2, 2, 20)
+        assert_allclose(found, np.repeat(MATRIX.T[..., None], 20, 2), rtol=0, atol=1e-11)
+
+
+def test_jacobian_of_a_curved_map():
+    """Differences of a curved map are its derivatives to half a step of the second ones."""
+    x, y = make_points(50)
+    dx, dy = jacobian(curved, x, y, step=1e-3)
+    assert_allclose(dx, [1 + 0.002 * y, -0.002 * x], rtol=0, atol=1e-3 * 0.0011)
+    assert_allclose(dy, [0.002 * x, 1 + 3e-5 * y**2], rtol=0, atol=1e-3 * 0.0011)
+
+
+def test_jacobian_of_points_that_are_known():
+    """Where the points are known they are not asked for again."""
+    x, y = make_points(30)
+    forward = Counting(curved)
+    found = jacobian(forward, x, y, curved(x, y))
+    assert forward.sizes == [60]
+    assert_array_equal(found, jacobian(curved, x, y))
+
+
+def test_solve_is_least_squares():
+    """A step removes what can be removed of a residual in more dimensions than two."""
+    rng = np.random.default_rng(2)
+    derivatives, residual = rng.normal(size=(2, 3, 40)), rng.normal(size=(3, 40))
+    steps = solve(derivatives, residual)
+    for k in range(40):
+        expected = np.linalg.lstsq(derivatives[..., k].T, residual[:, k], rcond=None)[0]
+        assert_allclose(steps[:, k], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("forward", [linear, curved, sphere])
+def test_newton_finds_what_went_in(forward):
+    """Positions are found again from starts that are off by many pixels."""
+    x, y = make_points(200)
+    start = np.array([x, y]) + make_points(200, seed=2, size=5)
+    u, v, closed = newton(forward, forward(x, y), *start, **OPTIONS)
+    assert closed.all()
+    assert_allclose([u, v], [x, y], rtol=0, atol=1e-10)
+
+
+def test_newton_leaves_its_arguments_alone():
+    """The start positions are not overwritten."""
+    start = np.zeros((2, 5))
+    newton(curved, curved(*make_points(5)), *start, **OPTIONS)
+    assert not start.any()
+
+
+def test_newton_from_nan():
+    """A start or a target that is NaN is given up, and costs the others nothing."""
+    x, y = make_points(4)
+    start, target = np.zeros((2, 4)), curved(x, y)
+    start[0, 1], target[1, 2] = np.nan, np.nan
+    u, v, closed = newton(curved, target, *start, **OPTIONS)
+    assert_array_equal(closed, [True, False, False, True])
+    assert_allclose(u[closed], x[closed], atol=1e-10)
+    assert np.isnan([u[1:3], v[1:3]]).all()
+
+
+def test_newton_without_points():
+    """No points are no trouble."""
+    u, v, closed = newton(curved, np.empty((2, 0)), np.empty(0), np.empty(0), **OPTIONS)
+    assert u.shape == v.shape == closed.shape == (0,)
+
+
+def test_newton_where_there_is_no_solution():
+    """A target that no position reaches does not close, and warns of nothing."""
+
+    def bowl(x, y):
+        return np.array([x**2 + 1, y])
+
+    u, v, closed = newton(
+        bowl, np.array([[-3.0, 2.0], [0.0, 0.0]]), np.full(2, 5.0), np.zeros(2), **OPTIONS
+    )
+    assert_array_equal(closed, [False, True])
+    assert np.isnan([u[0], v[0]]).all()
+    assert_allclose([u[1], v[1]], [1, 0], atol=1e-9)
+
+
+def test_newton_where_steps_vanish():
+    """A residual at right angles to both derivatives leaves no step, but has not closed."""
+
+    def plane(x, y):
+        return np.array([x, y, np.zeros_like(x)])
+
+    target = np.array([[3.0], [4.0], [1e-3]])
+    u, v, closed = newton(plane, target, np.zeros(1), np.zeros(1), **OPTIONS)
+    assert not closed.any()
+    assert np.isnan([u, v]).all()
+
+
+def test_newton_to_the_antipode():
+    """The point opposite to the start on a sphere is no solution."""
+    x, y = np.zeros(3), np.array([0.0, 10.0, 45.0])
+    _, _, closed = newton(sphere, -sphere(x, y), x, y, accuracy=0.2, maxiter=1, max_step=1.0)
+    assert not closed.any()
+
+
+def test_newton_stops_at_maxiter():
+    """No more steps are made than allowed; a position that has not closed is NaN."""
+    target = curved(np.array([8.0]), np.array([9.0]))
+    few = newton(curved, target, np.zeros(1), np.zeros(1), accuracy=1e-10, maxiter=2, max_step=1e9)
+    assert not few[2].any()
+    assert np.isnan(few[0]).all()
+    forward = Counting(curved)
+    options = {"accuracy": 1e-10, "maxiter": 3, "max_step": 0.5}
+    newton(forward, target, np.zeros(1), np.zeros(1), **options)
+    assert sum(forward.sizes) <= 3 * 3 + 1
+
+
+def test_newton_without_steps_only_verifies():
+    """With no step allowed, a start closes if it is the solution already."""
+    x, y = make_points(3)
+    start = np.array([x + np.array([0, 0, 1]), y])
+    options = {"accuracy": 1e-5, "maxiter": 0, "max_step": 1.0, "close": 1e-9}
+    u, _, closed = newton(curved, curved(x, y), *start, **options)
+    assert_array_equal(closed, [True, True, False])
+    assert_array_equal(u[:2], x[:2])
+
+
+def test_newton_step_is_capped():
+    """A step is no longer than allowed, so that as many are needed as there is way."""
+    target = linear(np.array([100.0]), np.array([0.0]))
+    for maxiter, expected in ((9, False), (11, True)):
+        options = {"accuracy": 1e-8, "maxiter": maxiter, "max_step": 10.0}
+        _, _, closed = newton(linear, target, np.zeros(1), np.zeros(1), **options)
+        assert closed.all() == expected
+
+
+def test_newton_leaves_what_is_close():
+    """A start whose residual is as short as is asked for is not touched."""
+    x, y = make_points(10)
+    forward = Counting(linear)
+    u, v, closed = newton(forward, linear(x, y), x + 1e-7, y, close=1e-6, **OPTIONS)
+    assert closed.all()
+    assert_array_equal([u, v], [x + 1e-7, y])
+    assert forward.sizes == [10]
+
+
+def test_newton_of_each_point_on_its_own():
+    """A point comes out the same to the last bit alone, among others, and among lost ones."""
+    x, y = make_points(60)
+    start = np.array([x, y]) + make_points(60, seed=2, size=8)
+    options = {"accuracy": 1e-4, "maxiter": 50, "max_step": 100.0}
+    together = newton(curved, curved(x, y), *start, **options)
+    for k in range(0, 60, 7):
+        one = slice(k, k + 1)
+        alone = newton(curved, curved(x, y)[:, one], *start[:, one], **options)
+        assert_array_equal([alone[0][0], alone[1][0]], [together[0][k], together[1][k]])
+    lost = np.concatenate([start, [[np.nan, 1e200], [0, 0]]], axis=1)
+    target = np.concatenate([curved(x, y), [[0, 0], [0, 0]]], axis=1)
+    among = newton(curved, target, *lost, **options)
+    assert_array_equal(among[0][:60], together[0])
+    assert not among[2][60:].any()

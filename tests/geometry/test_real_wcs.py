@@ -1,0 +1,127 @@
+"""WCSs of real instruments, which only the developers of the package have."""
+
+import functools
+import io
+
+import asdf
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.testing import assert_allclose
+
+from subpixal.geometry import ACCURACY, PixelMap, SkyImage, whole_pixels
+
+FITS_FILES = (
+    "full_distortion_wcs/acs_wfc_full_wcs.fits.gz",
+    "full_distortion_wcs/uvis_c6_full_wcs_IDC.fits.gz",
+    "hst_wfc3ir_goodss/ib6o21qnq_flt.fits.gz",
+    "hst_wfc3ir_goodss/ib6o21qqq_flt.fits.gz",
+    "hst_wfc3ir_goodss/ib6o21r7q_flt.fits.gz",
+    "hst_wfc3ir_goodss/ib6o21raq_flt.fits.gz",
+    "hst_wfc3ir_goodss/ib6o23rtq_flt.fits.gz",
+    "hst_wfc3ir_goodss/ib6o23rwq_flt.fits.gz",
+    "hst_wfc3ir_goodss/ib6o23rzq_flt.fits.gz",
+    "hst_wfc3ir_goodss/ib6o23s2q_flt.fits.gz",
+    "hst_wfc3ir_goodss/goodss_f140w_drz.fits.gz",
+    "ground_tpv/tpv_ctio_mosaic2.fits.gz",
+    "ground_tpv/tpv_swarp_coadd.fits.gz",
+)
+GWCS_FILES = (
+    "gwcs/stcal_nrcb5-wcs.asdf",
+    "gwcs/stcal_mosaic_long_i2d_gwcs.asdf",
+    "gwcs/siaf_nrca1_full_gwcs.asdf",
+    "gwcs/siaf_wfi01_full_gwcs.asdf",
+)
+JWST_FILES = (
+    "jwst_nircam_sim/jw00000_nrcb1_cal.fits.gz",
+    "jwst_nircam_sim/jw00001_nrcb1_cal.fits.gz",
+    "jwst_nircam_sim/jw_i2d.fits.gz",
+)
+# Old headers have dates that astropy mends, and old files schemas that asdf does not know.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning"),
+    pytest.mark.filterwarnings("ignore::asdf.exceptions.AsdfWarning"),
+]
+
+
+@functools.cache
+def read_wcs(name):
+    """All WCSs of a file."""
+    if name.suffix == ".asdf":
+        with asdf.open(name) as file:
+            return [file["wcs"]]
+    with fits.open(name) as hdus:
+        if "ASDF" in hdus:
+            stream = io.BytesIO(hdus["ASDF"].data["ASDF_METADATA"].tobytes())
+            with asdf.open(stream) as file:
+                return [file["meta"]["wcs"]]
+        images = [h for h in hdus if h.is_image and "CTYPE1" in h.header and h.name != "WHT"]
+        return [WCS(h.header, hdus) for h in images if h.name in {"SCI", "PRIMARY"}]
+
+
+def positions(image, margin=100, n=5000):
+    ny, nx = image.transform.shape
+    t = np.random.default_rng(11).uniform(0, 1, (2, n))
+    return t * [[nx + 2 * margin - 1], [ny + 2 * margin - 1]] - margin
+
+
+@pytest.mark.parametrize("name", FITS_FILES + GWCS_FILES + JWST_FILES)
+def test_round_trip(shared_data, name):
+    """Positions on the image and up to 100 pixels off it close."""
+    found = read_wcs(shared_data / name)
+    assert len(found) == (2 if "full_distortion" in name else 1)
+    for wcs in found:
+        image = SkyImage(wcs)
+        xy = positions(image)
+        assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
+
+
+@pytest.mark.parametrize("name", FITS_FILES + GWCS_FILES + JWST_FILES)
+def test_far_sources(shared_data, name):
+    """What is far from the image is NaN."""
+    rng = np.random.default_rng(12)
+    lon, lat = rng.uniform(0, 2 * np.pi, 5000), np.arcsin(rng.uniform(-1, 1, 5000))
+    for wcs in read_wcs(shared_data / name):
+        image = SkyImage(wcs)
+        values = image.world.values(lon, lat)
+        far = image.world.vectors(values).T @ image._cone[0] < np.cos(np.deg2rad(1.5))
+        assert far.sum() > 4900
+        assert np.isnan(image.to_pixel(*values))[:, far].all()
+
+
+@pytest.mark.parametrize("name", JWST_FILES[:2] + GWCS_FILES[:1])
+def test_inverse_of_the_pipeline_is_not_good_enough(shared_data, name):
+    """The inverse that comes with the WCS is off by hundredths of a pixel, ours is not."""
+    (wcs,) = read_wcs(shared_data / name)
+    image = SkyImage(wcs)
+    xy = positions(image, margin=0)
+    world = image.to_world(*xy)
+    theirs = wcs.invert(*world, with_bounding_box=False)
+    assert np.abs(theirs - xy).max() > 0.01
+    assert_allclose(image.to_pixel(*world), xy, rtol=0, atol=ACCURACY)
+
+
+@pytest.mark.parametrize(
+    ("drizzled", "exposure"),
+    [
+        ("hst_wfc3ir_goodss/goodss_f140w_drz.fits.gz", "hst_wfc3ir_goodss/ib6o23rtq_flt.fits.gz"),
+        ("jwst_nircam_sim/jw_i2d.fits.gz", "jwst_nircam_sim/jw00001_nrcb1_cal.fits.gz"),
+        ("ground_tpv/tpv_swarp_coadd.fits.gz", "ground_tpv/tpv_ctio_mosaic2.fits.gz"),
+    ],
+)
+def test_boxes_of_a_drizzled_image(shared_data, drizzled, exposure):
+    """Boxes of a drizzled image enclose their pixels in the exposure."""
+    (wcs_in,), (wcs_out,) = read_wcs(shared_data / drizzled), read_wcs(shared_data / exposure)
+    to_out = PixelMap(wcs_in, wcs_out)
+    ny, nx = to_out.image_in.transform.shape
+    rng = np.random.default_rng(13)
+    x, y = rng.integers(0.2 * nx, 0.8 * nx, 50), rng.integers(0.2 * ny, 0.8 * ny, 50)
+    edges = np.array([x, y, x + rng.integers(1, 60, 50), y + rng.integers(1, 60, 50)]) - 0.5
+    mapped = whole_pixels(to_out.boxes(edges)[0], tolerance=ACCURACY)
+    for box, (x1, y1, x2, y2) in zip(mapped.T, edges.T, strict=True):
+        pixels = np.meshgrid(np.arange(x1, x2 + 0.1, 0.5), np.arange(y1, y2 + 0.1, 0.5))
+        u, v = to_out(*pixels)
+        within = np.array([u.min(), v.min(), -u.max(), -v.max()])
+        around = np.array([box[0] - 0.5, box[1] - 0.5, -box[2] - 0.5, -box[3] - 0.5])
+        assert (within > around - 2 * ACCURACY).all()

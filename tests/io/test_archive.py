@@ -1,0 +1,316 @@
+"""Cutouts in ASDF: what is read equals what was written."""
+
+import asdf
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import (
+    InverseVariance,
+    StdDevUncertainty,
+    UnknownUncertainty,
+    VarianceUncertainty,
+)
+from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
+from numpy.testing import assert_array_equal
+
+from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cutouts
+from subpixal.datasets import make_scene, make_wcs
+
+SHAPE = (30, 40)
+KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]
+PLANES = ("data", "mask", "flags", "weight", "segmentation")
+UNCERTAINTIES = [StdDevUncertainty, VarianceUncertainty, InverseVariance, UnknownUncertainty]
+
+
+@pytest.fixture(autouse=True)
+def strict_asdf():
+    """Nodes that cannot be converted are errors, what is read is validated."""
+    with asdf.config_context() as config:
+        config.validate_on_read = True
+        config.warn_on_failed_conversion = False
+        yield
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(n_sources=30, shape=(256, 256), seed=3)
+
+
+@pytest.fixture(scope="module")
+def chain(scene):
+    """Cutouts of a combined image and of two exposures, some of them dropped."""
+    drz = scene.combined
+    primary = create_primary_cutouts(
+        scene.truth, scene.segmentation, drz.data, drz.wcs, imweight=drz.weight
+    )
+    everything = primary
+    for flt in (scene.exposures[0], scene.exposures[2]):
+        pair = create_cutouts(
+            primary, scene.segmentation, drz.data, drz.wcs, flt.data, flt.wcs,
+            flt_dq=flt.dq, flt_uncertainty=flt.error, flt_exptime=flt.exptime, mode="fill",
+        )  # fmt: skip
+        everything = everything + pair[0]
+    return everything
+
+
+def make_cutout(kind="tan", **options):
+    """A cutout that leaves its image, with all planes."""
+    rng = np.random.default_rng(5)
+    image = rng.normal(size=SHAPE).astype(np.float32)
+    image[4, 6] = np.nan
+    cutout = Cutout(
+        image, make_wcs(kind, SHAPE), (-3, 2), (8, 9), mode="fill",
+        dq=rng.integers(0, 2**15, SHAPE).astype(np.uint16), weight=rng.random(SHAPE),
+        **{"src_id": 7, "exptime": 12.5, "src_pos": (1.23, 4.56), "src_weight": 0.5} | options,
+    )  # fmt: skip
+    cutout.segmentation = rng.integers(0, 2**31, cutout.shape)
+    cutout.dx, cutout.dy = 0.1, -0.25
+    return cutout
+
+
+def assert_same(found, expected):
+    """Two cutouts have the same content, bit for bit."""
+    for name in PLANES:
+        a, b = getattr(found, name), getattr(expected, name)
+        assert (a is None) == (b is None), name
+        if b is not None:
+            assert a.dtype == b.dtype, name
+            assert a.tobytes() == b.tobytes(), name
+    assert (found.uncertainty is None) == (expected.uncertainty is None)
+    if expected.uncertainty is not None:
+        assert type(found.uncertainty) is type(expected.uncertainty)
+        assert found.uncertainty.unit == expected.uncertainty.unit
+        assert found.uncertainty.array.tobytes() == expected.uncertainty.array.tobytes()
+        assert found.uncertainty.parent_nddata is found
+    for name in (
+        "src_id", "src_pos", "src_weight", "exptime", "data_units", "unit", "dx", "dy", "blc",
+        "trc", "extraction_slice", "insertion_slice", "status",
+    ):  # fmt: skip
+        assert getattr(found, name) == getattr(expected, name), name
+    assert dict(found.meta) == dict(expected.meta)
+
+
+def reopen(tree, path):
+    asdf.AsdfFile(tree).write_to(path)
+    with asdf.open(path, lazy_load=False, memmap=False) as file:
+        return dict(file.tree)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cutout(kind, tmp_path):
+    """A cutout comes back with every plane, number and position."""
+    cutout = make_cutout(kind)
+    found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
+    assert_same(found, cutout)
+    x, y = np.meshgrid([-5.0, 0.25, 50.0], [-7.0, 12.5])
+    for a, b in zip(found.pix2world(x, y), cutout.pix2world(x, y), strict=True):
+        # A few ulp: header cards alone would round to about 1e-12 degrees.
+        np.testing.assert_array_max_ulp(a, b, maxulp=4)
+
+
+@pytest.mark.parametrize("uncertainty", UNCERTAINTIES)
+@pytest.mark.parametrize("unit", [None, "electron / s", "MJy / sr", "DN"])
+def test_uncertainties_and_units(uncertainty, unit, tmp_path):
+    """Every class of uncertainty comes back as itself, with its unit."""
+    values = np.random.default_rng(2).random(SHAPE).astype(np.float32)
+    cutout = make_cutout(unit=unit, uncertainty=uncertainty(values))
+    assert_same(reopen({"c": cutout}, tmp_path / "c.asdf")["c"], cutout)
+
+
+@pytest.mark.parametrize("src_id", [0, "NGC 1234", None, 2**40])
+def test_ids(src_id, tmp_path):
+    """Identifiers may be anything that ASDF can hold."""
+    found = reopen({"c": make_cutout(src_id=src_id)}, tmp_path / "c.asdf")["c"]
+    assert found.src_id == src_id
+    assert type(found.src_id) is type(src_id)
+
+
+def test_meta(tmp_path):
+    """What the image knows and what the cutout knows are kept apart."""
+    cutout = make_cutout(meta={"filter": "F140W", "n": np.int64(3)})
+    cutout.meta["note"] = "blended"
+    found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
+    assert dict(found.meta) == {"filter": "F140W", "n": 3, "note": "blended"}
+    assert dict(found.image.meta) == {"filter": "F140W", "n": 3}
+
+
+def test_header_as_meta(tmp_path):
+    """A FITS header becomes keywords, and comments beside them."""
+    header = fits.Header([("EXPTIME", 12.5, "seconds"), ("NOTHING", None)])
+    found = reopen({"c": make_cutout(meta=header)}, tmp_path / "c.asdf")["c"]
+    assert found.meta["EXPTIME"] == 12.5
+    assert found.meta["comments"] == {"EXPTIME": "seconds"}
+
+
+def test_one_wcs(tmp_path):
+    """Cutouts of an image have one WCS in the file, and after reading."""
+    wcs = make_wcs("lookup", SHAPE)
+    image = np.zeros(SHAPE)
+    cutouts = [Cutout(image, wcs, (i, i), (i + 3, i + 3)) for i in range(5)]
+    path = tmp_path / "c.asdf"
+    found = reopen({"cutouts": cutouts, "wcs": wcs}, path)
+    assert all(c.image_wcs is found["wcs"] for c in found["cutouts"])
+    assert path.read_bytes().count(b"!<tag:astropy.org:astropy/wcs/wcs-1.0.0>") == 1
+
+
+@pytest.mark.parametrize("wrap", [HighLevelWCSWrapper, lambda w: w], ids=["high", "low"])
+def test_wrapped_wcs(wrap, tmp_path):
+    """Wrapped WCSs are kept as well."""
+    low = SlicedLowLevelWCS(make_wcs("tan", (50, 60)), (slice(5, 35), slice(7, 47)))
+    cutout = Cutout(np.zeros(SHAPE), wrap(low), (1, 2), (5, 5))
+    found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
+    np.testing.assert_allclose(found.pix2world(1, 2), cutout.pix2world(1, 2), rtol=1e-14)
+
+
+def test_collection(chain, tmp_path):
+    """A collection of several images comes back, in order, with what was dropped."""
+    path = tmp_path / "c.asdf"
+    chain.write(path, format="asdf")
+    found = CutoutCollection.read(path, format="asdf")
+    assert len(found) == len(chain) > 50
+    for a, b in zip(found, chain, strict=True):
+        assert_same(a, b)
+    assert len(found.dropped) == len(chain.dropped) > 0
+    assert (found.dropped == chain.dropped).all()
+    assert [image.stage for image in found.images] == ["primary", "input_image", "input_image"]
+
+
+@pytest.mark.parametrize("compression", ["zlib", "bzp2", "lz4"])
+def test_compression(chain, compression, tmp_path):
+    """Compression changes the size and nothing else."""
+    chain.write(tmp_path / "plain.asdf")
+    chain.write(tmp_path / "small.asdf", compression=compression)
+    found = CutoutCollection.read(tmp_path / "small.asdf")
+    assert all(a.data.tobytes() == b.data.tobytes() for a, b in zip(found, chain, strict=True))
+    sizes = [(tmp_path / f"{name}.asdf").stat().st_size for name in ("small", "plain")]
+    assert sizes[0] < sizes[1]
+
+
+def test_what_was_set(chain, tmp_path):
+    """What was set on a cutout of a collection is written, its neighbours are not changed."""
+    collection = chain[:10].copy()
+    collection[3].meta["note"] = "odd"
+    collection[4].weight = None
+    collection[5].flags = np.full(collection[5].shape, 9, np.int64)
+    collection[6].uncertainty = InverseVariance(np.ones(collection[6].shape))
+    collection[7].blc = (-100, 7)
+    collection[8].src_id = "eight"
+    collection.write(tmp_path / "c.asdf")
+    for a, b in zip(CutoutCollection.read(tmp_path / "c.asdf"), collection, strict=True):
+        assert_same(a, b)
+
+
+def test_reordered(chain, tmp_path):
+    """Any order and repetition of cutouts is kept."""
+    picked = chain[[30, 2, 2, 51, 0]]
+    picked.write(tmp_path / "c.asdf")
+    found = CutoutCollection.read(tmp_path / "c.asdf")
+    for a, b in zip(found, picked, strict=True):
+        assert_same(a, b)
+    assert found[1] is found[2]
+
+
+def test_slice_is_small(chain, tmp_path):
+    """Of a collection of one cutout only that cutout is written."""
+    one = chain[5:6]
+    one.write(tmp_path / "c.asdf")
+    pixels = sum(getattr(one[0], n).nbytes for n in PLANES if getattr(one[0], n) is not None)
+    assert (tmp_path / "c.asdf").stat().st_size < pixels + 20_000
+
+
+def test_empty(tmp_path):
+    """An empty collection can be written."""
+    CutoutCollection([]).write(tmp_path / "c.asdf")
+    assert len(CutoutCollection.read(tmp_path / "c.asdf")) == 0
+
+
+def test_single_by_registry(tmp_path):
+    """A cutout reads and writes through astropy's registry; the format is recognised."""
+    cutout = make_cutout()
+    cutout.write(tmp_path / "c.asdf")
+    assert_same(Cutout.read(tmp_path / "c.asdf"), cutout)
+
+
+def test_overwrite(tmp_path):
+    """An existing file is replaced only on demand, and left alone otherwise."""
+    path = tmp_path / "c.asdf"
+    make_cutout().write(path)
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="overwrite=True"):
+        make_cutout().write(path)
+    assert path.read_bytes() == before
+    make_cutout(src_id=8).write(path, overwrite=True)
+    assert Cutout.read(path).src_id == 8
+
+
+def test_failed_write_leaves_no_file(tmp_path):
+    """What cannot be written leaves the folder as it was."""
+    path = tmp_path / "c.asdf"
+    make_cutout().write(path)
+    before = path.read_bytes()
+    with pytest.raises(asdf.exceptions.AsdfSerializationError):
+        make_cutout(meta={"what": object()}).write(path, overwrite=True)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["c.asdf"]
+
+
+def test_unit_that_cannot_be_read_again(tmp_path):
+    """A unit that its own name does not give back is refused."""
+    unit = u.def_unit("quux")
+    with pytest.raises(ValueError, match="unit 'quux' cannot be written"):
+        make_cutout(unit=unit).write(tmp_path / "c.asdf")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"#ASDF 1.0.0\n", b"SIMPLE  =    T", b"#ASDF 1.0.0\n%YAML 1.1\n--- {a: 1}\n...\n"],
+)
+def test_foreign_files(content, tmp_path):
+    """A file that holds no cutouts is refused by name."""
+    path = tmp_path / "c.asdf"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"c\.asdf"):
+        CutoutCollection.read(path, format="asdf")
+
+
+def test_missing_file(tmp_path):
+    """A file that is not there is a FileNotFoundError."""
+    with pytest.raises(FileNotFoundError):
+        CutoutCollection.read(tmp_path / "c.asdf", format="asdf")
+
+
+def test_collection_is_no_cutout(chain, tmp_path):
+    """Reading the wrong kind says what is there."""
+    chain.write(tmp_path / "c.asdf")
+    with pytest.raises(OSError, match=r"holds no Cutout .* but CutoutCollection"):
+        Cutout.read(tmp_path / "c.asdf")
+
+
+def test_readable_without_us(chain, tmp_path):
+    """Pixels and index need nothing but asdf."""
+    path = tmp_path / "c.asdf"
+    chain.write(path)
+    with asdf.config_context() as config:
+        for extension in list(config.extensions):
+            if "subpixal" in (extension.extension_uri or ""):
+                config.remove_extension(extension)
+        config.validate_on_read = False
+        with pytest.warns(asdf.exceptions.AsdfWarning):
+            file = asdf.open(path, lazy_load=False)
+    with file:
+        part = file["cutouts"]["parts"][1]
+        width, height = part["index"]["width"], part["index"]["height"]
+        start = (width[:4] * height[:4]).sum()
+        pixels = part["planes"]["data"][start : start + width[4] * height[4]]
+    expected = chain.group_by("image")[1][4]
+    assert_array_equal(pixels.reshape(height[4], width[4]), expected.data)
+
+
+def test_schema_refuses(tmp_path):
+    """The schemas forbid what they do not name."""
+    path = tmp_path / "c.asdf"
+    make_cutout().write(path)
+    path.write_bytes(path.read_bytes().replace(b"\n    exptime:", b"\n    exptyme:", 1))
+    with pytest.raises((OSError, asdf.exceptions.ValidationError)):
+        Cutout.read(path)

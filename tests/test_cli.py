@@ -1,0 +1,232 @@
+"""The command, on files as users have them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from subpixal import CutoutCollection
+from subpixal.cli import main
+from subpixal.datasets import make_scene
+
+
+def write_image(path, image, **more):
+    """A FITS file as HST pipelines write it: SCI, and what else there is."""
+    primary = fits.PrimaryHDU()
+    primary.header["EXPTIME"] = image.exptime
+    hdulist = image.wcs.to_fits(relax=True)
+    science = fits.ImageHDU(image.data, hdulist[0].header, name="SCI")
+    science.header["BUNIT"] = "ELECTRONS" if image.weight is None else "ELECTRONS/S"
+    planes = {"ERR": image.error, "DQ": image.dq, "WHT": image.weight} | more
+    extra = [fits.ImageHDU(p, name=n) for n, p in planes.items() if p is not None]
+    fits.HDUList([primary, science, *extra, *hdulist[1:]]).writeto(path)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip", "lookup"))
+
+
+@pytest.fixture(scope="module")
+def folder(scene, tmp_path_factory):
+    """A folder with a combined image, two exposures, a catalogue and a segmentation."""
+    folder = tmp_path_factory.mktemp("images")
+    write_image(folder / "drz.fits", scene.combined)
+    for number, image in enumerate(scene.exposures, 1):
+        write_image(folder / f"flt{number}.fits", image)
+    fits.writeto(folder / "seg.fits", scene.segmentation)
+    scene.truth["id", "ra", "dec"].write(folder / "cat.ecsv")
+    return folder
+
+
+@pytest.fixture
+def arguments(folder, tmp_path):
+    """Arguments of a run that works."""
+    return {
+        "combined": str(folder / "drz.fits"),
+        "exposures": [str(folder / "flt1.fits"), str(folder / "flt2.fits")],
+        "--catalog": str(folder / "cat.ecsv"),
+        "--segmentation": str(folder / "seg.fits"),
+        "--output": str(tmp_path / "out.asdf"),
+    }
+
+
+def create(arguments, *more):
+    named = [word for key, value in arguments.items() if key[0] == "-" for word in (key, value)]
+    return main(["create", arguments["combined"], *arguments["exposures"], *named, *more])
+
+
+def test_create(arguments, scene, capsys):
+    """All cutouts are written, and each exposure has a line of what became of its sources."""
+    assert create(arguments) == 0
+    cutouts = CutoutCollection.read(arguments["--output"])
+    assert [image.stage for image in cutouts.images] == [
+        "primary", "input_image", "drz", "input_image", "drz",
+    ]  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    columns = lines[0].split()
+    groups = list(cutouts.group_by("image").values())
+    for exposure, group in ((1, groups[1]), (2, groups[3])):
+        (line,) = [text for text in lines if text.strip().startswith(f"flt{exposure}.fits[SCI,1]")]
+        counts = dict(zip(columns[1:], map(int, line.split()[1:]), strict=True))
+        assert counts.pop("cut") == len(group)
+        assert len(group) + sum(counts.values()) == len(groups[0])
+        truth = scene.exposures[exposure - 1].positions[group.ids - 1]
+        # The header rounds the WCS, the catalogue has the true sky positions.
+        np.testing.assert_allclose(group.table["src_pos"], truth, atol=1e-4)
+    assert cutouts.images[1].exptime == scene.exposures[0].exptime
+    assert cutouts[0].unit.to_string() == "electron / s"
+
+
+def test_chips(folder, arguments, tmp_path):
+    """Several SCI extensions are several chips, one of them can be picked."""
+    path = tmp_path / "two.fits"
+    with fits.open(folder / "flt1.fits") as one:
+        second = [hdu.copy() for hdu in one[1:]]
+        for hdu in second:
+            hdu.ver = 2
+        fits.HDUList([*one, *second]).writeto(path)
+    create(arguments | {"exposures": [str(path)]})
+    names = [i.name for i in CutoutCollection.read(arguments["--output"]).images]
+    assert names[1::2] == ["two.fits[SCI,1]", "two.fits[SCI,2]"]
+    create(arguments | {"exposures": [f"{path}[SCI,2]"]}, "--overwrite")
+    names = [i.name for i in CutoutCollection.read(arguments["--output"]).images]
+    assert names[1::2] == ["two.fits[SCI,2]"]
+
+
+def test_options(arguments):
+    """Padding, mode, mask policy and good flags reach the cutouts."""
+    create(arguments)
+    plain = CutoutCollection.read(arguments["--output"])
+    create(
+        arguments, "--overwrite", "--pad", "3", "--mode", "fill", "--mask-policy", "none",
+        "--dqbitmask", "none",
+    )  # fmt: skip
+    other = CutoutCollection.read(arguments["--output"])
+    ids = plain.group_by("image")[0].ids
+    first, padded = (c.group_by("image")[0].select(ids[0])[0] for c in (plain, other))
+    assert padded.width == first.width + 4
+    assert not padded.mask[2:-2, 2:-2].any()
+    assert len(other) > len(plain)
+    assert "filled" in other.table["status"]
+    assert other.images[1].dqbitmask is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"combined": "none.fits"}, "none.fits: there is no such file"),
+        ({"exposures": ["none.fits"]}, "none.fits: there is no such file"),
+        ({"--catalog": "none.ecsv"}, "none.ecsv"),
+        ({"--segmentation": "none.fits"}, "none.fits: there is no such file"),
+        ({"--output": "nowhere/out.asdf"}, "there is no folder nowhere"),
+    ],
+)
+def test_missing_files(arguments, change, message, capsys):
+    """A missing file is named in one line, and nothing is written."""
+    assert create(arguments | change) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (
+        arguments["--output"] and __import__("pathlib").Path(arguments["--output"]).exists()
+    )
+
+
+def test_no_wcs(arguments, tmp_path, capsys):
+    """An image without a WCS is named."""
+    fits.writeto(tmp_path / "plain.fits", np.zeros((200, 220), "f4"))
+    assert create(arguments | {"exposures": [str(tmp_path / "plain.fits")]}) == 2
+    assert "plain.fits" in capsys.readouterr().err
+    assert not (tmp_path / "out.asdf").exists()
+
+
+def test_no_ids(arguments, tmp_path, capsys):
+    """A catalogue without identifiers is named, with what it has instead."""
+    Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "odd.ecsv")
+    assert create(arguments | {"--catalog": str(tmp_path / "odd.ecsv")}) == 2
+    error = capsys.readouterr().err
+    assert "odd.ecsv" in error
+    assert "id, label, NUMBER" in error
+
+
+def test_shapes(arguments, tmp_path, capsys):
+    """A segmentation of another shape is named, with both shapes."""
+    fits.writeto(tmp_path / "small.fits", np.ones((20, 30), "i4"))
+    assert create(arguments | {"--segmentation": str(tmp_path / "small.fits")}) == 2
+    error = capsys.readouterr().err
+    assert "small.fits" in error
+    assert "(20, 30)" in error
+    assert "(200, 220)" in error
+
+
+def test_flags_refused(arguments, capsys):
+    """Flags that are none are refused."""
+    assert create(arguments, "--dqbitmask", "many") == 2
+    assert "--dqbitmask" in capsys.readouterr().err
+
+
+def test_overwrite(arguments, capsys):
+    """An existing archive is refused before any work, and left alone."""
+    create(arguments)
+    before = Path(arguments["--output"]).read_bytes()
+    assert create(arguments | {"combined": "none.fits"}) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert Path(arguments["--output"]).read_bytes() == before
+
+
+def test_info(arguments, capsys):
+    """What is in the archive: a line for each image, and what was dropped."""
+    create(arguments)
+    capsys.readouterr()
+    assert main(["info", arguments["--output"]]) == 0
+    text = capsys.readouterr().out
+    cutouts = CutoutCollection.read(arguments["--output"])
+    assert f"{len(cutouts)} cutouts of {len(set(cutouts.ids.tolist()))} sources" in text
+    assert "flt2.fits[SCI,1]" in text
+    assert f"{len(cutouts.dropped)} dropped" in text
+
+
+def test_info_of_something_else(tmp_path, capsys):
+    """A file that is no archive is named."""
+    (tmp_path / "a.txt").write_text("hello")
+    assert main(["info", str(tmp_path / "a.txt")]) == 2
+    assert "a.txt" in capsys.readouterr().err
+
+
+def test_show(arguments, tmp_path, capsys):
+    """The gallery is a picture; chosen sources have a row each."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.image import imread
+
+    create(arguments)
+    ids = CutoutCollection.read(arguments["--output"]).ids[:2].tolist()
+    picked = [word for i in ids for word in ("--id", str(i))]
+    for name, more in (("two.png", picked), ("one.png", picked[:2])):
+        output = ["--output", str(tmp_path / name)]
+        assert main(["show", arguments["--output"], *output, *more]) == 0
+    two, one = imread(tmp_path / "two.png"), imread(tmp_path / "one.png")
+    assert two.shape[0] == 2 * one.shape[0]
+    assert main(["show", arguments["--output"], *output, "--id", "nobody"]) == 2
+    assert "no cutout of source nobody" in capsys.readouterr().err
+
+
+def test_demo(tmp_path, capsys):
+    """The demo needs no input and says where its files are."""
+    pytest.importorskip("matplotlib")
+    assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
+    text = capsys.readouterr().out
+    for name in ("subpixal_demo.asdf", "subpixal_demo.png"):
+        assert (tmp_path / "demo" / name).is_file()
+        assert str(tmp_path / "demo" / name) in text
+    cutouts = CutoutCollection.read(tmp_path / "demo" / "subpixal_demo.asdf")
+    assert len(cutouts.images) == 7
+
+
+def test_bug_shows_itself(monkeypatch):
+    """An error that is none of the user's is not hidden."""
+    monkeypatch.setattr("subpixal.cutout.CutoutCollection.read", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["info", "a.asdf"])
