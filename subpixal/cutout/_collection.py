@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 from astropy.io.registry import UnifiedReadWriteMethod
-from astropy.nddata.mixins.ndio import NDDataRead, NDDataWrite
 
 from subpixal.geometry.low_level import low_level_wcs
 
 from ._cutout import Cutout
 from ._dropped import Dropped, dropped_table
+from ._formats import ReadCollection, WriteCollection
 from ._image import Image
 from ._store import INDEX, KEPT, Store, as_ids
 from ._units import DATA_UNITS
@@ -68,9 +68,8 @@ class CutoutCollection(Sequence):
         self._rows = np.asarray(rows, np.intp)
         self._dropped = tuple(dropped)
 
-    # Formats are registered by the room that knows files.
-    read = UnifiedReadWriteMethod(NDDataRead)
-    write = UnifiedReadWriteMethod(NDDataWrite)
+    read = UnifiedReadWriteMethod(ReadCollection)
+    write = UnifiedReadWriteMethod(WriteCollection)
 
     # As a list
 

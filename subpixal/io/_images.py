@@ -136,7 +136,7 @@ def read_images(name: str | os.PathLike[str]) -> list[RawImage]:
     Parameters
     ----------
     name : str or path-like
-        File name, if need be with an extension as in `parse_image_name`.
+        File name, if need be with an extension as in ``parse_image_name``.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def read_image(name: str | os.PathLike[str]) -> RawImage:
     Parameters
     ----------
     name : str or path-like
-        File name, if need be with an extension as in `parse_image_name`.
+        File name, if need be with an extension as in ``parse_image_name``.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def read_segmentation(
     Parameters
     ----------
     name : str or path-like
-        File name, if need be with an extension as in `parse_image_name`.
+        File name, if need be with an extension as in ``parse_image_name``.
 
     Returns
     -------
@@ -273,7 +273,7 @@ def _decompress(path: str) -> str | io.BytesIO:
 
 
 def _label(hdulist: fits.HDUList, hdu: Any) -> str:
-    """Give the extension in brackets, so that `parse_image_name` finds it again."""
+    """Give the extension in brackets, so that ``parse_image_name`` finds it again."""
     index = next(i for i, other in enumerate(hdulist) if other is hdu)
     return f"[{hdu.name},{hdu.ver}]" if hdu.name and index else f"[{index}]"
 

@@ -77,6 +77,20 @@ def test_bad_sources_in_fill_mode():
     assert [c.status for c in cutouts] == ["ok", "filled", "ok", "ok"]
 
 
+@pytest.mark.parametrize(
+    ("blc", "touches"),
+    [((-4, 5), False), ((-3, 5), True), ((5, -4), False), ((5, -3), True),
+     ((79, 5), True), ((80, 5), False), ((5, 59), True), ((5, 60), False)],
+)  # fmt: skip
+def test_one_pixel_decides(blc, touches):
+    """A box of which one row or column is on the image touches it, its neighbour does not."""
+    grid = Cutout(None, DRZ_WCS, blc, (blc[0] + 3, blc[1] + 3))
+    filled, _ = create_input_image_cutouts([grid], DATA, DRZ_WCS, mode="fill", pad=0)
+    assert [c.blc for c in filled] == [blc] * touches
+    strict, _ = create_input_image_cutouts([grid], DATA, DRZ_WCS, pad=0)
+    assert get_reasons(strict) == {0: "partial_overlap" if touches else "no_overlap"}
+
+
 @pytest.mark.parametrize("mode", ["strict", "fill"])
 def test_box_far_larger_than_the_image(mode):
     """Of a box that is far larger than the exposure not all can be mapped; that is said."""

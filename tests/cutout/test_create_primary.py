@@ -350,17 +350,21 @@ def test_uncertainties(uncertainty, kind, fill, scene):
 
 
 @pytest.mark.parametrize("fillval", [-1, 0.5, np.float32(7), np.inf])
-def test_fillval(fillval, scene):
-    """The fill value is for data only, and what is filled is masked whatever it is."""
+@pytest.mark.parametrize("weight", [None, 1.0])
+def test_fillval(fillval, weight, scene):
+    """The fill value is for data only, and what is filled is masked whatever else there is."""
     data, segmentation = scene
-    weight = np.ones_like(data)
-    cutouts = create_primary_cutouts(
-        {"id": [1]}, segmentation, data, WCS, imweight=weight, pad=3, fillval=fillval
-    )
-    (cutout,) = cutouts
+    if weight is not None:
+        weight = np.full_like(data, weight)
+    (cutout,) = create_primary_cutouts(
+        {"id": [1]}, segmentation, data, WCS, imweight=weight, pad=3, fillval=fillval,
+        mask_policy=None,
+    )  # fmt: skip
     assert (cutout.data[:2] == fillval).all()
-    assert cutout.mask[:2].all()
-    assert (cutout.weight[:2] == 0).all()
+    outside = np.ones((9, 9), bool)
+    outside[2:, 2:] = False
+    assert_array_equal(cutout.mask, outside)
+    assert weight is None or (cutout.weight[:2] == 0).all()
 
 
 def test_flags_do_not_mask(scene):

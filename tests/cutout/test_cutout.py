@@ -1,5 +1,6 @@
 """Cutting: what the constructor of a cutout takes and makes."""
 
+import inspect
 import re
 
 import astropy.nddata
@@ -133,6 +134,27 @@ def test_whole_image():
     assert (cutout.width, cutout.height, cutout.shape) == (NX, NY, SHAPE)
     assert_array_equal(cutout.data, IMAGE)
     assert Cutout(IMAGE, WCS, (4, 3)).trc == (NX - 1, NY - 1)
+
+
+def test_signature():
+    """The arguments are those of the reference page in its order; others are keywords."""
+    parameters = inspect.signature(Cutout).parameters.values()
+    names = [
+        "data",
+        "wcs",
+        "blc",
+        "trc",
+        "dq",
+        "weight",
+        "src_id",
+        "data_units",
+        "exptime",
+        "mode",
+        "fillval",
+    ]
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == names
+    defaults = [p.default for p in parameters][2:10]
+    assert defaults == [(0, 0), None, None, None, 0, "rate", 1, "strict"]
 
 
 def test_defaults():

@@ -19,7 +19,7 @@ IMAGE = RNG.normal(10, 1, SHAPE).astype(np.float32)
 DQ = RNG.choice(np.array([0, 0, 0, 1, 2, 6], np.uint16), SHAPE)
 WEIGHT = RNG.uniform(1, 2, SHAPE)
 SIGMA = RNG.uniform(1, 2, SHAPE)
-PLANES = ("data", "mask", "flags", "weight")
+PLANES = ("data", "mask", "flags", "weight", "segmentation")
 BOX = (9, 13)  # rows and columns
 
 
@@ -35,6 +35,7 @@ def make(cls=Cutout, **kwargs):
     }  # fmt: skip
     cutout = cls(IMAGE, WCS, (-2, 3), (10, 11), DQ, WEIGHT, **kwargs)
     cutout.dx, cutout.dy = 0.25, -0.5
+    cutout.segmentation = np.arange(cutout.size).reshape(cutout.shape)
     cutout.meta["own"] = 1
     return cutout
 
@@ -134,7 +135,7 @@ def test_set_plane_of_other_shape(name, shape):
         assert_array_equal(value, before[plane])
 
 
-@pytest.mark.parametrize("name", ["flags", "dq", "weight", "uncertainty"])
+@pytest.mark.parametrize("name", ["flags", "dq", "weight", "uncertainty", "segmentation"])
 def test_remove_plane(name):
     """Planes that need not be there are removed by None, and come back."""
     cutout = make()
@@ -164,9 +165,9 @@ def test_data_must_be_there():
         make().data = None
 
 
-@pytest.mark.parametrize("name", ["flags", "dq"])
+@pytest.mark.parametrize("name", ["flags", "dq", "segmentation"])
 def test_flags_are_integers(name):
-    with pytest.raises(TypeError, match=r"flags must hold integers .*, got .* float64"):
+    with pytest.raises(TypeError, match=r"(flags|segmentation) must hold integers .* float64"):
         setattr(make(), name, np.ones(BOX))
 
 

@@ -214,6 +214,26 @@ def test_forms(kind):
         table = np.transpose(columns)
 
 
+def test_order_and_units():
+    """World values come as the low-level values of the WCS do: here latitude first, in arcsec."""
+    header = image_wcs("sip").to_header(relax=True)
+    header.update(
+        CTYPE1="GLAT-TAN", CTYPE2="GLON-TAN", CRVAL1=3600, CRVAL2=7200, CDELT1=2, CDELT2=2
+    )
+    header.update(CUNIT1="arcsec", CUNIT2="arcsec")
+    for name in ("A", "B"):
+        for key in header[f"{name}_*"]:
+            del header[key]
+    wcs = astropy.wcs.WCS(header, preserve_units=True)
+    cutout, _ = make("strict", wcs)
+    latitude, longitude = cutout.pix2world(X, Y)
+    assert_array_equal((latitude, longitude), wcs.pixel_to_world_values(X + 20, Y + 31))
+    assert_allclose(latitude, 3600, atol=300)
+    assert_allclose(longitude, 7200, atol=300)
+    assert_allclose(cutout.world2pix(latitude, longitude), (X, Y), rtol=0, atol=1e-5)
+    assert_allclose(cutout.wcs.pixel_to_world_values(X, Y), (latitude, longitude), rtol=1e-12)
+
+
 def test_broadcasting():
     """Two arrays go together as numpy has it."""
     cutout, _ = make("strict", image_wcs("sip"))
