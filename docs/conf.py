@@ -49,6 +49,7 @@ nitpick_ignore_regex = (
             "astropy",
             "drizzle",
             "gwcs",
+            "matplotlib",
             "numpy",
             "photutils",
             "scipy",

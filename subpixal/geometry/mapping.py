@@ -73,7 +73,9 @@ class SkyImage:
         Pixel positions of world values, confirmed by the forward transform.
 
         Starts from the inverse that the WCS has, or from a grid over the image
-        where it has none or a wrong one, and refines by Newton's method.
+        where it has none or a wrong one, and refines by Newton's method. Of
+        several positions, as a polynomial has them where it folds over, the
+        one is taken that hangs together with the image.
 
         Parameters
         ----------

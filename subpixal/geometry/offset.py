@@ -36,6 +36,7 @@ def offset_wcs(wcs, offset: tuple[float, float], shape: tuple[int, int]):
     object
         A high-level APE 14 WCS: an `astropy.wcs.WCS` for one, a `gwcs.WCS` for
         one (sharing its transforms, without bounding box), otherwise a wrapper.
+        A slice of one of them counts as one of them.
     """
     inner, origin = unwrap(low_level_wcs(wcs))
     offset = tuple(float(o) for o in np.add(offset, origin))

@@ -318,7 +318,7 @@ def test_slices_share_pixels():
     part = cutout[2:6, 3:9]
     part.data[0, 0], part.mask[1, 1], part.uncertainty.array[2, 2] = 99, True, 7
     assert (cutout.data[2, 3], cutout.mask[3, 4], cutout.uncertainty.array[4, 5]) == (99, True, 7)
-    part.dx, part.src_id, part.meta["own"] = 9, "b", 2
+    part.dx, part.src_id, part.meta["own"] = 9, "b7", 2
     assert (cutout.dx, cutout.src_id, cutout.meta["own"]) == (0.25, "a7", 1)
 
 

@@ -1,4 +1,4 @@
-"""WCSs of real instruments, which only the developers of the package have."""
+"""WCSs of real instruments; most of them only the developers of the package have."""
 
 import functools
 import io
@@ -7,6 +7,7 @@ import asdf
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.utils.data import get_pkg_data_filename
 from astropy.wcs import WCS
 from numpy.testing import assert_allclose
 
@@ -73,6 +74,16 @@ def test_round_trip(shared_data, name):
     assert len(found) == (2 if "full_distortion" in name else 1)
     for wcs in found:
         image = SkyImage(wcs)
+        xy = positions(image)
+        assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
+
+
+@pytest.mark.parametrize("name", ["nircamwcs", "miriwcs"])
+def test_round_trip_of_what_gwcs_tests_with(name):
+    """JWST imagers that come with gwcs close, in and out of their bounding boxes."""
+    pytest.importorskip("gwcs.tests")
+    with asdf.open(get_pkg_data_filename(f"tests/data/{name}.asdf", package="gwcs")) as file:
+        image = SkyImage(file["wcs"])
         xy = positions(image)
         assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
 
