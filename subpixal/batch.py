@@ -53,19 +53,20 @@ def cut_exposures(
     Yields
     ------
     ExposureCutouts
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `~subpixal.cutout.create_cutouts`, with the name of the exposure.
     """
     for exposure in exposures:
-        flt, drz = create_cutouts(
-            primary,
-            segmentation,
-            combined,
-            None,
-            exposure,
-            None,
-            drz_dqbitmask=combined.image.dqbitmask,
-            flt_dqbitmask=exposure.image.dqbitmask,
-            **options,
-        )
+        try:
+            flt, drz = create_cutouts(
+                primary, segmentation, combined, None, exposure, None, **options
+            )
+        except (TypeError, ValueError) as error:
+            msg = f"{exposure.image.name or 'an exposure'}: {error}"
+            raise type(error)(msg) from error
         yield ExposureCutouts(exposure.image.name, flt, drz)
 
 

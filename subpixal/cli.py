@@ -71,10 +71,18 @@ def _add_create(commands) -> None:
         "--mode", choices=("strict", "fill"), default="strict",
         help="drop or fill a source that is partly off an exposure (default strict)",
     )  # fmt: skip
+    policies = ("segment", "neighbours", "uberseg", "none")
     parser.add_argument(
-        "--mask-policy", choices=("segment", "none"), default="segment",
+        "--mask-policy", choices=policies, default="segment",
         help="what the segmentation masks in cutouts of combined images (default segment)",
     )  # fmt: skip
+    parser.add_argument(
+        "--flt-mask-policy", choices=policies, default="none",
+        help="what it masks in cutouts of exposures (default none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep-segmentation", action="store_true", help="give all cutouts the labels as a plane"
+    )
     parser.add_argument(
         "--dqbitmask", default="mission",
         help="flags that are good: 0, none, bits, ~ bits (default: by instrument)",
@@ -112,16 +120,22 @@ def _create(arguments) -> None:
 
     _check_output(arguments.output, overwrite=arguments.overwrite)
     dqbitmask = _read_flags(arguments.dqbitmask)
-    options = {"pad": arguments.pad, "mask_policy": _read_policy(arguments.mask_policy)}
     combined = read_image(arguments.combined, dqbitmask=dqbitmask)
     catalog = read_catalog(arguments.catalog)
-    segmentation, *_ = read_segmentation(arguments.segmentation)
+    segmentation, wcs, _ = read_segmentation(arguments.segmentation)
+    options = {
+        "pad": arguments.pad,
+        "mask_policy": _read_policy(arguments.mask_policy),
+        "keep_segmentation": arguments.keep_segmentation,
+        "segmentation_wcs": _other_grid(segmentation, wcs, combined),
+    }
     with _named(arguments.combined, arguments.segmentation, arguments.catalog):
         primary = create_primary_cutouts(catalog, segmentation, combined, None, **options)
+    options |= {
+        "mode": arguments.mode, "flt_mask_policy": _read_policy(arguments.flt_mask_policy)
+    }  # fmt: skip
     exposures = _read_exposures(arguments.exposures, dqbitmask)
-    results = list(
-        cut_exposures(primary, segmentation, combined, exposures, mode=arguments.mode, **options)
-    )
+    results = list(cut_exposures(primary, segmentation, combined, exposures, **options))
     everything = gather(primary, results)
     everything.write(
         arguments.output,
@@ -248,7 +262,7 @@ def _distance(found, true):
 def _read_exposures(names: Sequence[str], dqbitmask) -> Iterator:
     """Every chip of every file, opened when it is its turn."""
     from subpixal.io import read_images
-    from subpixal.io._images import parse_image_name
+    from subpixal.io._fits_images import parse_image_name
 
     for name in names:
         path, _ = parse_image_name(name)
@@ -283,6 +297,19 @@ def _read_flags(text: str):
 
 def _read_policy(text: str) -> str | None:
     return None if text == "none" else text
+
+
+def _other_grid(segmentation, wcs, combined):
+    """WCS of a segmentation image that is not on the grid of the combined image."""
+    from subpixal.geometry import PixelMap
+
+    if wcs is None:
+        return None
+    ny, nx = combined.shape
+    corners = (-0.5, nx - 0.5, nx - 0.5, -0.5), (-0.5, -0.5, ny - 0.5, ny - 0.5)
+    x, y = PixelMap(combined.image.sky, wcs)(*corners)
+    same = abs(x - corners[0]).max() < 0.5 and abs(y - corners[1]).max() < 0.5
+    return None if same and segmentation.shape == combined.shape else wcs
 
 
 @contextmanager

@@ -114,6 +114,30 @@ def test_options(arguments):
     assert other.images[1].dqbitmask is None
 
 
+def test_segmentation_on_another_grid(arguments, scene, tmp_path):
+    """A segmentation image with a grid of its own is recognised by its WCS."""
+    header = scene.combined.wcs.to_header()
+    header["CRPIX1"] -= 10
+    header["CRPIX2"] -= 7
+    labels = scene.segmentation[7:-3, 10:-20]
+    fits.writeto(tmp_path / "part.fits", labels, header)
+    create(arguments, "--keep-segmentation", "--flt-mask-policy", "uberseg")
+    whole = CutoutCollection.read(arguments["--output"])
+    create(
+        arguments | {"--segmentation": str(tmp_path / "part.fits")}, "--overwrite",
+        "--keep-segmentation",
+    )  # fmt: skip
+    part = CutoutCollection.read(arguments["--output"])
+    assert 5 < len(part.group_by("image")[0]) < len(whole.group_by("image")[0])
+    for cutout in part.group_by("image")[0]:
+        other = whole.select(cutout.src_id)[0]
+        assert cutout.blc == other.blc
+        np.testing.assert_array_equal(cutout.mask, other.mask)
+    for cutout in whole.group_by("image")[1]:
+        neighbour = (cutout.segmentation != 0) & (cutout.segmentation != cutout.src_id)
+        assert (cutout.mask >= neighbour).all()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -20,7 +20,7 @@ from subpixal import (
 from subpixal.datasets import make_wcs
 from subpixal.datasets._scenes import _find_positions
 from subpixal.io._catalogs import read_catalog
-from subpixal.io._images import read_image, read_images, read_segmentation
+from subpixal.io._fits_images import read_raw_image, read_raw_images, read_segmentation
 
 GOODSS_EXPOSURES = ["21qnq", "21qqq", "21r7q", "21raq", "23rtq", "23rwq", "23rzq", "23s2q"]
 
@@ -29,7 +29,7 @@ class Field:
     """A combined image with its catalogue and its cutouts."""
 
     def __init__(self, folder, image, segmentation, catalog):
-        self.image = read_image(folder / image)
+        self.image = read_raw_image(folder / image)
         self.segmentation, *_ = read_segmentation(folder / segmentation)
         self.catalog = read_catalog(folder / catalog)
         image = self.image
@@ -55,7 +55,7 @@ def goodss(shared_data):
 
 @pytest.fixture(scope="module", params=GOODSS_EXPOSURES)
 def goodss_exposure(request, shared_data):
-    return read_image(shared_data / "hst_wfc3ir_goodss" / f"ib6o{request.param}_flt.fits.gz")
+    return read_raw_image(shared_data / "hst_wfc3ir_goodss" / f"ib6o{request.param}_flt.fits.gz")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def jwst(shared_data):
 
 @pytest.fixture(scope="module", params=["00000", "00001"])
 def jwst_exposure(request, shared_data):
-    return read_image(shared_data / "jwst_nircam_sim" / f"jw{request.param}_nrcb1_cal.fits.gz")
+    return read_raw_image(shared_data / "jwst_nircam_sim" / f"jw{request.param}_nrcb1_cal.fits.gz")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def ground(shared_data):
 
 @pytest.fixture(scope="module")
 def ground_exposure(shared_data):
-    return read_image(shared_data / "ground_tpv" / "tpv_ctio_mosaic2.fits.gz")
+    return read_raw_image(shared_data / "ground_tpv" / "tpv_ctio_mosaic2.fits.gz")
 
 
 def map_independently(wcs_in, xy, wcs_out):
@@ -235,7 +235,7 @@ def test_goodss_there_and_back(goodss, goodss_exposure):
 def test_goodss_all_at_once(goodss, shared_data):
     """Cutouts of all eight exposures go back in one call."""
     exposures = [
-        read_image(shared_data / "hst_wfc3ir_goodss" / f"ib6o{name}_flt.fits.gz")
+        read_raw_image(shared_data / "hst_wfc3ir_goodss" / f"ib6o{name}_flt.fits.gz")
         for name in GOODSS_EXPOSURES
     ]
     flts = [goodss.cut(exposure)[0] for exposure in exposures]
@@ -307,7 +307,7 @@ def scatter_cutouts(wcs, center, shape, n=60):
 @pytest.mark.parametrize("chip", [0, 1])
 def test_every_fits_distortion(name, chip, shared_data):
     """SIP of 57 px, NPOL, D2IM, FK5 for ACS: the same as astropy's own iteration, both ways."""
-    exposure = read_images(shared_data / "full_distortion_wcs" / f"{name}.fits.gz")[chip]
+    exposure = read_raw_images(shared_data / "full_distortion_wcs" / f"{name}.fits.gz")[chip]
     wcs, shape = exposure.wcs, exposure.data.shape
     assert wcs.cpdis1 is not None
     middle = wcs.all_pix2world([[shape[1] / 2, shape[0] / 2]], 0)[0]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 from astropy.nddata import interpret_bit_flags
 
-from subpixal.geometry import ACCURACY, PixelMap, whole_pixels
-
+from ._boxes import BoxPolicy
 from ._catalog import read_catalog_columns
 from ._collection import CutoutCollection
-from ._cutout import MODES, Cutout
+from ._cutout import Cutout
 from ._cutting import Cutter
-from ._dropped import Dropped, drop
 from ._image import read_image_arguments
-from ._segmentation import as_labels, label_boxes, read_mask_policy, read_segmentation
+from ._segmentation import Segmentation, read_mask_policy
+from ._sources import check_pad, cut_sources, map_cutouts
 
 __all__ = [
     "create_cutouts",
@@ -40,8 +38,14 @@ def create_primary_cutouts(
     *,
     uncertainty=None,
     dqbitmask=0,
+    segmentation_wcs=None,
     mask_policy="segment",
     combine_seg_mask=None,
+    keep_segmentation=False,
+    size=None,
+    factor=1,
+    min_size=None,
+    max_size=None,
     src_pos=None,
     src_weight=None,
     fillval=np.nan,
@@ -58,7 +62,7 @@ def create_primary_cutouts(
         ``xcentroid, ycentroid``, the 1-based ``X_IMAGE, Y_IMAGE``, or from sky
         columns; a source without a position has it in the centre of its box.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
-        Labels of the sources, on the grid of the image.
+        Labels of the sources.
     imdata : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
         The (combined) image, of shape ``(ny, nx)``. What an NDData has besides
         its data is used unless it is given explicitly.
@@ -80,10 +84,24 @@ def create_primary_cutouts(
     dqbitmask : int, str, list or None
         Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
         0, any flag masks; `None`, flags do not mask.
-    mask_policy : {'segment', None}
-        Whether pixels outside the own segment are masked.
+    segmentation_wcs : object, optional
+        WCS of the segmentation image and of the pixel positions of the catalogue,
+        where they are not on the grid of the image.
+    mask_policy : {'segment', 'neighbours', 'uberseg', None}
+        What the segmentation masks: pixels outside the own segment, pixels of
+        other segments, pixels that are nearer to another segment than to the own
+        (Jarvis et al. 2016), or nothing.
     combine_seg_mask : bool, optional
-        The same, spelt `True` or `False`.
+        The same, spelt `True` for ``'segment'`` or `False` for `None`.
+    keep_segmentation : bool
+        Whether the cutouts get the labels as a plane.
+    size : int or array of int, shape (N,), optional
+        Width and height of all cutouts, or of each of them; they are then
+        centred on the sources, and ``pad`` does not count.
+    factor : float
+        Size of a cutout in sizes of the segment, before padding.
+    min_size, max_size : int, optional
+        Limits of width and height.
     src_pos : array of shape (N, 2), optional
         Positions ``(x, y)`` that stand in for those of the catalogue.
     src_weight : array of shape (N,) or str, optional
@@ -102,20 +120,17 @@ def create_primary_cutouts(
         cut: segments at the border of the image, labels that are not there or
         come twice, sources of which all pixels are masked.
     """
-    padding = _padding(pad)
-    cutter, segmentation = _read_cutter(
+    policy = BoxPolicy(
+        pad=check_pad(pad), size=size, factor=factor, min_size=min_size, max_size=max_size
+    )
+    cutter = _read_cutter(
         "im", "primary", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
-        dqbitmask, fillval, copy, (segmentation_image, mask_policy, combine_seg_mask),
+        dqbitmask, fillval, copy,
+        (segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation),
     )  # fmt: skip
-    image = cutter.image
-    sources = read_catalog_columns(catalog, image.sky, src_pos=src_pos, src_weight=src_weight)
-    box, reasons = _find_segments(sources.ids, segmentation)
-    dropped, keep = _sort_out(sources.ids, reasons, image)
-    boxes = box[:, keep] + padding
-    store = cutter.cut(boxes, sources.ids[keep], sources.pos[keep], sources.weight[keep])
-    good, masked = _not_all_masked(cutter, store)
-    rows = np.flatnonzero(good)
-    return CutoutCollection._of([store], np.zeros(len(rows)), rows, dropped + masked)
+    grid = cutter.segmentation.sky or cutter.image.sky
+    sources = read_catalog_columns(catalog, grid, src_pos=src_pos, src_weight=src_weight)
+    return cut_sources(sources, cutter, policy)
 
 
 def create_input_image_cutouts(
@@ -131,6 +146,11 @@ def create_input_image_cutouts(
     mode="strict",
     uncertainty=None,
     dqbitmask=0,
+    segmentation_image=None,
+    segmentation_wcs=None,
+    mask_policy=None,
+    combine_seg_mask=None,
+    keep_segmentation=False,
     fillval=np.nan,
     copy=True,
 ) -> tuple[CutoutCollection, CutoutCollection]:
@@ -151,6 +171,11 @@ def create_input_image_cutouts(
     mode : {'strict', 'fill'}
         Whether a source whose box, padding included, is not wholly on the
         exposure is dropped or filled.
+    segmentation_image, segmentation_wcs
+        Labels of the sources, usually on the grid of a combined image; the pixels
+        of the exposure have the label of the nearest pixel there.
+    mask_policy, combine_seg_mask, keep_segmentation
+        What the labels are used for, as in `create_primary_cutouts`.
     uncertainty, dqbitmask, fillval, copy
         As in `create_primary_cutouts`.
 
@@ -162,11 +187,19 @@ def create_input_image_cutouts(
         The input cutouts that they belong to, one to one. Both have the same
         ``dropped``.
     """
-    cutter, _ = _read_cutter(
+    segmentation = None
+    if segmentation_image is not None:
+        segmentation = (
+            segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation
+        )  # fmt: skip
+    elif read_mask_policy(mask_policy, combine_seg_mask) or keep_segmentation:
+        msg = "segmentation_image must be given where labels mask or are kept"
+        raise ValueError(msg)
+    cutter = _read_cutter(
         "im", "input_image", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
-        dqbitmask, fillval, copy,
+        dqbitmask, fillval, copy, segmentation,
     )  # fmt: skip
-    return _map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode)
+    return map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode)
 
 
 def drz_from_input_cutouts(
@@ -182,8 +215,10 @@ def drz_from_input_cutouts(
     *,
     uncertainty=None,
     dqbitmask=0,
+    segmentation_wcs=None,
     mask_policy="segment",
     combine_seg_mask=None,
+    keep_segmentation=False,
     fillval=np.nan,
     copy=True,
 ) -> tuple[CutoutCollection, CutoutCollection]:
@@ -195,12 +230,15 @@ def drz_from_input_cutouts(
     input_cutouts : CutoutCollection or iterable of `Cutout`
         Cutouts of an exposure, or of several.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
-        Labels of the sources, on the grid of the combined image.
+        Labels of the sources, on the grid of the combined image unless it has a
+        ``segmentation_wcs``.
     imdata, imwcs, imdq, imweight, data_units, exptime
         The combined image, as in `create_primary_cutouts`.
     pad : int
         Pixels around the smallest box that encloses a mapped cutout.
-    uncertainty, dqbitmask, mask_policy, combine_seg_mask, fillval, copy
+    uncertainty, dqbitmask, fillval, copy
+        As in `create_primary_cutouts`.
+    segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation
         As in `create_primary_cutouts`.
 
     Returns
@@ -211,11 +249,12 @@ def drz_from_input_cutouts(
         The input cutouts that they belong to, one to one. Both have the same
         ``dropped``.
     """
-    cutter, _ = _read_cutter(
+    cutter = _read_cutter(
         "im", "drz", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
-        dqbitmask, fillval, copy, (segmentation_image, mask_policy, combine_seg_mask),
+        dqbitmask, fillval, copy,
+        (segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation),
     )  # fmt: skip
-    return _map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill")
+    return map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill")
 
 
 def create_cutouts(
@@ -240,8 +279,11 @@ def create_cutouts(
     flt_uncertainty=None,
     flt_dqbitmask=0,
     mode="strict",
+    segmentation_wcs=None,
     mask_policy="segment",
     combine_seg_mask=None,
+    flt_mask_policy=None,
+    keep_segmentation=False,
     fillval=np.nan,
     copy=True,
 ) -> tuple[CutoutCollection, CutoutCollection]:
@@ -256,7 +298,8 @@ def create_cutouts(
     primary_cutouts : CutoutCollection or iterable of `Cutout`
         Cutouts of a combined image, or of several.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
-        Labels of the sources, on the grid of the combined image.
+        Labels of the sources, on the grid of the combined image unless it has a
+        ``segmentation_wcs``.
     drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime
         The combined image, as in `create_primary_cutouts`.
     flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime
@@ -267,8 +310,12 @@ def create_cutouts(
         As in `create_primary_cutouts`.
     mode : {'strict', 'fill'}
         As in `create_input_image_cutouts`.
-    mask_policy, combine_seg_mask
+    segmentation_wcs, mask_policy, combine_seg_mask
         For the cutouts of the combined image, as in `create_primary_cutouts`.
+    flt_mask_policy : {'segment', 'neighbours', 'uberseg', None}
+        The same for the cutouts of the exposure.
+    keep_segmentation : bool
+        Whether all cutouts get the labels as a plane.
     fillval, copy
         As in `create_primary_cutouts`.
 
@@ -280,42 +327,45 @@ def create_cutouts(
         Cutouts of the combined image, which enclose those of the exposure, one
         to one. Both have the same ``dropped``.
     """
-    flt_cutter, _ = _read_cutter(
-        "flt_", "input_image",
-        (flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime),
-        flt_uncertainty, flt_dqbitmask, fillval, copy,
-    )  # fmt: skip
-    drz_cutter, _ = _read_cutter(
+    drz_cutter = _read_cutter(
         "drz_", "drz",
         (drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime),
         drz_uncertainty, drz_dqbitmask, fillval, copy,
-        (segmentation_image, mask_policy, combine_seg_mask),
+        (segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation),
     )  # fmt: skip
-    flt, _ = _map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode)
-    drz, valid = _map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill")
+    labels = None
+    if keep_segmentation or flt_mask_policy is not None:
+        grid = drz_cutter.image.wcs if segmentation_wcs is None else segmentation_wcs
+        labels = segmentation_image, grid, flt_mask_policy, None, keep_segmentation
+    flt_cutter = _read_cutter(
+        "flt_", "input_image",
+        (flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime),
+        flt_uncertainty, flt_dqbitmask, fillval, copy, labels,
+    )  # fmt: skip
+    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode)
+    drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill")
     dropped = (*flt._dropped, *drz._dropped)
     return valid._with_dropped(dropped), drz._with_dropped(dropped)
 
 
 def _read_cutter(
     prefix, stage, arguments, uncertainty, dqbitmask, fillval, copy, segmentation=None
-) -> tuple[Cutter, np.ndarray | None]:
-    """What cuts an image, and the segmentation image if there is to be one."""
+) -> Cutter:
+    """What cuts an image; the segmentation is image, WCS, both policies, and whether it is kept."""
     *planes, data_units, exptime = arguments
     image, planes = read_image_arguments(
         *planes, uncertainty=uncertainty, data_units=data_units, exptime=exptime,
         dqbitmask=dqbitmask, prefix=prefix,
     )  # fmt: skip
     _check_bit_mask(dqbitmask, prefix)
-    labels, policy = None, None
     if segmentation is not None:
-        labels = read_segmentation(segmentation[0], image.shape)
-        policy = read_mask_policy(*segmentation[1:])
-    cutter = Cutter(
-        image=replace(image, stage=stage), planes=planes, fillval=fillval, copy=copy,
-        segmentation=labels if policy else None,
+        labels, wcs, mask_policy, combine_seg_mask, keep = segmentation
+        policy = read_mask_policy(mask_policy, combine_seg_mask)
+        segmentation = Segmentation.of(image, labels, wcs, policy, keep=keep)
+    return Cutter(
+        image=replace(image, stage=stage), planes=planes, segmentation=segmentation,
+        fillval=fillval, copy=copy,
     )  # fmt: skip
-    return cutter, labels
 
 
 def _check_bit_mask(dqbitmask, prefix) -> None:
@@ -324,116 +374,3 @@ def _check_bit_mask(dqbitmask, prefix) -> None:
     except (TypeError, ValueError) as error:
         msg = f"{prefix.removeprefix('im')}dqbitmask must be flags that are good, got {dqbitmask!r}"
         raise type(error)(msg) from error
-
-
-def _find_segments(ids, segmentation):
-    """Boxes of segments, and why some cannot be used."""
-    labels, boxes = label_boxes(segmentation)
-    where = np.searchsorted(labels, ids)
-    where[where == len(labels)] = 0
-    known = np.isin(ids, labels)
-    repeated = np.ones(len(ids), bool)
-    repeated[np.unique(ids, return_index=True)[1]] = False
-    box = boxes[:, where] if len(labels) else np.zeros((4, len(ids)), np.int64)
-    ny, nx = segmentation.shape
-    edge = (box[0] == 0) | (box[1] == 0) | (box[2] == nx - 1) | (box[3] == ny - 1)
-    return box, [
-        (repeated, "duplicate_id", "an earlier row of the catalogue has the same id"),
-        (~known, "not_in_segmentation", "no pixel of the segmentation image has this label"),
-        (edge, "edge_of_segmentation", "the segment touches the border of the image"),
-    ]
-
-
-def _map_cutouts(cutouts, name, cutter, pad, mode):
-    """Cut out of an image what encloses cutouts of others."""
-    if mode not in MODES:
-        msg = f"mode must be one of {MODES}, got {mode!r}"
-        raise ValueError(msg)
-    padding, cutouts = _padding(pad), _as_collection(cutouts, name)
-    image, ids = cutter.image, cutouts.ids
-    edges, src_pos = _map_edges(cutouts, image)
-    mapped = np.isfinite(edges).all(0)
-    boxes = np.zeros(edges.shape, np.int64)
-    # A position is known to the accuracy of the mapping and no better.
-    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=ACCURACY) + padding
-    reasons = _find_misfits(boxes, mapped, src_pos, image.shape, mode)
-    if cutter.segmentation is not None:
-        no_label = as_labels(ids) == 0
-        reasons.append((no_label, "not_in_segmentation", "its id is no label"))
-    dropped, keep = _sort_out(ids, reasons, image)
-    weight = cutouts._gather(lambda store: store.index)["src_weight"]
-    store = cutter.cut(boxes[:, keep], ids[keep], src_pos[keep], weight[keep])
-    good, masked = _not_all_masked(cutter, store)
-    rows = np.flatnonzero(good)
-    valid = cutouts[np.flatnonzero(keep)[rows]]
-    new = CutoutCollection._of([store], np.zeros(len(rows)), rows)
-    dropped += masked
-    return new._with_dropped(dropped), valid._with_dropped(dropped)
-
-
-def _as_collection(cutouts, name) -> CutoutCollection:
-    if isinstance(cutouts, CutoutCollection):
-        return cutouts
-    try:
-        return CutoutCollection(cutouts)
-    except TypeError as error:
-        msg = f"{name} must be a CutoutCollection or an iterable of Cutouts ({error})"
-        raise TypeError(msg) from None
-
-
-def _find_misfits(boxes, mapped, src_pos, shape, mode):
-    """Why some of the mapped boxes cannot be cut."""
-    size = np.array(shape[::-1])
-    low, high = boxes[:2], boxes[2:]
-    touching = ((high >= 0) & (low < size[:, None])).all(0)
-    inside = ((low >= 0) & (high < size[:, None])).all(0)
-    with_pos = np.isfinite(src_pos).all(1)
-    # Of a box that is larger than the image a part may be too far off to be mapped.
-    seen = with_pos & (src_pos > -0.5).all(1) & (src_pos < size - 0.5).all(1)
-    return [
-        (~mapped & seen, "not_converged", "parts of its box have no pixel position"),
-        (~mapped | ~touching, "no_overlap", "its box does not touch the image"),
-        (~with_pos, "not_converged", "its position has no pixel position"),
-        (~inside & (mode == "strict"), "partial_overlap", "its box leaves the image"),
-    ]
-
-
-def _map_edges(cutouts, image):
-    """Edges in an image of boxes that enclose cutouts, and positions; one call per image pair."""
-    index = cutouts._gather(lambda store: store.index)
-    x, y = index["x"] - index["dx"], index["y"] - index["dy"]
-    edges = np.array([x - 0.5, y - 0.5, x + index["width"] - 0.5, y + index["height"] - 0.5])
-    src = np.stack([index["src_x"], index["src_y"]])
-    for here, image_in in cutouts._by_wcs():
-        pixel_map = PixelMap(image_in.sky, image.sky)
-        edges[:, here], *src[:, here] = pixel_map.boxes(edges[:, here], *src[:, here])
-    return edges, src.T
-
-
-def _sort_out(ids, reasons, image) -> tuple[list[Dropped], np.ndarray]:
-    """Drop each source for the first reason that holds."""
-    dropped, keep = [], np.ones(len(ids), bool)
-    for holds, status, message in reasons:
-        dropped += drop(ids, keep & holds, status, image.stage, image.name, message)
-        keep &= ~holds
-    return dropped, keep
-
-
-def _not_all_masked(cutter, store) -> tuple[np.ndarray, list[Dropped]]:
-    """Which cutouts have a good pixel, and the others as dropped."""
-    masked, absent = cutter.find_masked(store)
-    image, dropped = store.image, []
-    for where, status, message in (
-        (absent, "not_in_segmentation", "no pixel of its box has its label"),
-        (masked & ~absent, "all_masked", "all its pixels are masked"),
-    ):
-        dropped += drop(store.ids, where, status, image.stage, image.name, message)
-    return ~masked, dropped
-
-
-def _padding(pad) -> np.ndarray:
-    """What padding adds to xmin, ymin, xmax, ymax."""
-    if not isinstance(pad, numbers.Real) or not 0 <= pad < np.inf or pad != int(pad):
-        msg = f"pad must be a number of pixels, 0 or more, got {pad!r}"
-        raise ValueError(msg)
-    return np.array([[-1], [-1], [1], [1]]) * int(pad)

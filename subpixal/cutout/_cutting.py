@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._image import Image
+from ._labels import as_labels
 from ._planes import (
     DeferredPlane,
     PackedPlane,
@@ -18,7 +19,7 @@ from ._planes import (
     outside_pixels,
     plane_dtype,
 )
-from ._segmentation import as_labels, segment_mask
+from ._segmentation import Segmentation
 from ._store import Store, make_index
 
 __all__ = ["Cutter"]
@@ -37,8 +38,8 @@ class Cutter:
     image : Image
     planes : dict
         2-D arrays of the shape of the image.
-    segmentation : array of int or None
-        Labels on the grid of the image, where they mask.
+    segmentation : Segmentation or None
+        Labels, where they mask or are kept.
     fillval : scalar
         Value of data outside the image.
     copy : bool
@@ -47,7 +48,7 @@ class Cutter:
 
     image: Image
     planes: dict
-    segmentation: np.ndarray | None = None
+    segmentation: Segmentation | None = None
     fillval: float = np.nan
     copy: bool = True
 
@@ -71,13 +72,19 @@ class Cutter:
         """
         boxes = np.concatenate([boxes[:2], boxes[2:] - boxes[:2] + 1])
         index = make_index(self.image, boxes, src_pos=src_pos, src_weight=src_weight)
+        pixels = [name for name in self.planes if name != "mask"]
         if self.copy:
-            pixels = {name: self._pixels(name, boxes) for name in self.planes if name != "mask"}
-            pixels["mask"] = self._mask(pixels, boxes, ids)
-            planes = {name: PackedPlane(flat) for name, flat in pixels.items()}
+            flat = {name: self._pixels(name, boxes) for name in pixels}
+            labels = None if self.segmentation is None else self.segmentation.cut(boxes)
+            flat["mask"] = self._mask(flat, boxes, ids, labels)
+            if self.segmentation is not None and self.segmentation.keep:
+                flat["segmentation"] = labels
+            planes = {name: PackedPlane(pixels) for name, pixels in flat.items()}
         else:
-            planes = {name: self._view(name) for name in self.planes if name != "mask"}
+            planes = {name: self._view(name) for name in pixels}
             planes["mask"] = DeferredPlane(lambda: self._mask({}, boxes, ids))
+            if self.segmentation is not None and self.segmentation.keep:
+                planes["segmentation"] = DeferredPlane(lambda: self.segmentation.cut(boxes))
         return Store(self.image, index, ids, planes=planes)
 
     def _fill(self, name):
@@ -90,18 +97,20 @@ class Cutter:
     def _view(self, name) -> ViewedPlane:
         return ViewedPlane(self.planes[name], *self._fill(name))
 
-    def _mask(self, pixels, boxes, ids) -> np.ndarray:
+    def _mask(self, pixels, boxes, ids, labels=None) -> np.ndarray:
         needed = {name: pixels[name] if name in pixels else self._pixels(name, boxes)
                   for name in _MASKING if name in self.planes}  # fmt: skip
         mask = bad_pixels(needed, dqbitmask=self.image.dqbitmask, with_weight=True)
         mask |= outside_pixels(boxes, self.image.shape)
         if self.segmentation is not None:
-            mask |= self._not_own(boxes, ids)
+            labels = self.segmentation.cut(boxes) if labels is None else labels
+            mask |= self.segmentation.mask(labels, ids, boxes)
         return mask
 
-    def _not_own(self, boxes, ids) -> np.ndarray:
-        labels = cut_pixels(self.segmentation, boxes, 0, self.segmentation.dtype)
-        return segment_mask(labels, as_labels(ids), boxes[2] * boxes[3])
+    @property
+    def masks_by_label(self) -> bool:
+        """Whether the segmentation masks, so that a source needs a label."""
+        return self.segmentation is not None and self.segmentation.policy is not None
 
     def find_masked(self, store: Store) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -127,8 +136,11 @@ class Cutter:
             boxes, ids = boxes[:, todo], ids[todo]
             start = np.cumsum(boxes[2] * boxes[3]) - boxes[2] * boxes[3]
             masked[todo] = np.logical_and.reduceat(self._mask({}, boxes, ids), start)
-            if self.segmentation is not None:
-                absent[todo] = np.logical_and.reduceat(self._not_own(boxes, ids), start)
+            if self.masks_by_label:
+                others = self.segmentation.cut(boxes) != np.repeat(
+                    as_labels(ids), boxes[2] * boxes[3]
+                )
+                absent[todo] = np.logical_and.reduceat(others, start) & masked[todo]
         return masked, absent
 
     def _source_pixels(self, index, boxes):
@@ -141,6 +153,6 @@ class Cutter:
     def _bad_at(self, x, y, ids) -> np.ndarray:
         pixels = {name: self.planes[name][y, x] for name in _MASKING if name in self.planes}
         bad = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
-        if self.segmentation is not None:
-            bad |= self.segmentation[y, x] != as_labels(ids)
+        if self.masks_by_label:
+            bad |= self.segmentation.at(x, y) != as_labels(ids)
         return bad

@@ -1,21 +1,21 @@
-"""Segmentation images: boxes of labels, masks from labels."""
+"""A segmentation image, and how it goes with an image that is cut."""
 
 from __future__ import annotations
 
-import numbers
+from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = [
-    "MASK_POLICIES",
-    "as_labels",
-    "label_boxes",
-    "read_mask_policy",
-    "read_segmentation",
-    "segment_mask",
-]
+from subpixal.geometry import PixelMap, SkyImage
+from subpixal.geometry.sampling import map_centers
 
-MASK_POLICIES = ("segment", None)
+from ._image import Image
+from ._labels import as_labels, nearer_to_neighbour
+from ._planes import cut_pixels
+
+__all__ = ["MASK_POLICIES", "Segmentation", "read_mask_policy", "read_segmentation"]
+
+MASK_POLICIES = ("segment", "neighbours", "uberseg", None)
 
 
 def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.ndarray:
@@ -60,72 +60,110 @@ def read_mask_policy(mask_policy, combine_seg_mask) -> str | None:
     return mask_policy
 
 
-def label_boxes(segmentation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class Segmentation:
     """
-    Boxes of all labels, in one pass over runs of equal labels.
+    Labels for the pixels of an image.
 
-    The cost does not depend on how large the labels are.
-
-    Parameters
+    Attributes
     ----------
-    segmentation : array of int, shape (ny, nx)
-
-    Returns
-    -------
-    labels : array of int, shape (N,)
-        All labels but 0, sorted.
-    boxes : array of int, shape (4, N)
-        ``xmin, ymin, xmax, ymax``, both corners included.
+    labels : array of int, shape (ny, nx)
+        The segmentation image.
+    sky : SkyImage or None
+        Its grid; `None` if it is that of the image.
+    pixel_map : PixelMap or None
+        From the image to it; `None` if both have the same grid.
+    policy : {'segment', 'neighbours', 'uberseg', None}
+        What it masks.
+    keep : bool
+        Whether the labels become a plane of the cutouts.
     """
-    nx = segmentation.shape[1]
-    flat = segmentation.ravel()
-    border = np.ones(flat.size, bool)
-    np.not_equal(flat[1:], flat[:-1], out=border[1:])
-    border[:: max(nx, 1)] = True
-    first = np.flatnonzero(border)
-    del border
-    last = np.append(first[1:], flat.size) - 1
-    labels = flat[first].astype(np.int64)
-    found = labels != 0
-    labels, first, last = labels[found], first[found], last[found]
-    order = np.argsort(labels, kind="stable")
-    labels, first, last = labels[order], first[order], last[order]
-    start = np.flatnonzero(np.append(True, labels[1:] != labels[:-1])[: labels.size])
-    if not start.size:
-        return labels, np.empty((4, 0), np.int64)
-    y, x1 = np.divmod(first, nx)
-    x2 = last - y * nx
-    boxes = [
-        np.minimum.reduceat(x1, start),
-        np.minimum.reduceat(y, start),
-        np.maximum.reduceat(x2, start),
-        np.maximum.reduceat(y, start),
-    ]
-    return labels[start], np.array(boxes)
 
+    labels: np.ndarray
+    sky: SkyImage | None = None
+    pixel_map: PixelMap | None = None
+    policy: str | None = "segment"
+    keep: bool = False
 
-def as_labels(ids: np.ndarray) -> np.ndarray:
-    """Labels that identifiers of any type stand for; 0, the background, for what is none."""
-    if ids.dtype.kind == "i":
-        return ids
+    @classmethod
+    def of(cls, image: Image, segmentation, wcs, policy, *, keep: bool) -> Segmentation:
+        """
+        The segmentation of an image.
 
-    def is_label(i):
-        return isinstance(i, numbers.Real) and -(2**63) <= i < 2**63 and i == int(i)
+        Parameters
+        ----------
+        image : Image
+        segmentation : `photutils.segmentation.SegmentationImage` or array of int
+        wcs : object or None
+            WCS of the segmentation image; `None` if it has the grid of the image.
+        policy, keep
+            See the class.
+        """
+        if wcs is None or wcs is image.wcs:
+            return cls(read_segmentation(segmentation, image.shape), policy=policy, keep=keep)
+        labels = read_segmentation(segmentation)
+        sky = SkyImage(wcs, labels.shape)
+        return cls(labels, sky, PixelMap(image.sky, sky), policy, keep)
 
-    return np.array([int(i) if is_label(i) else 0 for i in ids.tolist()], np.int64)
+    def cut(self, boxes: np.ndarray) -> np.ndarray:
+        """
+        Labels of the pixels of boxes, of the nearest pixel of the segmentation image.
 
+        Parameters
+        ----------
+        boxes : array of int, shape (4, N)
+            ``x, y, width, height`` in the image.
 
-def segment_mask(labels: np.ndarray, ids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """
-    Mask of the pixels that do not belong to the own segment.
+        Returns
+        -------
+        array of int, shape (P,)
+            One box after the other; 0 outside the segmentation image.
+        """
+        if self.pixel_map is None:
+            return cut_pixels(self.labels, boxes, 0, self.labels.dtype.newbyteorder("="))
+        return self._nearest(*map_centers(self.pixel_map, boxes))
 
-    Parameters
-    ----------
-    labels : array of int, shape (P,)
-        Labels of the pixels of all cutouts, one cutout after the other.
-    ids : array of int, shape (N,)
-        Label of the source of each cutout.
-    sizes : array of int, shape (N,)
-        Pixels of each cutout.
-    """
-    return labels != np.repeat(ids, sizes)
+    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Labels at pixels of the image."""
+        if self.pixel_map is None:
+            return self.labels[y, x]
+        return self._nearest(*self.pixel_map(x, y))
+
+    def _nearest(self, x, y) -> np.ndarray:
+        ny, nx = self.labels.shape
+        found = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
+        labels = np.zeros(x.shape, self.labels.dtype.newbyteorder("="))
+        column, row = (np.floor(p[found] + 0.5).astype(np.intp) for p in (x, y))
+        labels[found] = self.labels[row, column]
+        return labels
+
+    def mask(self, labels: np.ndarray, ids: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """
+        Mask of the pixels that do not count as those of the source.
+
+        Parameters
+        ----------
+        labels : array of int, shape (P,)
+            What `cut` returns.
+        ids : array of shape (N,)
+            The sources.
+        boxes : array of int, shape (4, N)
+            ``x, y, width, height``.
+        """
+        if self.policy is None:
+            return np.zeros(labels.shape, bool)
+        ids, size = as_labels(ids), boxes[2] * boxes[3]
+        other = labels != np.repeat(ids, size)
+        if self.policy == "segment":
+            return other
+        other &= labels != 0
+        if self.policy == "uberseg":
+            stop = np.cumsum(size)
+            start = stop - size
+            # Where there is no neighbour there is nothing to do.
+            crowded = np.logical_or.reduceat(other, start) if len(start) else start
+            for i in np.flatnonzero(crowded).tolist():
+                piece = slice(start[i], stop[i])
+                shape = boxes[3, i], boxes[2, i]
+                other[piece] = nearer_to_neighbour(labels[piece].reshape(shape), ids[i]).ravel()
+        return other

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from astropy.io import fits
 from astropy.table import Table
 
-from ._images import open_fits, parse_image_name
+from ._fits_images import open_fits, parse_image_name
 
 if TYPE_CHECKING:
     import os

@@ -6,8 +6,8 @@ import os
 
 from subpixal.cutout import Cutout
 
-from . import _images
-from ._images import RawImage
+from . import _fits_images
+from ._fits_images import RawImage
 from ._missions import good_flags
 
 __all__ = ["read_image", "read_images"]
@@ -39,7 +39,7 @@ def read_images(name: str | os.PathLike[str], *, dqbitmask="mission") -> list[Cu
     ValueError
         If there is no such 2-D image, or no complete celestial WCS with it.
     """
-    return [_as_cutout(raw, dqbitmask) for raw in _images.read_images(name)]
+    return [_as_cutout(raw, dqbitmask) for raw in _fits_images.read_raw_images(name)]
 
 
 def read_image(name: str | os.PathLike[str], *, dqbitmask="mission") -> Cutout:
@@ -63,7 +63,7 @@ def read_image(name: str | os.PathLike[str], *, dqbitmask="mission") -> Cutout:
     ValueError
         As `read_images`, and if there are several images to choose from.
     """
-    return _as_cutout(_images.read_image(name), dqbitmask)
+    return _as_cutout(_fits_images.read_raw_image(name), dqbitmask)
 
 
 def _as_cutout(raw: RawImage, dqbitmask) -> Cutout:

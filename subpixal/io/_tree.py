@@ -18,6 +18,7 @@ from subpixal.cutout._image import Image
 from subpixal.cutout._planes import PLANES, PackedPlane
 from subpixal.cutout._store import INDEX, KEPT, Store
 from subpixal.cutout._units import DATA_UNITS
+from subpixal.geometry import PixelBox
 
 from ._fits_wcs import exact_doubles, restore_doubles
 
@@ -189,6 +190,8 @@ def _rest_to_tree(rest: dict) -> dict:
         tree["psf"] = rest["psf"]
     if "uncertainty_type" in rest:
         tree["uncertainty"] = _uncertainty_to_tree(*rest["uncertainty_type"])
+    if "available" in rest:
+        tree["available"] = [*rest["available"].blc, *rest["available"].trc]
     return tree
 
 
@@ -196,6 +199,8 @@ def _tree_to_rest(tree: Mapping) -> dict:
     rest = {name: tree[name] for name in ("meta", "psf") if name in tree}
     if "uncertainty" in tree:
         rest["uncertainty_type"] = _tree_to_uncertainty(tree["uncertainty"])
+    if "available" in tree:
+        rest["available"] = PixelBox(*tree["available"])
     return rest
 
 

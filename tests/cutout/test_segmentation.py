@@ -6,11 +6,12 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from photutils.segmentation import SegmentationImage
 
+from subpixal.cutout._labels import label_boxes, nearer_to_neighbour
 from subpixal.cutout._segmentation import (
-    label_boxes,
+    MASK_POLICIES,
+    Segmentation,
     read_mask_policy,
     read_segmentation,
-    segment_mask,
 )
 
 # Few labels, so that runs are long and end at row ends; small and huge ones.
@@ -148,8 +149,50 @@ def test_combine_seg_mask_is_a_boolean(bad):
         read_mask_policy("segment", bad)
 
 
-def test_segment_mask():
-    """What does not have the own label is masked, in each cutout by itself."""
-    labels = np.array([1, 0, 2, 1, 2, 2], ">i4")
-    mask = segment_mask(labels, np.array([1, 2]), np.array([4, 2]))
-    assert mask.tolist() == [False, True, True, False, False, False]
+SCENE = np.array(
+    [
+        [1, 1, 0, 0, 0, 0, 2],
+        [1, 0, 0, 0, 0, 0, 2],
+        [0, 0, 0, 0, 0, 0, 0],
+    ]
+)
+
+
+@pytest.mark.parametrize("policy", MASK_POLICIES)
+def test_mask_policies(policy):
+    """Each policy masks what its name says, for the own label of each cutout."""
+    expected = {
+        "segment": (SCENE != 1, SCENE != 2),
+        "neighbours": (SCENE == 2, SCENE == 1),
+        "uberseg": (_nearer(2, 1), _nearer(1, 2)),
+        None: (np.zeros_like(SCENE, bool),) * 2,
+    }[policy]
+    segmentation = Segmentation(SCENE, policy=policy)
+    boxes = np.array([[0, 0], [0, 0], [7, 7], [3, 3]])
+    labels = segmentation.cut(boxes)
+    mask = segmentation.mask(labels, np.array([1, 2]), boxes)
+    assert_array_equal(mask.reshape(2, 3, 7), expected)
+
+
+def _nearer(other, own):
+    """By brute force: pixels nearer to a pixel of one label than to any of the other."""
+    pixels = np.argwhere(np.ones(SCENE.shape, bool))
+    distance = {
+        label: np.linalg.norm(pixels[:, None] - np.argwhere(label == SCENE), axis=-1).min(1)
+        for label in (other, own)
+    }
+    return (distance[other] < distance[own]).reshape(SCENE.shape)
+
+
+@pytest.mark.parametrize(("labels", "masked"), [([[0, 0]], False), ([[0, 5]], True)])
+def test_uberseg_without_own_segment(labels, masked):
+    """Without the own segment everything is nearer to a neighbour, if there is one."""
+    assert (nearer_to_neighbour(np.array(labels), 1) == masked).all()
+
+
+def test_no_boxes():
+    """No cutouts have no mask."""
+    segmentation = Segmentation(SCENE, policy="uberseg")
+    empty = np.empty((4, 0), np.int64)
+    mask = segmentation.mask(segmentation.cut(empty), np.empty(0, np.int64), empty)
+    assert mask.shape == (0,)

@@ -154,6 +154,17 @@ def test_one_wcs(tmp_path):
     assert path.read_bytes().count(b"!<tag:astropy.org:astropy/wcs/wcs-1.0.0>") == 1
 
 
+@pytest.mark.parametrize("as_collection", [False, True])
+def test_cutout_of_a_cutout(as_collection, tmp_path):
+    """What was filled beyond a parent cutout is still known as filled."""
+    parent = Cutout(np.zeros(SHAPE), make_wcs("tan", SHAPE), (5, 5), (14, 14))
+    cutout = Cutout(parent, None, (-2, 3), (4, 6), mode="fill")
+    assert cutout.insertion_slice == (slice(0, 4), slice(2, 7))
+    held = CutoutCollection([cutout]) if as_collection else cutout
+    found = reopen({"c": held}, tmp_path / "c.asdf")["c"]
+    assert_same(found[0] if as_collection else found, cutout)
+
+
 @pytest.mark.parametrize("wrap", [HighLevelWCSWrapper, lambda w: w], ids=["high", "low"])
 def test_wrapped_wcs(wrap, tmp_path):
     """Wrapped WCSs are kept as well."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import gwcs
 
-__all__ = ["RawImage", "parse_image_name", "read_image", "read_images", "read_segmentation"]
+__all__ = ["RawImage", "parse_image_name", "read_raw_image", "read_raw_images", "read_segmentation"]
 
 _EXTENSION = re.compile(r"^(?P<path>.+?)\[(?P<extension>[^\[\]]*)\]$")
 _COUNTS = {
@@ -125,7 +125,7 @@ def parse_image_name(
     raise ValueError(msg)
 
 
-def read_images(name: str | os.PathLike[str]) -> list[RawImage]:
+def read_raw_images(name: str | os.PathLike[str]) -> list[RawImage]:
     """
     Read all the images (chips) of a FITS file, or those that the name picks.
 
@@ -158,7 +158,7 @@ def read_images(name: str | os.PathLike[str]) -> list[RawImage]:
         return [_raw_image(hdulist, hdu, path) for hdu in chosen]
 
 
-def read_image(name: str | os.PathLike[str]) -> RawImage:
+def read_raw_image(name: str | os.PathLike[str]) -> RawImage:
     """
     Read the one image of a FITS file that has, or whose name picks, only one.
 
@@ -177,9 +177,9 @@ def read_image(name: str | os.PathLike[str]) -> RawImage:
     OSError
         If the file is missing (FileNotFoundError), truncated or not FITS.
     ValueError
-        As `read_images`, and if there are several images to choose from.
+        As `read_raw_images`, and if there are several images to choose from.
     """
-    images = read_images(name)
+    images = read_raw_images(name)
     if len(images) > 1:
         names = ", ".join(repr(image.name) for image in images)
         msg = f"{os.fspath(name)} has {len(images)} images, pick one of {names}"

@@ -1,0 +1,94 @@
+"""How large cutouts are."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from subpixal import create_primary_cutouts
+from subpixal.cutout._boxes import BoxPolicy
+from subpixal.datasets import make_segmentation, make_wcs
+
+SEGMENTS = np.array([[10, 40], [20, 50], [16, 45], [23, 59]])  # 7x4 and 6x10 pixels
+POS = np.array([[12.2, 21.7], [np.nan, np.nan]])
+
+boxes = st.tuples(*[st.integers(-100, 100)] * 2, *[st.integers(1, 40)] * 2).map(
+    lambda b: np.array([[b[0]], [b[1]], [b[0] + b[2] - 1], [b[1] + b[3] - 1]])
+)
+
+
+def sizes(found):
+    return (found[2:] - found[:2] + 1).T.tolist()
+
+
+@given(segment=boxes, pad=st.integers(0, 9))
+def test_padding(segment, pad):
+    """Padding adds pixels on each side and moves nothing."""
+    found = BoxPolicy(pad=pad).boxes(segment, np.full((1, 2), np.nan))
+    assert_array_equal(found, segment + np.array([[-pad], [-pad], [pad], [pad]]))
+
+
+@given(segment=boxes, size=st.integers(1, 50), x=st.floats(-50, 50), y=st.floats(-50, 50))
+def test_fixed_size(segment, size, x, y):
+    """A box of a given size has its centre within half a pixel of the source."""
+    found = BoxPolicy(pad=3, size=size).boxes(segment, np.array([[x, y]]))
+    assert sizes(found) == [[size, size]]
+    assert (np.abs((found[:2, 0] + found[2:, 0]) / 2 - [x, y]) <= 0.5).all()
+
+
+@given(segment=boxes, factor=st.floats(1, 5), pad=st.integers(0, 3))
+def test_factor(segment, factor, pad):
+    """A factor scales the segment about its own centre, which stays inside with its padding."""
+    found = BoxPolicy(pad=pad, factor=factor).boxes(segment, np.zeros((1, 2)))
+    expected = np.ceil((segment[2:] - segment[:2] + 1) * factor) + 2 * pad
+    assert_array_equal(found[2:] - found[:2] + 1, expected)
+    assert (found[:2] <= segment[:2]).all()
+    assert (found[2:] >= segment[2:]).all()
+
+
+def test_size_of_each():
+    """Each source has its own size; one without a position is centred on its segment."""
+    found = BoxPolicy(size=np.array([5, 8])).boxes(SEGMENTS, POS)
+    assert found.T.tolist() == [[10, 20, 14, 24], [39, 51, 46, 58]]
+
+
+def test_limits():
+    """Boxes are not smaller and not larger than allowed, whatever they come from."""
+    policy = BoxPolicy(pad=1, min_size=8, max_size=9)
+    assert sizes(policy.boxes(SEGMENTS, POS)) == [[9, 8], [8, 9]]
+    assert sizes(BoxPolicy(size=3, min_size=8).boxes(SEGMENTS, POS)) == [[8, 8]] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "size must hold numbers of pixels, 1 or more, got 0"),
+        ({"size": 2.5}, "size must hold numbers of pixels"),
+        ({"size": [1, 2, 3]}, r"size must be a number or have shape \(2,\), got shape \(3,\)"),
+        ({"factor": -1}, "factor must be a positive number, got -1"),
+        ({"min_size": 0}, "min_size must be a number of pixels"),
+        ({"min_size": 9, "max_size": 5}, "min_size 9 is larger than max_size 5"),
+    ],
+)
+def test_refused(options, message):
+    """What is no size is refused by name."""
+    with pytest.raises(ValueError, match=message):
+        BoxPolicy(**options).boxes(SEGMENTS, POS)
+
+
+def test_in_cutouts():
+    """Cutouts have the sizes that are asked for, filled where they leave the image."""
+    labels, catalog = make_segmentation((120, 140), 30, seed=4)
+    image = np.random.default_rng(1).random(labels.shape)
+    wcs = make_wcs("tan", labels.shape)
+    found = create_primary_cutouts(catalog, labels, image, wcs, size=41)
+    assert len(found) > 10
+    assert {cutout.shape for cutout in found} == {(41, 41)}
+    assert "filled" in found.table["status"]
+    for cutout in found:
+        x, y = cutout.cutout_src_pos
+        assert abs(x - 20) <= 0.5
+        assert abs(y - 20) <= 0.5
+        inside = cutout.insertion_slice
+        assert_array_equal(cutout.data[inside], image[cutout.extraction_slice])

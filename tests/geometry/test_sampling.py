@@ -1,0 +1,90 @@
+"""Mapping all pixel centres of boxes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from subpixal.datasets import make_wcs
+from subpixal.geometry import PixelMap
+from subpixal.geometry.sampling import map_centers
+
+SHAPE = (300, 400)
+
+
+def centers(box):
+    """Pixel centres of one box, row by row."""
+    x, y, width, height = box
+    v, u = np.mgrid[y : y + height, x : x + width]
+    return u.ravel().astype(float), v.ravel().astype(float)
+
+
+class Counter:
+    """A map that counts its calls."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, x, y):
+        self.calls += 1
+        return self.function(x, y)
+
+
+@pytest.mark.parametrize("kind", ["sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"])
+def test_real_distortion(kind):
+    """Interpolated positions are those of an exact mapping, far below the tolerance."""
+    pixel_map = PixelMap(
+        make_wcs("tan", SHAPE, rotation=20), make_wcs(kind, SHAPE, scale=0.06, rotation=-75)
+    )
+    boxes = np.array([[50, 200, 310, 7], [60, 110, 250, 3], [25, 1, 40, 60], [31, 1, 12, 8]])
+    counter = Counter(pixel_map)
+    mapped = map_centers(counter, boxes)
+    exact = np.hstack([pixel_map(*centers(box)) for box in boxes.T])
+    assert counter.calls == 1
+    # Lookup tables have kinks.
+    assert_allclose(mapped, exact, atol=0.02 if kind == "lookup" else 0.002)
+
+
+@given(
+    coefficients=st.lists(st.floats(-3, 3), min_size=12, max_size=12),
+    box=st.tuples(*[st.integers(-50, 50)] * 2, *[st.integers(1, 30)] * 2),
+)
+def test_quadratic_maps_are_exact(coefficients, box):
+    """A biquadratic map is interpolated to rounding."""
+    a = np.array(coefficients).reshape(2, 6)
+
+    def transform(x, y):
+        return [c @ [np.ones_like(x), x, y, x * y / 50, x * x / 50, y * y / 50] for c in a]
+
+    mapped = map_centers(transform, np.array(box)[:, None])
+    assert_allclose(mapped, transform(*centers(box)), atol=1e-9)
+
+
+def test_wild_maps_are_exact():
+    """Boxes that cannot be interpolated are mapped pixel by pixel, in one more call."""
+
+    def transform(x, y):
+        return x + 3 * np.sin(x), y + np.where(x > 100, 3 * np.cos(2 * y), 0.0)
+
+    counter = Counter(transform)
+    boxes = np.array([[0, 120], [0, 5], [12, 9], [7, 20]])
+    exact = np.hstack([transform(*centers(box)) for box in boxes.T])
+    assert_allclose(map_centers(counter, boxes), exact, atol=1e-12)
+    assert counter.calls == 2
+
+
+def test_nothing_there():
+    """Pixels without a position are NaN, those beside them are not."""
+
+    def transform(x, y):
+        return np.where(x < 5, x, np.nan), y
+
+    mapped = map_centers(transform, np.array([[0], [0], [10], [4]]))
+    assert np.isnan(mapped[0].reshape(4, 10)[:, 5:]).all()
+    assert np.isfinite(mapped[0].reshape(4, 10)[:, :5]).all()
+
+
+def test_empty():
+    """No boxes have no pixels."""
+    assert map_centers(lambda x, y: (x, y), np.empty((4, 0), np.int64)).shape == (2, 0)

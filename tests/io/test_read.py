@@ -1,0 +1,84 @@
+"""Images of files as whole cutouts."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.testing import assert_array_equal
+
+from subpixal import io
+from subpixal.io._missions import good_flags
+
+
+def write(path, instrument, detector, dtype="i2"):
+    rng = np.random.default_rng(1)
+    header = fits.Header()
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    header["CDELT1"], header["CDELT2"] = -1e-5, 1e-5
+    header["BUNIT"] = "ELECTRONS/S"
+    primary = fits.PrimaryHDU()
+    primary.header["EXPTIME"] = 80.0
+    primary.header["INSTRUME"], primary.header["DETECTOR"] = instrument, detector
+    shape = (8, 9)
+    planes = {"SCI": rng.random(shape), "ERR": rng.random(shape), "WHT": rng.random(shape)}
+    flags = np.zeros(shape, dtype)
+    flags[2, 3], flags[4, 5], flags[6, 7] = 4, 64, 1
+    hdus = [fits.ImageHDU(p, header.copy(), name=n) for n, p in planes.items()]
+    fits.HDUList([primary, *hdus, fits.ImageHDU(flags, name="DQ")]).writeto(path)
+    return planes, flags
+
+
+def test_whole_image(tmp_path):
+    """The image comes with all planes, unit, exposure time and where it is from."""
+    planes, flags = write(tmp_path / "f_flt.fits", "WFC3", "IR")
+    image = io.read_image(tmp_path / "f_flt.fits")
+    assert_array_equal(image.data, planes["SCI"])
+    assert_array_equal(image.uncertainty.array, planes["ERR"])
+    assert_array_equal(image.weight, planes["WHT"])
+    assert_array_equal(image.flags, flags)
+    assert (image.blc, image.shape) == ((0, 0), flags.shape)
+    assert (str(image.unit), image.data_units, image.exptime) == ("electron / s", "rate", 80.0)
+    assert image.meta["instrument"] == "WFC3"
+    assert image.image.name == "f_flt.fits[SCI,1]"
+
+
+@pytest.mark.parametrize(
+    ("instrument", "detector", "dqbitmask", "bad"),
+    [
+        # Warm pixels (64) of WFC3/IR are good, bad detector pixels (4) are not.
+        ("WFC3", "IR", "mission", [(2, 3), (6, 7)]),
+        # Only DO_NOT_USE (1) and NON_SCIENCE (512) are bad for JWST.
+        ("NIRCAM", "NRCB1", "mission", [(6, 7)]),
+        ("MOSAIC", "", "mission", [(2, 3), (4, 5), (6, 7)]),
+        ("NIRCAM", "NRCB1", 0, [(2, 3), (4, 5), (6, 7)]),
+        ("WFC3", "IR", None, []),
+    ],
+)
+def test_good_flags(instrument, detector, dqbitmask, bad, tmp_path):
+    """Which flags mask is known for each mission, unless the user says it."""
+    write(tmp_path / "f.fits", instrument, detector)
+    image = io.read_image(tmp_path / "f.fits", dqbitmask=dqbitmask)
+    assert [tuple(p) for p in np.argwhere(image.mask).tolist()] == bad
+    # Cutting again masks the same pixels.
+    assert_array_equal(type(image)(image, None).mask, image.mask)
+
+
+@pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "u4", "u1"])
+def test_all_but_unusable(dtype):
+    """All flags but two are good, as a number that the flags can hold."""
+    good = good_flags({"instrument": "MIRI"}, np.dtype(dtype))
+    assert good & 513 == 0
+    assert good == np.iinfo(dtype).max & ~513
+
+
+def test_several_chips(tmp_path):
+    """One image of several has to be picked."""
+    write(tmp_path / "f.fits", "ACS", "WFC")
+    with fits.open(tmp_path / "f.fits") as one:
+        second = [hdu.copy() for hdu in one[1:]]
+        for hdu in second:
+            hdu.ver = 2
+        fits.HDUList([*one, *second]).writeto(tmp_path / "g.fits")
+    assert len(io.read_images(tmp_path / "g.fits")) == 2
+    with pytest.raises(ValueError, match="pick one of"):
+        io.read_image(tmp_path / "g.fits")
+    assert io.read_image(f"{tmp_path}/g.fits[SCI,2]").image.name == "g.fits[SCI,2]"
