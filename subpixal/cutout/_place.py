@@ -225,7 +225,7 @@ class Placed:
         at the centre of the image for others.
         """
         sky = self.image.sky
-        return float(np.sqrt(sky.pixel_area(*sky.reference)[0]))
+        return float(sky.pixel_scale(*sky.reference)[0])
 
     def pix2world(self, *args, origin: int = 0):
         """

@@ -2,8 +2,9 @@
 
 from .box import PixelBox
 from .enclosing import whole_pixels
-from .mapping import ACCURACY, MAXITER, PixelMap, SkyImage
+from .mapping import PixelMap
 from .offset import OffsetLowLevelWCS, offset_wcs
+from .sky_image import ACCURACY, MAXITER, SkyImage
 
 __all__ = [
     "ACCURACY",

@@ -13,6 +13,9 @@ import numpy as np
 
 __all__ = ["jacobian", "newton"]
 
+# Derivatives are renewed where a step leaves more than this part of what there was.
+CHORD = 0.1
+
 Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # Large against rounding of the forward transform, small against its curvature.
@@ -69,13 +72,15 @@ def newton(
     maxiter: int,
     max_step: float,
     close: float = 0.0,
+    derivatives: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Pixel positions whose forward transform is the target.
 
     Newton's method, on all points at once; a point leaves as soon as it closes.
-    A step that removes nearly all that was left is followed by a chord step,
-    which needs no new derivatives. No point depends on the others.
+    Derivatives serve for as long as a step removes most of what was left: a
+    chord step costs one call of the forward function, new derivatives cost two
+    more. No point depends on the others.
 
     Parameters
     ----------
@@ -94,6 +99,8 @@ def newton(
         Longest step in pixels; a longer one is shortened.
     close : float
         Residuals up to this length count as closed without a step.
+    derivatives : array of shape (2, M, N), optional
+        Derivatives near the start points, from anywhere; NaN where not known.
 
     Returns
     -------
@@ -104,7 +111,10 @@ def newton(
     x, y = np.array(x, float), np.array(y, float)
     closed = np.zeros(x.shape, bool)
     left = np.zeros(x.shape)
-    derivatives = np.empty((2, *target.shape))
+    if derivatives is None:
+        derivatives = np.full((2, *target.shape), np.nan)
+    else:
+        derivatives = np.array(derivatives)
     todo = np.arange(x.size)
     # A polynomial overflows where a start point is far off.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -117,8 +127,9 @@ def newton(
             todo, residual = todo[going], residual[:, going]
             if not todo.size or taken == maxiter:
                 break
-            # Derivatives serve once more where they removed nearly all that was left.
-            stale = ~(left[todo] < 0.01 * before[going])
+            stale = np.isnan(derivatives[0, 0, todo])
+            if taken:
+                stale |= ~(left[todo] < CHORD * before[going])
             if stale.any():
                 at = todo[stale]
                 derivatives[..., at] = jacobian(forward, x[at], y[at], base[:, going][:, stale])

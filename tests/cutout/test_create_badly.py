@@ -91,14 +91,29 @@ def test_one_pixel_decides(blc, touches):
     assert get_reasons(strict) == {0: "partial_overlap" if touches else "no_overlap"}
 
 
-@pytest.mark.parametrize("mode", ["strict", "fill"])
-def test_box_far_larger_than_the_image(mode):
-    """Of a box that is far larger than the exposure not all can be mapped; that is said."""
+def test_box_far_larger_than_the_image():
+    """A box around all of the exposure is mapped, and not wholly on it."""
     wide = make_wcs("tan", (4000, 4000))
     big = Cutout(np.zeros((4000, 4000), np.float32), wide, src_id=7)
-    cutouts, _ = create_input_image_cutouts([big, cut(1)], DATA, make_wcs("sip", SHAPE), mode=mode)
-    assert [c.src_id for c in cutouts] == [1]
-    assert get_reasons(cutouts)[7] in {"not_converged", "partial_overlap"}
+    flt_wcs = make_wcs("sip", SHAPE)
+    strict, _ = create_input_image_cutouts([big, cut(1)], DATA, flt_wcs)
+    assert get_reasons(strict) == {7: "partial_overlap"}
+    filled, _ = create_input_image_cutouts([big, cut(1)], DATA, flt_wcs, mode="fill")
+    assert [c.src_id for c in filled] == [7, 1]
+    ny, nx = SHAPE
+    assert filled[0].extraction_slice == (slice(0, ny), slice(0, nx))
+
+
+def test_box_that_cannot_be_mapped():
+    """Of a box that reaches where the distortion folds over, that is said."""
+    wide = make_wcs("tan", (40, 40), scale=500.0)
+    big = Cutout(np.zeros((40, 40), np.float32), wide, src_id=7)
+    for mode in ("strict", "fill"):
+        cutouts, _ = create_input_image_cutouts(
+            [big, cut(1)], DATA, make_wcs("sip", SHAPE), mode=mode
+        )
+        assert [c.src_id for c in cutouts] == [1]
+        assert get_reasons(cutouts) == {7: "not_converged"}
 
 
 @pytest.mark.parametrize("src_id", [0, "J1234+5", None, 2.5, np.nan, (1, 2)])

@@ -362,7 +362,6 @@ def test_boxes_of_the_same_image(build):
         assert x.size == y.size == 0
 
 
-@pytest.mark.xfail(strict=True, reason="the footprint ends some 256 pixels off the image")
 def test_box_much_larger_than_the_image(build):
     """A box around all of a small image is mapped, as a TAN has no end."""
     to_out = PixelMap(build("tan", shape=(4000, 4000)), build("tan"))
