@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["jacobian", "newton"]
+__all__ = ["jacobian", "newton", "pseudo_inverse"]
 
 # Derivatives are renewed where a step leaves more than this part of what there was.
 CHORD = 0.1
@@ -53,13 +53,27 @@ def jacobian(forward: Forward, x, y, base=None, *, step: float = STEP) -> np.nda
     return np.stack([points[:, :n] - base, points[:, n : 2 * n] - base]) / step
 
 
-def solve(derivatives: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """Least-squares pixel step, shape (2, N), that removes a residual of shape (M, N)."""
+def pseudo_inverse(derivatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    What turns a residual into the pixel step that removes it, by least squares.
+
+    Parameters
+    ----------
+    derivatives : array of shape (2, M, N)
+        By x and by y.
+
+    Returns
+    -------
+    inverse : array of shape (2, M, N)
+        The step is the sum over M of this times the residual.
+    size : array of shape (N,)
+        Length of the longer derivative.
+    """
     jx, jy = derivatives
-    a, b, c = (jx * jx).sum(0), (jx * jy).sum(0), (jy * jy).sum(0)
-    p, q = (jx * residual).sum(0), (jy * residual).sum(0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.array([c * p - b * q, a * q - b * p]) / (a * c - b * b)
+    a, b, c = (np.einsum("mn,mn->n", u, v) for u, v in ((jx, jx), (jx, jy), (jy, jy)))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        inverse = np.array([c * jx - b * jy, a * jy - b * jx]) / (a * c - b * b)
+    return inverse, np.sqrt(np.maximum(a, c))
 
 
 def newton(
@@ -72,7 +86,7 @@ def newton(
     maxiter: int,
     max_step: float,
     close: float = 0.0,
-    derivatives: np.ndarray | None = None,
+    near: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Pixel positions whose forward transform is the target.
@@ -99,8 +113,8 @@ def newton(
         Longest step in pixels; a longer one is shortened.
     close : float
         Residuals up to this length count as closed without a step.
-    derivatives : array of shape (2, M, N), optional
-        Derivatives near the start points, from anywhere; NaN where not known.
+    near : tuple of array, optional
+        `pseudo_inverse` at points near the start points; NaN where not known.
 
     Returns
     -------
@@ -111,36 +125,39 @@ def newton(
     x, y = np.array(x, float), np.array(y, float)
     closed = np.zeros(x.shape, bool)
     left = np.zeros(x.shape)
-    if derivatives is None:
-        derivatives = np.full((2, *target.shape), np.nan)
-    else:
-        derivatives = np.array(derivatives)
+    if near is None:
+        near = np.full((2, *target.shape), np.nan), np.full(x.shape, np.nan)
+    inverse, size = near
     todo = np.arange(x.size)
     # A polynomial overflows where a start point is far off.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for taken in range(maxiter + 1):
             base = forward(x[todo], y[todo])
             residual = target[:, todo] - base
-            before, left[todo] = left[todo], np.linalg.norm(residual, axis=0)
+            before, left[todo] = left[todo], np.sqrt(np.einsum("mn,mn->n", residual, residual))
             closed[todo] = left[todo] <= close
             going = ~closed[todo] & np.isfinite(left[todo])
-            todo, residual = todo[going], residual[:, going]
+            if not going.all():
+                todo, before, base, residual = (
+                    todo[going], before[going], base[:, going], residual[:, going]
+                )  # fmt: skip
             if not todo.size or taken == maxiter:
                 break
-            stale = np.isnan(derivatives[0, 0, todo])
+            stale = np.isnan(size[todo])
             if taken:
-                stale |= ~(left[todo] < CHORD * before[going])
+                stale |= ~(left[todo] < CHORD * before)
             if stale.any():
                 at = todo[stale]
-                derivatives[..., at] = jacobian(forward, x[at], y[at], base[:, going][:, stale])
-            step = solve(derivatives[..., todo], residual)
+                inverse[..., at], size[at] = pseudo_inverse(
+                    jacobian(forward, x[at], y[at], base[:, stale])
+                )
+            step = np.einsum("kmn,mn->kn", inverse[..., todo], residual)
             length = np.hypot(*step)
             step *= np.minimum(1, max_step / np.maximum(length, 1e-300))
             x[todo] += step[0]
             y[todo] += step[1]
             # What is left across the surface no step removes, however short it is.
-            removable = 2 * accuracy * np.linalg.norm(derivatives[..., todo], axis=1).max(0)
-            closed[todo] = (length <= accuracy) & (left[todo] <= removable)
+            closed[todo] = (length <= accuracy) & (left[todo] <= 2 * accuracy * size[todo])
             todo = todo[length > accuracy]
     x[~closed] = y[~closed] = np.nan
     return x, y, closed

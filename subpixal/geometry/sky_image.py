@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .inverse import jacobian, newton
+from .inverse import jacobian, newton, pseudo_inverse
 from .transform import Transform
 from .world import World
 
@@ -234,8 +234,8 @@ class SkyImage:
         }
         guess = self.transform.guess(*world)
         x, y = self._nearest_node(target) if guess is None else guess
-        near = self._near_derivatives(x, y)
-        x, y, closed = newton(self._forward, target, x, y, derivatives=near, **options)
+        near = self._near_inverse(x, y)
+        x, y, closed = newton(self._forward, target, x, y, near=near, **options)
         closed &= self._is_unfolded(x, y)
         if not closed.all() and guess is not None:
             again = np.flatnonzero(~closed)
@@ -246,10 +246,9 @@ class SkyImage:
         x[~closed] = y[~closed] = np.nan
         return x, y
 
-    def _near_derivatives(self, x, y):
-        """Derivatives at the nearest nodes, `None` where they differ too much among nodes."""
-        nodes, smooth = self._grid_derivatives
-        if not smooth:
+    def _near_inverse(self, x, y):
+        """Pseudo-inverse at the nearest nodes, `None` where it differs too much among nodes."""
+        if self._node_inverse is None:
             return None
         ny, nx = self._shape
         at, there = np.zeros(x.shape, np.intp), np.ones(x.shape, bool)
@@ -257,7 +256,8 @@ class SkyImage:
             step = ((p + 0.5) / n + _MARGIN) * (_GRID - 1) / (1 + 2 * _MARGIN)
             there &= (step > -0.5) & (step < _GRID - 0.5)
             at += stride * np.rint(np.where(there, step, 0)).astype(np.intp)
-        return np.where(there, nodes[..., at], np.nan)
+        inverse, size = self._node_inverse
+        return inverse[..., at], np.where(there, size[at], np.nan)
 
     def _forward(self, x, y):
         return self.world.vectors(self.transform.to_world(x, y))
@@ -327,15 +327,15 @@ class SkyImage:
         return x[good], y[good], points[:, good], derivatives[..., good]
 
     @cached_property
-    def _grid_derivatives(self):
-        """Derivatives at all nodes, NaN where they are no good; whether they change slowly."""
+    def _node_inverse(self):
+        """Pseudo-inverse at all nodes, NaN where it is no good; `None` if it changes fast."""
         *_, derivatives, _, good = self._all_nodes
         nodes = np.where(good, derivatives, np.nan)
         table = nodes.reshape(*nodes.shape[:2], _GRID, _GRID)
-        steps = [np.abs(np.diff(table, axis=axis)) for axis in (2, 3)]
         largest = np.nanmax(np.abs(nodes), initial=0.0)
-        smooth = all(np.nanmax(step, initial=0.0) <= _SMOOTH * largest for step in steps)
-        return nodes, smooth and bool(good.any())
+        change = max(np.nanmax(np.abs(np.diff(table, axis=k)), initial=0.0) for k in (2, 3))
+        smooth = good.any() and change <= _SMOOTH * largest
+        return pseudo_inverse(nodes) if smooth else None
 
     @property
     def _side(self) -> float:

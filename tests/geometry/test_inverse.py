@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from subpixal.geometry.inverse import jacobian, newton, solve
+from subpixal.geometry.inverse import jacobian, newton, pseudo_inverse
 
 MATRIX = np.array([[2.0, -0.5], [0.3, 1.5]])
 OPTIONS = {"accuracy": 1e-10, "maxiter": 50, "max_step": 100.0}
@@ -64,11 +64,13 @@ def test_jacobian_of_points_that_are_known():
     assert_array_equal(found, jacobian(curved, x, y))
 
 
-def test_solve_is_least_squares():
+def test_pseudo_inverse_is_least_squares():
     """A step removes what can be removed of a residual in more dimensions than two."""
     rng = np.random.default_rng(2)
     derivatives, residual = rng.normal(size=(2, 3, 40)), rng.normal(size=(3, 40))
-    steps = solve(derivatives, residual)
+    inverse, size = pseudo_inverse(derivatives)
+    steps = (inverse * residual).sum(1)
+    assert_allclose(size, np.linalg.norm(derivatives, axis=1).max(0))
     for k in range(40):
         expected = np.linalg.lstsq(derivatives[..., k].T, residual[:, k], rcond=None)[0]
         assert_allclose(steps[:, k], expected, rtol=1e-9, atol=1e-12)

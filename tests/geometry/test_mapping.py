@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal.geometry import ACCURACY, SkyImage
-from subpixal.geometry.inverse import jacobian, solve
+from subpixal.geometry.inverse import jacobian, pseudo_inverse
 
 FIXED = settings(derandomize=True, max_examples=40)
 SHAPE = (300, 400)
@@ -222,7 +222,8 @@ def test_far_sources_where_the_shape_is_unknown(build, made):
     target = image.world.vectors(world)[:, good]
     base = image._forward(x[good], y[good])
     # Pixels are much larger there than on the image.
-    step = solve(jacobian(image._forward, x[good], y[good], base), target - base)
+    inverse, _ = pseudo_inverse(jacobian(image._forward, x[good], y[good], base))
+    step = (inverse * (target - base)).sum(1)
     # Near the horizon of a TAN the last bit of a right ascension is many pixels.
     rounded = np.linalg.norm(target - base, axis=0) < 4e-15
     assert (rounded | (np.hypot(*step) < ACCURACY)).all()

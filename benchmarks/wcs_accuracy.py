@@ -1,0 +1,119 @@
+"""
+How far inverses are off, on every real WCS at hand.
+
+    python benchmarks/wcs_accuracy.py FOLDER_OF_REAL_IMAGES docs/tables/wcs_accuracy.csv
+
+For each WCS: 10,000 random positions on the image and up to 100 pixels off it, to the sky and
+back; and 10,000 random points of the whole sky, none of which lies on the image.
+"""
+
+import csv
+import sys
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import asdf
+import numpy as np
+from astropy.io import fits
+from astropy.utils.data import get_pkg_data_filename
+from astropy.wcs import WCS
+
+from subpixal.geometry import SkyImage
+
+COUNT = 10_000
+MARGIN = 100
+
+
+def read_wcss(folder: Path):
+    """Name, WCS and shape of each real WCS."""
+    for name, shape in (
+        ("siaf_nrca1_full_gwcs", (2048, 2048)),
+        ("siaf_wfi01_full_gwcs", (4088, 4088)),
+        ("stcal_nrcb5-wcs", (2048, 2048)),
+        ("stcal_mosaic_long_i2d_gwcs", (2048, 2048)),
+    ):
+        yield name, read_asdf(folder / "gwcs" / f"{name}.asdf", "wcs"), shape
+    for name, shape in (("nircamwcs", (2048, 2048)), ("miriwcs", (1024, 1032))):
+        yield f"gwcs: {name}", read_asdf(files("gwcs") / f"tests/data/{name}.asdf", "wcs"), shape
+    path = folder / "roman" / "r0000101001001001001_0001_wfi01_f158_cal.asdf"
+    yield "Roman WFI01 L2", read_asdf(path, "roman", "meta", "wcs"), (200, 220)
+    for name, exposure in (("JWST NRCB1 cal", "jw00000_nrcb1_cal"), ("JWST i2d", "jw_i2d")):
+        from subpixal.io import read_image
+
+        image = read_image(folder / "jwst_nircam_sim" / f"{exposure}.fits.gz")
+        yield name, image.image_wcs, image.shape
+    for name, path, extensions in (
+        ("ACS/WFC SIP+NPOL+D2IM", "full_distortion_wcs/acs_wfc_full_wcs.fits.gz", (1, 2)),
+        ("WFC3/UVIS SIP+NPOL+D2IM", "full_distortion_wcs/uvis_c6_full_wcs_IDC.fits.gz", (1, 2)),
+        ("WFC3/IR SIP", "hst_wfc3ir_goodss/ib6o23rtq_flt.fits.gz", (1,)),
+        ("CTIO Mosaic2 TPV", "ground_tpv/tpv_ctio_mosaic2.fits.gz", (None,)),
+    ):
+        with fits.open(folder / path) as hdulist:
+            for version in extensions:
+                hdu = hdulist[0] if version is None else hdulist["SCI", version]
+                label = f"{name} chip {version}" if len(extensions) > 1 else name
+                yield label, WCS(hdu.header, hdulist), hdu.shape
+    with fits.open(get_pkg_data_filename("tests/data/dist_lookup.fits.gz", "astropy.wcs")) as file:
+        yield "astropy: dist_lookup", WCS(file[1].header, file), file[1].shape
+
+
+def read_asdf(path, *keys):
+    with asdf.open(path, lazy_load=False) as file:
+        node = file.tree
+        for key in keys:
+            node = node[key]
+        return node
+
+
+def measure(wcs, shape, rng):
+    """Errors and false positions of the WCS's own inverse, and of ours."""
+    image = SkyImage(wcs, shape)
+    ny, nx = shape
+    x = rng.uniform(-MARGIN, nx + MARGIN, COUNT)
+    y = rng.uniform(-MARGIN, ny + MARGIN, COUNT)
+    world = image.to_world(x, y)
+    points = rng.normal(size=(3, COUNT))
+    lon, lat = np.arctan2(points[1], points[0]), np.arctan2(points[2], np.hypot(*points[:2]))
+    sky = image.world.values(lon, lat)
+    columns = []
+    for invert in (image.transform.wcs.world_to_pixel_values, image.to_pixel):
+        try:
+            error = np.hypot(*np.subtract(invert(*world), (x, y)))
+            u, v = invert(*sky)
+        except AttributeError:
+            columns += ["-", "-", "fails", "-"]
+            continue
+        false = (u > -0.5) & (u < nx - 0.5) & (v > -0.5) & (v < ny - 0.5)
+        columns += [
+            f"{np.nanmedian(error):.0e}",
+            f"{np.nanmax(error):.0e}",
+            f"{np.isnan(error).mean():.0%}",
+            int((false & ~on_image(image, sky)).sum()),
+        ]
+    return columns
+
+
+def on_image(image, sky):
+    """Whether sky positions are on the image, from the forward transform alone."""
+    ny, nx = image.transform.shape
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 60), np.linspace(0, ny - 1, 60))
+    grid = image.world.vectors(image.to_world(x.ravel(), y.ravel()))
+    center = grid.mean(1) / np.linalg.norm(grid.mean(1))
+    return center @ image.world.vectors(sky) >= (center @ grid).min()
+
+
+def main(folder, output):
+    warnings.simplefilter("ignore")
+    rng = np.random.default_rng(2026)
+    columns = ("median", "largest", "NaN", "false")
+    rows = [("WCS", *(f"{who} {column}" for who in ("own", "our") for column in columns))]
+    for name, wcs, shape in read_wcss(Path(folder)):
+        rows.append((name, *measure(wcs, shape, rng)))
+        print(*rows[-1], sep="  ")
+    with Path(output).open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
