@@ -144,6 +144,7 @@ def create_input_image_cutouts(
     pad=1,
     *,
     mode="strict",
+    quiet=True,
     uncertainty=None,
     dqbitmask=0,
     segmentation_image=None,
@@ -171,6 +172,9 @@ def create_input_image_cutouts(
     mode : {'strict', 'fill'}
         Whether a source whose box, padding included, is not wholly on the
         exposure is dropped or filled.
+    quiet : bool
+        Whether sources that cannot be mapped (``not_converged``) are dropped, or
+        are an error that names them.
     segmentation_image, segmentation_wcs
         Labels of the sources, usually on the grid of a combined image; the pixels
         of the exposure have the label of the nearest pixel there.
@@ -199,7 +203,7 @@ def create_input_image_cutouts(
         "im", "input_image", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
         dqbitmask, fillval, copy, segmentation,
     )  # fmt: skip
-    return map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode)
+    return map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, quiet=quiet)
 
 
 def drz_from_input_cutouts(
@@ -213,6 +217,7 @@ def drz_from_input_cutouts(
     exptime=1,
     pad=1,
     *,
+    quiet=True,
     uncertainty=None,
     dqbitmask=0,
     segmentation_wcs=None,
@@ -236,6 +241,8 @@ def drz_from_input_cutouts(
         The combined image, as in `create_primary_cutouts`.
     pad : int
         Pixels around the smallest box that encloses a mapped cutout.
+    quiet
+        As in `create_input_image_cutouts`.
     uncertainty, dqbitmask, fillval, copy
         As in `create_primary_cutouts`.
     segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation
@@ -254,7 +261,7 @@ def drz_from_input_cutouts(
         dqbitmask, fillval, copy,
         (segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation),
     )  # fmt: skip
-    return map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill")
+    return map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", quiet=quiet)
 
 
 def create_cutouts(
@@ -279,6 +286,7 @@ def create_cutouts(
     flt_uncertainty=None,
     flt_dqbitmask=0,
     mode="strict",
+    quiet=True,
     segmentation_wcs=None,
     mask_policy="segment",
     combine_seg_mask=None,
@@ -308,7 +316,7 @@ def create_cutouts(
         Pixels around the smallest boxes that enclose mapped cutouts.
     drz_uncertainty, drz_dqbitmask, flt_uncertainty, flt_dqbitmask
         As in `create_primary_cutouts`.
-    mode : {'strict', 'fill'}
+    mode, quiet
         As in `create_input_image_cutouts`.
     segmentation_wcs, mask_policy, combine_seg_mask
         For the cutouts of the combined image, as in `create_primary_cutouts`.
@@ -342,8 +350,8 @@ def create_cutouts(
         (flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime),
         flt_uncertainty, flt_dqbitmask, fillval, copy, labels,
     )  # fmt: skip
-    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode)
-    drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill")
+    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, quiet=quiet)
+    drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", quiet=quiet)
     dropped = (*flt._dropped, *drz._dropped)
     return valid._with_dropped(dropped), drz._with_dropped(dropped)
 

@@ -6,6 +6,7 @@ import numbers
 
 import numpy as np
 
+from subpixal.errors import NotConvergedError
 from subpixal.geometry import ACCURACY, PixelMap, whole_pixels
 
 from ._collection import CutoutCollection
@@ -58,7 +59,9 @@ def _to_image(box, pos, segmentation, image):
     return boxes, src_pos, _find_misfits(boxes, mapped, known, image.shape, "fill")
 
 
-def map_cutouts(cutouts, name, cutter, pad, mode) -> tuple[CutoutCollection, CutoutCollection]:
+def map_cutouts(
+    cutouts, name, cutter, pad, mode, *, quiet=True
+) -> tuple[CutoutCollection, CutoutCollection]:
     """
     Cut out of an image what encloses cutouts of others.
 
@@ -73,6 +76,8 @@ def map_cutouts(cutouts, name, cutter, pad, mode) -> tuple[CutoutCollection, Cut
         Pixels around the enclosing boxes.
     mode : {'strict', 'fill'}
         Whether boxes that leave the image are dropped.
+    quiet : bool
+        Whether sources that do not converge are dropped, or are an error.
 
     Returns
     -------
@@ -94,6 +99,12 @@ def map_cutouts(cutouts, name, cutter, pad, mode) -> tuple[CutoutCollection, Cut
         no_label = as_labels(ids) == 0
         reasons.append((no_label, "not_in_segmentation", "its id is no label"))
     dropped, keep = _sort_out(ids, reasons, image)
+    lost = [one.id for one in dropped if one.status == "not_converged"]
+    if lost and not quiet:
+        some = ", ".join(map(repr, lost[:5])) + (" ..." if len(lost) > 5 else "")
+        where = f" in {image.name}" if image.name else ""
+        msg = f"{len(lost)} sources have no position{where}: {some}"
+        raise NotConvergedError(msg, np.flatnonzero(np.isin(ids, lost)))
     weight = cutouts._gather(lambda store: store.index)["src_weight"]
     store = cutter.cut(boxes[:, keep], ids[keep], src_pos[keep], weight[keep])
     good, masked = _not_all_masked(cutter, store)

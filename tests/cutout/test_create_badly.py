@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 from subpixal import (
     Cutout,
     CutoutCollection,
+    NotConvergedError,
     create_cutouts,
     create_input_image_cutouts,
     drz_from_input_cutouts,
@@ -114,6 +115,8 @@ def test_box_that_cannot_be_mapped():
         )
         assert [c.src_id for c in cutouts] == [1]
         assert get_reasons(cutouts) == {7: "not_converged"}
+    with pytest.raises(NotConvergedError, match="1 sources have no position: 7"):
+        create_input_image_cutouts([big, cut(1)], DATA, make_wcs("sip", SHAPE), quiet=False)
 
 
 @pytest.mark.parametrize("src_id", [0, "J1234+5", None, 2.5, np.nan, (1, 2)])
