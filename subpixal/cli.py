@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["main"]
 
-# What bad input raises. Anything else is a bug, and shows its traceback.
-ERRORS = (OSError, ValueError, TypeError, KeyError, ImportError)
+# What bad input raises; the option --debug shows where.
+ERRORS = (OSError, ValueError, TypeError, KeyError, ImportError, MemoryError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        with _interruptible():
+            arguments.run(arguments)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("subpixal: interrupted, nothing more was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing is left to say to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ERRORS as error:
         if arguments.debug:
             raise
@@ -41,12 +53,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a request to terminate clean up as an interrupt does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="subpixal",
         description="Source cutouts from drizzled images, mapped through the full distortion "
         "to the exposures.",
     )
+    parser.add_argument("--version", action="version", version=_version())
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_create(commands)
@@ -54,6 +80,25 @@ def _parser() -> argparse.ArgumentParser:
     _add_show(commands)
     _add_demo(commands)
     return parser
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"subpixal {version('subpixal')}"
+
+
+def _number(least: int):
+    """What argparse takes for a whole number that is not too small."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            msg = f"must be {least} or more, got {value}"
+            raise argparse.ArgumentTypeError(msg)
+        return value
+
+    return number
 
 
 def _add_create(commands) -> None:
@@ -66,7 +111,9 @@ def _add_create(commands) -> None:
     parser.add_argument("--segmentation", required=True, help="segmentation image")
     parser.add_argument("--output", required=True, type=Path, help="ASDF file that is written")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    parser.add_argument("--pad", type=int, default=1, help="pixels around a source (default 1)")
+    parser.add_argument(
+        "--pad", type=_number(0), default=1, help="pixels around a source (default 1)"
+    )
     parser.add_argument(
         "--mode", choices=("strict", "fill"), default="strict",
         help="drop or fill a source that is partly off an exposure (default strict)",
@@ -102,14 +149,16 @@ def _add_show(commands) -> None:
     parser.add_argument("archive", metavar="FILE", help="ASDF file")
     parser.add_argument("--output", required=True, type=Path, help="picture that is written")
     parser.add_argument("--id", action="append", dest="ids", help="source, may be repeated")
-    parser.add_argument("--limit", type=int, default=12, help="most sources if none is named")
+    parser.add_argument(
+        "--limit", type=_number(1), default=12, help="most sources if none is named"
+    )
     parser.set_defaults(run=_show)
 
 
 def _add_demo(commands) -> None:
     parser = commands.add_parser("demo", help="make a scene, detect, cut, archive, draw")
     parser.add_argument("--folder", type=Path, default=Path(), help="where the files go")
-    parser.add_argument("--seed", type=int, default=1, help="of the simulated scene")
+    parser.add_argument("--seed", type=_number(0), default=1, help="of the simulated scene")
     parser.set_defaults(run=_demo)
 
 
@@ -118,19 +167,27 @@ def _create(arguments) -> None:
     from subpixal.cutout import create_primary_cutouts
     from subpixal.io import read_catalog, read_image, read_segmentation
 
-    _check_output(arguments.output, overwrite=arguments.overwrite)
+    inputs = [arguments.combined, *arguments.exposures, arguments.catalog, arguments.segmentation]
+    _check_output(arguments.output, inputs, overwrite=arguments.overwrite)
     dqbitmask = _read_flags(arguments.dqbitmask)
     combined = read_image(arguments.combined, dqbitmask=dqbitmask)
     catalog = read_catalog(arguments.catalog)
-    segmentation, wcs, _ = read_segmentation(arguments.segmentation)
-    options = {
-        "pad": arguments.pad,
-        "mask_policy": _read_policy(arguments.mask_policy),
-        "keep_segmentation": arguments.keep_segmentation,
-        "segmentation_wcs": _other_grid(segmentation, wcs, combined),
+    segmentation = read_segmentation(arguments.segmentation)
+    files = {
+        "segmentation_image": f"{arguments.segmentation}, {arguments.combined}",
+        "the catalogue and": f"{arguments.catalog}, {arguments.segmentation}",
+        "catalog": arguments.catalog,
+        "column": arguments.catalog,
     }
-    with _named(arguments.combined, arguments.segmentation, arguments.catalog):
+    with _named(files, arguments.combined):
+        options = {
+            "pad": arguments.pad,
+            "mask_policy": _read_policy(arguments.mask_policy),
+            "keep_segmentation": arguments.keep_segmentation,
+            "segmentation_wcs": _other_grid(segmentation, combined),
+        }
         primary = create_primary_cutouts(catalog, segmentation, combined, None, **options)
+    _check_any(primary, arguments.combined)
     options |= {
         "mode": arguments.mode, "flt_mask_policy": _read_policy(arguments.flt_mask_policy)
     }  # fmt: skip
@@ -186,6 +243,7 @@ def _show(arguments) -> None:
     from subpixal.cutout import CutoutCollection
     from subpixal.plotting import plot_gallery
 
+    _check_output(arguments.output, [arguments.archive], overwrite=True)
     cutouts = CutoutCollection.read(arguments.archive, format="asdf")
     ids = None
     if arguments.ids:
@@ -195,17 +253,22 @@ def _show(arguments) -> None:
             msg = f"{arguments.archive} has no cutout of source {', '.join(unknown)}"
             raise ValueError(msg)
         ids = [known[i] for i in arguments.ids]
+    if not len(cutouts):
+        msg = f"{arguments.archive} has no cutouts"
+        raise ValueError(msg)
     _save(plot_gallery(cutouts, ids, limit=arguments.limit), arguments.output)
+    print(f"the gallery is in {arguments.output}")
 
 
 def _demo(arguments) -> None:
     import numpy as np
 
     from subpixal.batch import cut_exposures, gather
-    from subpixal.cutout import create_primary_cutouts
+    from subpixal.cutout import CutoutCollection, create_primary_cutouts
     from subpixal.datasets import make_scene
     from subpixal.plotting import plot_gallery
 
+    plot_gallery(CutoutCollection())  # Without matplotlib the work would be for nothing.
     scene = make_scene(seed=arguments.seed)
     kinds = ", ".join(image.name for image in scene.exposures)
     print(f"A simulated scene: {len(scene.truth)} sources on a combined image and on {kinds}")
@@ -262,13 +325,10 @@ def _distance(found, true):
 def _read_exposures(names: Sequence[str], dqbitmask) -> Iterator:
     """Every chip of every file, opened when it is its turn."""
     from subpixal.io import read_images
-    from subpixal.io._fits_images import parse_image_name
+    from subpixal.io._fits_files import check_file, parse_image_name
 
     for name in names:
-        path, _ = parse_image_name(name)
-        if not Path(path).is_file():
-            msg = f"{path}: there is no such file"
-            raise FileNotFoundError(msg)
+        check_file(parse_image_name(name)[0])
     for name in _progress(names):
         yield from read_images(name, dqbitmask=dqbitmask)
 
@@ -299,37 +359,61 @@ def _read_policy(text: str) -> str | None:
     return None if text == "none" else text
 
 
-def _other_grid(segmentation, wcs, combined):
+def _other_grid(segmentation, combined):
     """WCS of a segmentation image that is not on the grid of the combined image."""
     from subpixal.geometry import PixelMap
 
+    wcs = segmentation.wcs
     if wcs is None:
         return None
     ny, nx = combined.shape
     corners = (-0.5, nx - 0.5, nx - 0.5, -0.5), (-0.5, -0.5, ny - 0.5, ny - 0.5)
     x, y = PixelMap(combined.image.sky, wcs)(*corners)
     same = abs(x - corners[0]).max() < 0.5 and abs(y - corners[1]).max() < 0.5
-    return None if same and segmentation.shape == combined.shape else wcs
+    return None if same and segmentation.data.shape == combined.shape else wcs
 
 
 @contextmanager
-def _named(*files: str) -> Iterator[None]:
-    """Let errors name the files that they are about."""
+def _named(files: Mapping[str, str], otherwise: str) -> Iterator[None]:
+    """Let errors name the files that they are about, by how their messages begin."""
     try:
         yield
     except (ValueError, TypeError) as error:
-        msg = f"{', '.join(files)}: {error}"
+        found = (name for start, name in files.items() if str(error).startswith(start))
+        msg = f"{next(found, otherwise)}: {error}"
         raise ValueError(msg) from error
 
 
-def _check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse before the work what would fail after it."""
-    if path.exists() and not overwrite:
-        msg = f"{path} exists already, --overwrite replaces it"
-        raise FileExistsError(msg)
-    if not path.resolve().parent.is_dir():
+def _check_output(path: Path, inputs: Iterable[str], *, overwrite: bool) -> None:
+    """Refuse before the work what would fail after it, or destroy what it needs."""
+    from subpixal.io._fits_files import parse_image_name
+
+    if path.exists():
+        if not path.is_file():
+            msg = f"{path} is not a file that can be replaced"
+            raise OSError(msg)
+        if any(path.samefile(p) for p, _ in map(parse_image_name, inputs) if Path(p).exists()):
+            msg = f"{path} is one of the input files"
+            raise ValueError(msg)
+        if not overwrite:
+            msg = f"{path} exists already, --overwrite replaces it"
+            raise FileExistsError(msg)
+    folder = path.resolve().parent
+    if not folder.is_dir():
         msg = f"{path}: there is no folder {path.parent}"
         raise FileNotFoundError(msg)
+    if not os.access(folder, os.W_OK):
+        msg = f"{path}: nothing can be written in the folder {path.parent}"
+        raise PermissionError(msg)
+
+
+def _check_any(primary, name: str) -> None:
+    """Refuse to go on without sources."""
+    if not len(primary):
+        reasons = Counter(primary.dropped["status"].tolist())
+        counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "no sources"
+        msg = f"{name}: no source could be cut out of the combined image ({counts})"
+        raise ValueError(msg)
 
 
 def _print_counts(primary, results) -> None:

@@ -39,24 +39,28 @@ def plot_gallery(
     -------
     `~matplotlib.figure.Figure`
         Bad pixels are red, a cross marks the position of the source. The last
-        column is the mask of the first cutout of the row.
+        column is the mask of the first cutout of the row, bad pixels black.
 
     Raises
     ------
     KeyError
         If there is no cutout of a source.
     """
-    from matplotlib.figure import Figure
-
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        msg = "pictures need matplotlib: pip install 'subpixal[plot]'"
+        raise ImportError(msg) from error
     ids = choose_sources(cutouts, limit) if ids is None else list(ids)
-    rows = [{c.image: c for c in cutouts.select(i) if c.image.stage != "drz"} for i in ids]
-    images = [image for image in cutouts.images if any(image in row for row in rows)]
+    rows = [_one_of_each_image(cutouts, i) for i in ids]
+    numbers = sorted({number for row in rows for number in row})
+    images = [cutouts.images[number] for number in numbers]
     figure = Figure(figsize=(PANEL * (len(images) + 1), PANEL * max(len(rows), 1)))
     axes = figure.subplots(max(len(rows), 1), len(images) + 1, squeeze=False)
     for line, src_id, row in zip(axes, ids, rows, strict=False):
-        for axis, image in zip(line, images, strict=False):
-            _draw(axis, row.get(image))
-        first = next(iter(row.values()))
+        for axis, number in zip(line, numbers, strict=False):
+            _draw(axis, row.get(number))
+        first = row[min(row)]
         line[-1].imshow(first.mask, origin="lower", cmap="Greys", vmin=0, vmax=1)
         line[0].set_ylabel(f"source {src_id}", fontsize=8)
     for axis, title in zip(axes[0], [*(_title(image) for image in images), "mask"], strict=True):
@@ -66,6 +70,17 @@ def plot_gallery(
         axis.set_yticks([])
     figure.tight_layout(pad=0.4)
     return figure
+
+
+def _one_of_each_image(cutouts: CutoutCollection, src_id) -> dict:
+    """Cutouts of a source by number of image; those mapped back only where there are no others."""
+    here = np.flatnonzero([i == src_id for i in cutouts.ids.tolist()])
+    if not here.size:
+        msg = f"no cutout has the id {src_id!r}"
+        raise KeyError(msg)
+    numbers = cutouts.image_numbers[here].tolist()
+    there = [k for k, n in enumerate(numbers) if cutouts.images[n].stage != "drz"]
+    return {numbers[k]: cutouts[int(here[k])] for k in reversed(there or range(len(here)))}
 
 
 def choose_sources(cutouts: CutoutCollection, limit: int) -> list:
@@ -79,11 +94,11 @@ def _draw(axis, cutout: Cutout | None) -> None:
     if cutout is None:
         axis.axis("off")
         return
-    good = cutout.data[~cutout.mask]
-    pixels = cutout.data[np.isfinite(cutout.data)]
+    data = np.asarray(np.abs(cutout.data) if cutout.dtype.kind == "c" else cutout.data, float)
+    good, pixels = data[~cutout.mask], data[np.isfinite(data)]
     low, high = np.percentile(pixels, [5, 50]) if pixels.size else (0, 1)
     high = good.max() if good.size else high
-    stretched = np.arcsinh((cutout.data - low) / max((high - low) / 10, 1e-30))
+    stretched = np.arcsinh((data - low) / max((high - low) / 10, 1e-30))
     axis.imshow(stretched, origin="lower", cmap="gray", vmin=-0.3, vmax=np.arcsinh(10))
     overlay = np.where(cutout.mask, 1.0, np.nan)
     axis.imshow(overlay, origin="lower", cmap=_one_color(BAD), vmin=0, vmax=1, alpha=0.3)

@@ -1,5 +1,7 @@
 """The command, on files as users have them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +256,143 @@ def test_bug_shows_itself(monkeypatch):
     monkeypatch.setattr("subpixal.cutout.CutoutCollection.read", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["info", "a.asdf"])
+
+
+def test_nothing_to_cut(arguments, tmp_path, capsys):
+    """Without a single source there is no archive, and the reasons are counted."""
+    Table({"id": [901, 902], "ra": [1.0, 2.0], "dec": [1.0, 2.0]}).write(tmp_path / "odd.ecsv")
+    assert create(arguments | {"--catalog": str(tmp_path / "odd.ecsv")}) == 2
+    assert "no source could be cut" in (error := capsys.readouterr().err)
+    assert "2 not_in_segmentation" in error
+    assert not Path(arguments["--output"]).exists()
+
+
+def test_catalog_of_another_image(arguments, folder, tmp_path, capsys):
+    """A catalogue whose positions are elsewhere is refused, with the files that disagree."""
+    catalog = Table.read(folder / "cat.ecsv")
+    catalog["dec"] += 0.001
+    catalog.write(tmp_path / "other.ecsv")
+    assert create(arguments | {"--catalog": str(tmp_path / "other.ecsv")}) == 2
+    error = capsys.readouterr().err
+    assert "do not belong together" in error
+    assert "other.ecsv" in error
+    assert "seg.fits" in error
+
+
+def test_inputs_are_safe(arguments, folder, capsys):
+    """An input is never replaced, whatever may be overwritten."""
+    before = (folder / "flt1.fits").read_bytes()
+    assert create(arguments | {"--output": str(folder / "flt1.fits")}, "--overwrite") == 2
+    assert "is one of the input files" in capsys.readouterr().err
+    assert (folder / "flt1.fits").read_bytes() == before
+
+
+def test_output_that_is_no_file(arguments, tmp_path, capsys):
+    """A folder is not replaced by a file."""
+    (tmp_path / "out.asdf").mkdir()
+    assert create(arguments, "--overwrite") == 2
+    assert "out.asdf is not a file" in capsys.readouterr().err
+
+
+def test_links_are_followed(arguments, tmp_path):
+    """What a link points at is replaced, not the link."""
+    target = tmp_path / "real.asdf"
+    target.write_text("old")
+    link = Path(arguments["--output"])
+    link.symlink_to(target)
+    assert create(arguments, "--overwrite") == 0
+    assert link.is_symlink()
+    assert len(CutoutCollection.read(target)) > 0
+
+
+def test_show_keeps_its_archive(arguments, capsys):
+    """A picture never replaces the archive that it is of."""
+    create(arguments)
+    before = Path(arguments["--output"]).read_bytes()
+    assert main(["show", arguments["--output"], "--output", arguments["--output"]]) == 2
+    assert "is one of the input files" in capsys.readouterr().err
+    assert Path(arguments["--output"]).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "words", [["create"], ["demo", "--seed", "-1"], ["show", "a", "--output", "b", "--limit", "0"]]
+)
+def test_usage(words):
+    """Wrong usage ends with status 2, too."""
+    with pytest.raises(SystemExit) as error:
+        main(words)
+    assert error.value.code == 2
+
+
+def test_without_matplotlib(tmp_path, monkeypatch, capsys):
+    """What is missing for pictures is said before any work, with how to get it."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["demo", "--folder", str(tmp_path)]) == 2
+    assert "subpixal[plot]" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt(monkeypatch, capsys):
+    """An interrupt is no traceback."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subpixal.cutout.CutoutCollection.read", interrupt)
+    assert main(["info", "a.asdf"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_terminated(tmp_path):
+    """A process that is told to end leaves no half-written file."""
+    code = (
+        "import os, signal, sys\n"
+        "from subpixal.cli import _interruptible\n"
+        "from subpixal.io._files import replacing\n"
+        f"with _interruptible(), replacing({str(tmp_path / 'out.asdf')!r}) as file:\n"
+        "    file.write(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compression(arguments):
+    """Compression makes the archive smaller."""
+    create(arguments)
+    before = Path(arguments["--output"]).stat().st_size
+    create(arguments, "--overwrite", "--compression", "zlib")
+    assert Path(arguments["--output"]).stat().st_size < before
+
+
+def test_missing_exposures_are_noticed_first(arguments, capsys):
+    """A file that is missing at the end of the list is said before any is opened."""
+    bad = [*arguments["exposures"], "none.fits", "nor-this.fits"]
+    assert create(arguments | {"exposures": bad}) == 2
+    assert "none.fits" in capsys.readouterr().err
+
+
+def test_image_as_segmentation(arguments, folder, capsys):
+    """An image with whole numbers of counts is no segmentation image."""
+    with fits.open(folder / "flt1.fits") as hdulist:
+        hdulist["SCI"].data = np.rint(hdulist["SCI"].data)
+        path = folder / "counts.fits"
+        hdulist.writeto(path)
+    assert create(arguments | {"--segmentation": str(path)}) == 2
+    assert "counts.fits[SCI,1] is an image" in capsys.readouterr().err
+
+
+def test_demo_is_accurate(tmp_path, capsys):
+    """What the demo says of its accuracy is true of its archive."""
+    pytest.importorskip("matplotlib")
+    main(["demo", "--folder", str(tmp_path), "--seed", "4"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "median distance" in line]
+    cutouts = CutoutCollection.read(tmp_path / "subpixal_demo.asdf")
+    scene = make_scene(seed=4)
+    flt = [group for group in cutouts.group_by("image").values()
+           if group[0].image.stage == "input_image"]  # fmt: skip
+    for line, group, image in zip(lines, flt, scene.exposures, strict=True):
+        found, true = group.table["src_pos"], image.positions[np.isfinite(image.positions[:, 0])]
+        nearest = np.hypot(*(found[:, None] - true).T).min(axis=0)
+        assert f"is {np.median(nearest):.3f} px" in line
+        assert 0.001 < np.median(nearest) < 0.1

@@ -39,3 +39,14 @@ def test_version():
 def test_public_module(name):
     """Classes and functions say that they are of the package that exports them."""
     assert getattr(subpixal, name).__module__ == "subpixal.cutout"
+
+
+def test_files_as_others_make_them(tmp_path):
+    """A file has the permissions that any other new file gets."""
+    from subpixal.io._files import replacing
+
+    (tmp_path / "plain").write_text("x")
+    with replacing(tmp_path / "ours") as file:
+        file.write(b"x")
+    modes = [(tmp_path / name).stat().st_mode for name in ("plain", "ours")]
+    assert modes[0] == modes[1]

@@ -20,7 +20,7 @@ from subpixal import (
 from subpixal.datasets import make_wcs
 from subpixal.datasets._scenes import _find_positions
 from subpixal.io._catalogs import read_catalog
-from subpixal.io._fits_images import read_raw_image, read_raw_images, read_segmentation
+from subpixal.io._fits_images import read_raw_image, read_raw_images, read_raw_segmentation
 
 GOODSS_EXPOSURES = ["21qnq", "21qqq", "21r7q", "21raq", "23rtq", "23rwq", "23rzq", "23s2q"]
 
@@ -30,7 +30,7 @@ class Field:
 
     def __init__(self, folder, image, segmentation, catalog):
         self.image = read_raw_image(folder / image)
-        self.segmentation, *_ = read_segmentation(folder / segmentation)
+        self.segmentation, *_ = read_raw_segmentation(folder / segmentation)
         self.catalog = read_catalog(folder / catalog)
         image = self.image
         self.primary = create_primary_cutouts(

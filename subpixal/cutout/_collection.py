@@ -85,7 +85,8 @@ class CutoutCollection(Sequence):
         item : int, slice, array of bool or array of int
         """
         try:
-            i = operator.index(item)
+            # A boolean is no index, whatever numpy makes of it.
+            i = operator.index(None if isinstance(item, bool | np.bool) else item)
         except TypeError:
             pass
         else:

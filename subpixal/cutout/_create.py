@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -333,7 +334,8 @@ def create_cutouts(
         Cutouts of the exposure, which enclose the primary cutouts.
     drz_cutouts : CutoutCollection
         Cutouts of the combined image, which enclose those of the exposure, one
-        to one. Both have the same ``dropped``.
+        to one. Both have the same ``dropped``. If the exposure has a name, it is
+        ``exposure`` in the metadata of the image.
     """
     drz_cutter = _read_cutter(
         "drz_", "drz",
@@ -350,6 +352,10 @@ def create_cutouts(
         (flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime),
         flt_uncertainty, flt_dqbitmask, fillval, copy, labels,
     )  # fmt: skip
+    if flt_cutter.image.name:
+        # Of several exposures, each has its own cutouts of the combined image.
+        meta = ChainMap({"exposure": flt_cutter.image.name}, drz_cutter.image.meta)
+        drz_cutter = replace(drz_cutter, image=replace(drz_cutter.image, meta=meta))
     flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, quiet=quiet)
     drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", quiet=quiet)
     dropped = (*flt._dropped, *drz._dropped)

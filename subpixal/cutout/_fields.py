@@ -36,6 +36,9 @@ def plane(name: str, doc: str, convert: Callable = check_flags, *, required: boo
         if value is None and not required:
             cutout._store.set_plane(cutout._i, name, None)
             return
+        if name == "data" and isinstance(value, np.ma.MaskedArray):
+            cutout.mask = cutout.mask | np.ma.getmaskarray(value)
+            value = value.data
         if name == "data" and isinstance(value, u.Quantity):
             value = value.to_value(cutout.unit or u.dimensionless_unscaled)
         pixels = convert(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -150,7 +151,7 @@ def read_image_arguments(
         weight = getattr(nd, "weight", None) if weight is None else weight
         uncertainty = nd.uncertainty if uncertainty is None else uncertainty
         psf = nd.psf if psf is None else psf
-        meta = nd.meta if meta is None else meta
+        meta = _meta_of(nd) if meta is None else meta
         if isinstance(exptime, Number) and exptime == 1:
             exptime = getattr(nd, "exptime", exptime)
         if data_units == ("rate" if prefix in _RATES else "counts"):
@@ -190,6 +191,12 @@ def read_image_arguments(
         name=_name(meta),
     )
     return image, {name: plane for name, plane in planes.items() if plane is not None}
+
+
+def _meta_of(nd: NDData) -> Mapping:
+    """Metadata of an NDData; of a cutout without any of its own, the very ones of its image."""
+    meta = nd.meta
+    return meta.maps[-1] if isinstance(meta, ChainMap) and not any(meta.maps[:-1]) else meta
 
 
 def check_meta(value) -> Mapping:

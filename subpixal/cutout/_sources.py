@@ -35,6 +35,7 @@ def cut_sources(sources, cutter, policy) -> CutoutCollection:
     """
     image, segmentation, pos = cutter.image, cutter.segmentation, sources.pos
     box, reasons = _find_segments(sources.ids, segmentation.labels)
+    _check_same_sky(box, pos, ~reasons[1][0])
     if segmentation.sky is not None:
         box, pos, misfits = _to_image(box, pos, segmentation, image)
         reasons += misfits
@@ -46,6 +47,20 @@ def cut_sources(sources, cutter, policy) -> CutoutCollection:
     return CutoutCollection._of([store], np.zeros(len(rows)), rows, dropped + masked)
 
 
+def _check_same_sky(box, pos, known) -> None:
+    """Refuse a catalogue of which most positions are far from the segments of their labels."""
+    known = known & np.isfinite(pos).all(1)
+    size = (box[2:] - box[:2] + 1).T
+    low, high = box[:2].T - size, box[2:].T + size
+    astray = known & ~((pos >= low) & (pos <= high)).all(1)
+    if astray.sum() > max(2, known.sum() / 2):
+        msg = (
+            f"the catalogue and the segmentation image do not belong together: {astray.sum()} of "
+            f"{known.sum()} positions are far from the segment with their label"
+        )
+        raise ValueError(msg)
+
+
 def _to_image(box, pos, segmentation, image):
     """Boxes and positions of a segmentation image in the image, and why some are not there."""
     pixel_map = PixelMap(segmentation.sky, image.sky)
@@ -55,7 +70,8 @@ def _to_image(box, pos, segmentation, image):
     boxes = np.zeros(edges.shape, np.int64)
     boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=ACCURACY)
     src_pos = np.stack(src, axis=-1)
-    known = np.where(np.isfinite(src_pos), src_pos, (boxes[:2] + boxes[2:]).T / 2)
+    center = np.where(mapped[:, None], (boxes[:2] + boxes[2:]).T / 2, np.nan)
+    known = np.where(np.isfinite(src_pos), src_pos, center)
     return boxes, src_pos, _find_misfits(boxes, mapped, known, image.shape, "fill")
 
 
@@ -104,7 +120,7 @@ def map_cutouts(
         some = ", ".join(map(repr, lost[:5])) + (" ..." if len(lost) > 5 else "")
         where = f" in {image.name}" if image.name else ""
         msg = f"{len(lost)} sources have no position{where}: {some}"
-        raise NotConvergedError(msg, np.flatnonzero(np.isin(ids, lost)))
+        raise NotConvergedError(msg, [i for i, one in enumerate(ids.tolist()) if one in lost])
     weight = cutouts._gather(lambda store: store.index)["src_weight"]
     store = cutter.cut(boxes[:, keep], ids[keep], src_pos[keep], weight[keep])
     good, masked = _not_all_masked(cutter, store)

@@ -39,8 +39,8 @@ def check_exptime(name: str, value) -> float:
         time = float(value.to_value(u.s) if isinstance(value, u.Quantity) else value)
     except (TypeError, ValueError):
         time = math.nan
-    if not math.isfinite(time):
-        msg = f"{name} must be a finite number of seconds, got {value!r}"
+    if not 0 <= time < math.inf:
+        msg = f"{name} must be a finite number of seconds, 0 or more, got {value!r}"
         raise ValueError(msg)
     return time
 

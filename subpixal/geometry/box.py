@@ -173,7 +173,7 @@ class PixelBox:
         )
 
     def __contains__(self, other: PixelBox) -> bool:
-        return self & other == other
+        return isinstance(other, PixelBox) and self & other == other
 
     def __and__(self, other: PixelBox) -> PixelBox | None:
         """Common pixels, `None` if there are none."""

@@ -27,6 +27,9 @@ def low_level_wcs(wcs) -> BaseLowLevelWCS:
     if not isinstance(low, BaseLowLevelWCS):
         msg = f"wcs must be an APE 14 WCS (low or high level), got {type(wcs).__name__}"
         raise TypeError(msg)
+    if is_plain_fits(low):
+        # One that was just filled in has no units before it is set up or used.
+        low.wcs.set()
     if low.pixel_n_dim != 2:
         msg = f"wcs must have 2 pixel axes, got {low.pixel_n_dim}"
         raise ValueError(msg)

@@ -14,7 +14,7 @@ _HOME = {
     "read_catalog": "._catalogs",
     "read_image": "._read",
     "read_images": "._read",
-    "read_segmentation": "._fits_images",
+    "read_segmentation": "._read",
 }
 
 

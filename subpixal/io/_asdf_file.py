@@ -52,18 +52,25 @@ def read_cutout(path) -> Cutout:
 
 
 def _read(path, kind):
+    # Where the format was found from the contents, the registry hands on an open file.
+    name = getattr(path, "name", path)
     with asdf.config_context() as config:
         # A node that cannot be read is an error, not a raw dict.
         config.warn_on_failed_conversion = False
         try:
             with asdf.open(path, lazy_load=False, memmap=False) as file:
                 found = file.tree.get(KEY)
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            msg = f"{name}: there is no such file"
+            raise FileNotFoundError(msg) from error
         except Exception as error:
-            msg = f"{path} cannot be read as an ASDF file of cutouts: {error}"
+            msg = f"{name} cannot be read as an ASDF file of cutouts: {error}"
             raise OSError(msg) from error
     if not isinstance(found, kind):
-        msg = f"{path} holds no {kind.__name__} under {KEY!r}, but {type(found).__name__}"
+        what = "nothing" if found is None else f"a {type(found).__name__}"
+        msg = (
+            f"{name} holds no {kind.__name__} under {KEY!r} but {what}; "
+            "asdf.open gives what is elsewhere in the file"
+        )
         raise OSError(msg)
     return found

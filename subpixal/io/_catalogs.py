@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from astropy.io import fits
 from astropy.table import Table
 
-from ._fits_images import open_fits, parse_image_name
+from ._fits_files import check_file, open_fits, parse_image_name
 
 if TYPE_CHECKING:
     import os
@@ -53,9 +53,7 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
         If a package that the format needs is not installed.
     """
     file, extension = parse_image_name(path)
-    if not Path(file).is_file():
-        msg = f"{file}: there is no such file"
-        raise FileNotFoundError(msg)
+    check_file(file)
     table_format = _find_format(Path(file))
     if table_format == "fits":
         return _read_fits(file, extension)

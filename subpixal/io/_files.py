@@ -26,9 +26,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ------
     file
         Open for writing bytes.
+
+    Raises
+    ------
+    OSError
+        If there is something that is no file, or no file can be made.
     """
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    # Where a link points at is replaced, not the link.
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        msg = f"{path} is not a file that can be replaced"
+        raise OSError(msg)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror}"
+        raise OSError(msg) from error
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -37,7 +50,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import re
 import warnings
-import zlib
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,17 +14,16 @@ import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyDeprecationWarning, AstropyUserWarning
+from astropy.utils.exceptions import AstropyDeprecationWarning
 from astropy.wcs import WCS, FITSFixedWarning
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ._fits_files import IMAGE_HDUS, open_fits, parse_image_name
 
+if TYPE_CHECKING:
     import gwcs
 
-__all__ = ["RawImage", "parse_image_name", "read_raw_image", "read_raw_images", "read_segmentation"]
+__all__ = ["RawImage", "read_raw_image", "read_raw_images", "read_raw_segmentation"]
 
-_EXTENSION = re.compile(r"^(?P<path>.+?)\[(?P<extension>[^\[\]]*)\]$")
 _COUNTS = {
     **dict.fromkeys(("count", "counts", "ct", "cts"), u.ct),
     **dict.fromkeys(("electron", "electrons", "e", "e-"), u.electron),
@@ -39,7 +35,6 @@ _COUNTS = {
 _COUNT_UNIT = re.compile(
     r"(?P<count>[a-z-]+?)(?P<rate>\s*(/|per)\s*s(ec|econds?)?|[ .*]+s(ec)?(\^|\*\*)?\(?-1\)?)?"
 )
-_IMAGE_HDUS = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 _NO_LABELS = ("DQ", "CTX", "CON")
 _EXPTIMES = ("EXPTIME", "XPOSURE", "EFFEXPTM", "TEXPTIME")
 _FILTERS = ("FILTER", "FILTER1", "FILTER2", "PUPIL")
@@ -80,49 +75,6 @@ class RawImage:
     unit: u.UnitBase | None = None
     exptime: float | None = None
     meta: dict[str, str | int | float] = field(default_factory=dict)
-
-
-def parse_image_name(
-    name: str | os.PathLike[str],
-) -> tuple[str, int | tuple[str, int | None] | None]:
-    """
-    Split a name such as ``'file.fits[SCI,2]'`` into file and extension.
-
-    Parameters
-    ----------
-    name : str or path-like
-        A file name, if need be with the number of an extension, its name, or
-        its name and version, in brackets. Where a file exists under the whole
-        name, the brackets belong to it.
-
-    Returns
-    -------
-    path : str
-        The file.
-    extension : int, (str, int), (str, None) or None
-        ``(name, None)`` is every version of that name.
-
-    Raises
-    ------
-    ValueError
-        If what is in the brackets does not name an extension.
-
-    Examples
-    --------
-    >>> parse_image_name("j8bt06_flc.fits[sci,2]")
-    ('j8bt06_flc.fits', ('SCI', 2))
-    """
-    text = os.fspath(name)
-    found = _EXTENSION.match(text)
-    if found is None or Path(text).exists():
-        return text, None
-    parts = [part.strip() for part in found["extension"].split(",")]
-    if len(parts) == 1 and parts[0].isdecimal():
-        return found["path"], int(parts[0])
-    if parts[0] and (len(parts) == 1 or (len(parts) == 2 and parts[1].isdecimal())):
-        return found["path"], (parts[0].upper(), int(parts[1]) if parts[1:] else None)
-    msg = f"name {text!r}: [{found['extension']}] is not an extension like [SCI,1], [SCI] or [1]"
-    raise ValueError(msg)
 
 
 def read_raw_images(name: str | os.PathLike[str]) -> list[RawImage]:
@@ -187,7 +139,7 @@ def read_raw_image(name: str | os.PathLike[str]) -> RawImage:
     return images[0]
 
 
-def read_segmentation(
+def read_raw_segmentation(
     name: str | os.PathLike[str],
 ) -> tuple[np.ndarray, WCS | gwcs.WCS | None, str]:
     """
@@ -224,52 +176,12 @@ def read_segmentation(
             images = [hdu for hdu in images if hdu.name not in _NO_LABELS] or images[:1]
         hdu = next((hdu for hdu in images if hdu.data.dtype.kind in "iu"), images[0])
         label = _label(hdulist, hdu)
+        if hdu.data.dtype.kind == "f" and {"ERR", "DQ", "WHT"} & {h.name for h in hdulist}:
+            # Counts can be whole numbers, too.
+            msg = f"{path}{label} is an image with ERR, DQ or WHT, not a segmentation image"
+            raise ValueError(msg)
         labels = _exact_integers(hdu.data, f"{path}{label}")
         return labels, _read_wcs(hdulist, hdu, path), f"{Path(path).name}{label}"
-
-
-@contextmanager
-def open_fits(path: str) -> Iterator[fits.HDUList]:
-    """
-    Open a FITS file, with errors that name it.
-
-    Parameters
-    ----------
-    path : str
-        The file, without an extension in brackets.
-
-    Yields
-    ------
-    `~astropy.io.fits.HDUList`
-        All its HDUs.
-    """
-    if not Path(path).is_file():
-        msg = f"{path}: there is no such file"
-        raise FileNotFoundError(msg)
-    with warnings.catch_warnings():
-        # A file without its last padding is whole; one that lacks pixels fails below.
-        warnings.filterwarnings("ignore", "File may have been truncated", AstropyUserWarning)
-        # Such a card does not change the pixels.
-        warnings.filterwarnings("ignore", "Invalid 'BLANK' keyword", AstropyUserWarning)
-        with ExitStack() as stack:
-            try:
-                source = _decompress(path)
-                hdulist = stack.enter_context(fits.open(source, lazy_load_hdus=False))
-                if isinstance(hdulist[-1], _IMAGE_HDUS):
-                    _ = hdulist[-1].data
-            except (OSError, EOFError, TypeError, zlib.error) as error:
-                msg = f"{path}: not a FITS file, or damaged ({error})"
-                raise OSError(msg) from error
-            yield hdulist
-
-
-def _decompress(path: str) -> str | io.BytesIO:
-    """Unpack gzip at once: astropy rewinds it for each HDU, and loses HDUs if it is cut off."""
-    with Path(path).open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return path
-    with gzip.open(path) as file:
-        return io.BytesIO(file.read())
 
 
 def _label(hdulist: fits.HDUList, hdu: Any) -> str:
@@ -278,9 +190,15 @@ def _label(hdulist: fits.HDUList, hdu: Any) -> str:
     return f"[{hdu.name},{hdu.ver}]" if hdu.name and index else f"[{index}]"
 
 
+def _bracketed(extension: Any) -> str:
+    """Write an extension as users do."""
+    parts = extension if isinstance(extension, tuple) else (extension,)
+    return "[" + ",".join(str(part) for part in parts if part is not None) + "]"
+
+
 def _choose(hdulist: fits.HDUList, path: str, extension: Any) -> list[Any]:
     """Return the 2-D images that `extension` picks, at least one."""
-    images = [hdu for hdu in hdulist if isinstance(hdu, _IMAGE_HDUS) and len(hdu.shape) == 2]
+    images = [hdu for hdu in hdulist if isinstance(hdu, IMAGE_HDUS) and len(hdu.shape) == 2]
     chosen = images
     if isinstance(extension, int):
         chosen = [hdu for hdu in images if hdu is dict(enumerate(hdulist)).get(extension)]
@@ -288,7 +206,7 @@ def _choose(hdulist: fits.HDUList, path: str, extension: Any) -> list[Any]:
         name, version = extension
         chosen = [hdu for hdu in images if hdu.name == name and version in (None, hdu.ver)]
     if not chosen:
-        what = "" if extension is None else f" {extension}"
+        what = "" if extension is None else f" {_bracketed(extension)}"
         names = ", ".join(_label(hdulist, hdu) for hdu in images) or "none"
         msg = f"{path}: there is no 2-D image{what} in the file; its 2-D images are: {names}"
         raise ValueError(msg)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 
+from astropy.nddata import NDData
+
 from subpixal.cutout import Cutout
 
 from . import _fits_images
 from ._fits_images import RawImage
 from ._missions import good_flags
 
-__all__ = ["read_image", "read_images"]
+__all__ = ["read_image", "read_images", "read_segmentation"]
 
 
 def read_images(name: str | os.PathLike[str], *, dqbitmask="mission") -> list[Cutout]:
@@ -64,6 +66,35 @@ def read_image(name: str | os.PathLike[str], *, dqbitmask="mission") -> Cutout:
         As `read_images`, and if there are several images to choose from.
     """
     return _as_cutout(_fits_images.read_raw_image(name), dqbitmask)
+
+
+def read_segmentation(name: str | os.PathLike[str]) -> NDData:
+    """
+    Read a segmentation image: the first 2-D image of integers in a file.
+
+    Data quality flags and drizzle contexts are integers, too, and are taken
+    only if the name picks them.
+
+    Parameters
+    ----------
+    name : str or path-like
+        File name, if need be with an extension as in `read_images`.
+
+    Returns
+    -------
+    `~astropy.nddata.NDData`
+        The labels, with the WCS of the file if there is one. All functions take
+        it as a segmentation image; its WCS counts only as ``segmentation_wcs``.
+
+    Raises
+    ------
+    OSError
+        If the file is missing, truncated or not FITS.
+    ValueError
+        If there is no 2-D image, or its values are not all integers.
+    """
+    labels, wcs, label = _fits_images.read_raw_segmentation(name)
+    return NDData(labels, wcs=wcs, meta={"name": label})
 
 
 def _as_cutout(raw: RawImage, dqbitmask) -> Cutout:

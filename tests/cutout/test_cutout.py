@@ -212,7 +212,7 @@ def test_no_data_no_planes(name):
         (TypeError, "dq must hold integers or booleans, got .* float32", {"dq": IMAGE}),
         (TypeError, "weight must hold numbers, got .*U1", {"weight": np.full(SHAPE, "a")}),
         (ValueError, "data_units must be one of .* got 'flux'", {"data_units": "flux"}),
-        (ValueError, "exptime must be a finite number of seconds, got nan", {"exptime": np.nan}),
+        (ValueError, "exptime must be a finite number of seconds, 0 or more", {"exptime": np.nan}),
         (ValueError, "src_pos must be two finite numbers .* got 3", {"src_pos": 3}),
         (ValueError, "src_pos must be two finite numbers", {"src_pos": (1, np.nan)}),
         (TypeError, "meta must be a mapping, got str", {"meta": "header"}),

@@ -236,7 +236,7 @@ def test_set_the_rest():
         assert cutout.src_weight is None
     with pytest.raises(ValueError, match="src_weight must be a finite number, got 'much'"):
         cutout.src_weight = "much"
-    with pytest.raises(ValueError, match="exptime must be a finite number of seconds, got 'long'"):
+    with pytest.raises(ValueError, match="exptime must be a finite number of seconds"):
         cutout.exptime = "long"
     with pytest.raises(TypeError, match="meta must be a mapping, got int"):
         cutout.meta = 1

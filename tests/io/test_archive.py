@@ -294,7 +294,7 @@ def test_missing_file(tmp_path):
 def test_collection_is_no_cutout(chain, tmp_path):
     """Reading the wrong kind says what is there."""
     chain.write(tmp_path / "c.asdf")
-    with pytest.raises(OSError, match=r"holds no Cutout .* but CutoutCollection"):
+    with pytest.raises(OSError, match=r"c\.asdf holds no Cutout .* but a CutoutCollection"):
         Cutout.read(tmp_path / "c.asdf")
 
 

@@ -26,7 +26,7 @@ from subpixal.io._fits_images import (
     parse_image_name,
     read_raw_image,
     read_raw_images,
-    read_segmentation,
+    read_raw_segmentation,
 )
 
 SHAPE = (20, 30)
@@ -458,7 +458,7 @@ def test_files_that_are_no_images(tmp_path):
     for name in ("text.fits", "empty.fits", "short.fits", "short.fits.gz"):
         with pytest.raises(OSError, match=f"{name}: not a FITS file, or damaged"):
             read_raw_images(tmp_path / name)
-    for read in (read_raw_image, read_segmentation):
+    for read in (read_raw_image, read_raw_segmentation):
         with pytest.raises(ValueError, match=r"nothing.fits: there is no 2-D image .* none"):
             read(tmp_path / "nothing.fits")
 
@@ -469,7 +469,7 @@ def test_segmentation_is_exact_in_every_type(tmp_path, dtype):
     expected = np.zeros(SHAPE, int)
     expected[3:5, 6:9] = 100
     fits.PrimaryHDU(expected.astype(dtype), tan_header()).writeto(tmp_path / "seg.fits")
-    labels, wcs, name = read_segmentation(tmp_path / "seg.fits")
+    labels, wcs, name = read_raw_segmentation(tmp_path / "seg.fits")
     assert labels.dtype.kind in "iu"
     assert labels.dtype.isnative
     assert np.array_equal(labels, expected)
@@ -482,9 +482,9 @@ def test_flags_are_not_taken_for_labels(tmp_path):
     fits.HDUList(
         [fits.PrimaryHDU(), image_hdu("SCI", 1, 0.5), image_hdu("DQ", 1, 4, "i2")]
     ).writeto(tmp_path / "flt.fits")
-    with pytest.raises(ValueError, match=r"flt\.fits\[SCI,1\] must be integers"):
-        read_segmentation(tmp_path / "flt.fits")
-    assert read_segmentation(tmp_path / "flt.fits[DQ,1]")[0][0, 0] == 4
+    with pytest.raises(ValueError, match=r"flt\.fits\[SCI,1\] is an image with"):
+        read_raw_segmentation(tmp_path / "flt.fits")
+    assert read_raw_segmentation(tmp_path / "flt.fits[DQ,1]")[0][0, 0] == 4
 
 
 @pytest.mark.parametrize("value", [0.5, np.nan, 1e30])
@@ -492,16 +492,16 @@ def test_segmentation_is_never_rounded(tmp_path, value):
     """Values that are no integers are refused."""
     fits.PrimaryHDU(np.full(SHAPE, value)).writeto(tmp_path / "seg.fits")
     with pytest.raises(ValueError, match=r"seg\.fits\[0\] must be integers"):
-        read_segmentation(tmp_path / "seg.fits")
+        read_raw_segmentation(tmp_path / "seg.fits")
 
 
 def test_segmentation_prefers_integers(tmp_path):
     """The first integer image is taken, unless another one is picked; a WCS may be missing."""
     hdus = [fits.PrimaryHDU(np.ones(SHAPE)), fits.ImageHDU(np.full(SHAPE, 2), name="SEG")]
     fits.HDUList(hdus).writeto(tmp_path / "seg.fits")
-    labels, wcs, name = read_segmentation(tmp_path / "seg.fits")
+    labels, wcs, name = read_raw_segmentation(tmp_path / "seg.fits")
     assert (labels[0, 0], wcs, name) == (2, None, "seg.fits[SEG,1]")
-    assert read_segmentation(tmp_path / "seg.fits[0]")[0][0, 0] == 1
+    assert read_raw_segmentation(tmp_path / "seg.fits[0]")[0][0, 0] == 1
 
 
 HST_EXPOSURES = [
@@ -534,7 +534,7 @@ def test_real_hst_drizzled_image(shared_data):
     assert image.exptime == pytest.approx(811.731688)
     assert image.weight.shape == image.data.shape
     assert image.error is image.dq is None
-    labels, wcs, _ = read_segmentation(folder / "goodss_f140w_seg.fits.gz")
+    labels, wcs, _ = read_raw_segmentation(folder / "goodss_f140w_seg.fits.gz")
     assert labels.max() == 97
     assert wcs.wcs.compare(image.wcs.wcs, 0, 1e-12)
 
@@ -558,7 +558,7 @@ def test_real_jwst_products(shared_data, name):
 
 def test_real_jwst_segmentation_has_no_wcs(shared_data):
     """The segmentation image of photutils has labels only."""
-    labels, wcs, name = read_segmentation(shared_data / "jwst_nircam_sim" / "jw_segm.fits.gz")
+    labels, wcs, name = read_raw_segmentation(shared_data / "jwst_nircam_sim" / "jw_segm.fits.gz")
     assert labels.shape == (669, 662)
     assert labels.max() == 42
     assert (wcs, name) == (None, "jw_segm.fits.gz[0]")
@@ -588,7 +588,7 @@ def test_real_tpv_frame_and_coadd(shared_data):
     """The stars of the coadd are where the TPV frame has them, not where TAN would."""
     frame = read_raw_image(shared_data / "ground_tpv" / "tpv_ctio_mosaic2.fits.gz")
     coadd = read_raw_image(shared_data / "ground_tpv" / "tpv_swarp_coadd.fits.gz")
-    labels, wcs, _ = read_segmentation(shared_data / "ground_tpv" / "tpv_sex_seg.fits.gz")
+    labels, wcs, _ = read_raw_segmentation(shared_data / "ground_tpv" / "tpv_sex_seg.fits.gz")
     assert frame.data.shape == (512, 512)
     assert labels.shape == coadd.data.shape
     assert wcs.wcs.compare(coadd.wcs.wcs, 0, 1e-12)

@@ -1,0 +1,112 @@
+"""What a gallery shows."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cutouts
+from subpixal.datasets import make_scene, make_wcs
+from subpixal.plotting import choose_sources, plot_gallery
+
+pytest.importorskip("matplotlib")
+SHAPE = (30, 40)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip", "gwcs"))
+
+
+@pytest.fixture(scope="module")
+def cutouts(scene):
+    drz = scene.combined
+    primary = create_primary_cutouts(scene.truth, scene.segmentation, drz.data, drz.wcs)
+    everything = primary
+    for flt in scene.exposures:
+        pair = create_cutouts(
+            primary, scene.segmentation, drz.data, drz.wcs, flt.data, flt.wcs, flt_dq=flt.dq
+        )
+        everything = everything + pair[0] + pair[1]
+    return everything
+
+
+def panels(figure, columns):
+    """Axes by row and column."""
+    return np.array(figure.axes).reshape(-1, columns)
+
+
+def test_columns(cutouts):
+    """A column for each image that sources are in, and the mask; not for those mapped back."""
+    ids = choose_sources(cutouts, 3)
+    axes = panels(plot_gallery(cutouts, ids), 4)
+    assert axes.shape == (3, 4)
+    assert axes[0, -1].get_title() == "mask"
+    for row, src_id in zip(axes, ids, strict=True):
+        found = [c for c in cutouts.select(src_id) if c.image.stage != "drz"]
+        assert row[0].get_ylabel() == f"source {src_id}"
+        assert len(found) == 3
+        for axis, cutout in zip(row, found, strict=False):
+            assert axis.images[0].get_array().shape == cutout.shape
+            x, y = axis.lines[0].get_xydata()[0]
+            assert_allclose((x, y), cutout.cutout_src_pos)
+            overlay = axis.images[1].get_array()
+            assert_array_equal(np.ma.getmaskarray(overlay) | np.isnan(overlay), ~cutout.mask)
+        assert_array_equal(row[-1].images[0].get_array(), found[0].mask)
+
+
+def test_brighter_is_whiter(cutouts):
+    """The stretch keeps the order of the pixels."""
+    (src_id,) = choose_sources(cutouts, 1)
+    cutout = cutouts.select(src_id)[0]
+    drawn = plot_gallery(cutouts, [src_id]).axes[0].images[0].get_array()
+    assert_array_equal(np.argsort(drawn, axis=None), np.argsort(cutout.data, axis=None))
+
+
+def test_choice(cutouts):
+    """By default the sources in most images come first, the larger ones before the smaller."""
+    chosen = choose_sources(cutouts, 100)
+    keys = [(-len(cutouts.select(i)), -cutouts.select(i)[0].size) for i in chosen]
+    assert keys == sorted(keys)
+    assert len(chosen) == len(set(cutouts.ids.tolist()))
+    assert choose_sources(cutouts, 2) == chosen[:2]
+
+
+def test_missing_images(cutouts):
+    """A source that is not in an image has an empty place there."""
+    counts = {i: len(cutouts.select(i)) for i in cutouts.ids.tolist()}
+    few, many = min(counts, key=counts.get), max(counts, key=counts.get)
+    axes = panels(plot_gallery(cutouts, [many, few]), 4)
+    drawn = [[axis.axison for axis in row] for row in axes]
+    assert drawn[0] == [True] * 4
+    assert sum(drawn[1]) == 1 + len([c for c in cutouts.select(few) if c.image.stage != "drz"])
+
+
+def test_cutouts_made_one_by_one():
+    """Cutouts of one image that were made one after the other share its column."""
+    image, wcs = np.random.default_rng(1).random(SHAPE), make_wcs("tan", SHAPE)
+    cutouts = CutoutCollection(
+        [Cutout(image, wcs, (3 * i, 4), (3 * i + 5, 8), src_id=i) for i in range(3)]
+    )
+    axes = panels(plot_gallery(cutouts, [0, 1, 2]), 2)
+    assert all(len(axis.images) == 2 for axis in axes[:, 0])
+
+
+def test_only_mapped_back(cutouts):
+    """Where there is nothing but cutouts that were mapped back, they are drawn."""
+    drz = CutoutCollection([c for c in cutouts if c.image.stage == "drz"])
+    assert len(panels(plot_gallery(drz, limit=2), len(drz.images) + 1)) == 2
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, complex, np.float32])
+def test_any_pixels(dtype):
+    """Pixels of any type can be drawn, also all masked ones."""
+    image = (np.arange(1200).reshape(SHAPE) % 7).astype(dtype)
+    cutout = Cutout(image, make_wcs("tan", SHAPE), (3, 4), (9, 9))
+    cutout.mask = True
+    assert plot_gallery(CutoutCollection([cutout])).axes[0].images
+
+
+def test_unknown_source(cutouts):
+    """A source that is not there is named."""
+    with pytest.raises(KeyError, match="no cutout has the id 'nobody'"):
+        plot_gallery(cutouts, ["nobody"])
