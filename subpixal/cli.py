@@ -207,9 +207,7 @@ def _create(arguments) -> None:
 def _info(arguments) -> None:
     from astropy.table import Table
 
-    from subpixal.cutout import CutoutCollection
-
-    cutouts = CutoutCollection.read(arguments.archive, format="asdf")
+    cutouts = _read_archive(arguments.archive)
     groups = cutouts.group_by("image")
     rows = [
         {
@@ -240,11 +238,10 @@ def _info(arguments) -> None:
 
 
 def _show(arguments) -> None:
-    from subpixal.cutout import CutoutCollection
     from subpixal.plotting import plot_gallery
 
     _check_output(arguments.output, [arguments.archive], overwrite=True)
-    cutouts = CutoutCollection.read(arguments.archive, format="asdf")
+    cutouts = _read_archive(arguments.archive)
     ids = None
     if arguments.ids:
         known = {str(i): i for i in cutouts.ids.tolist()}
@@ -291,6 +288,15 @@ def _demo(arguments) -> None:
     _save(plot_gallery(everything, limit=8), picture)
     print(f"{len(everything)} cutouts are in {archive.resolve()}")
     print(f"a gallery of them is in {picture.resolve()}")
+
+
+def _read_archive(path: str):
+    """What is in an archive, as a collection."""
+    from subpixal.cutout import Cutout, CutoutCollection
+    from subpixal.io import read_asdf
+
+    found = read_asdf(path)
+    return CutoutCollection([found]) if isinstance(found, Cutout) else found
 
 
 def _as_cutout(image):

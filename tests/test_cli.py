@@ -9,9 +9,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from subpixal import CutoutCollection
+from subpixal import Cutout, CutoutCollection
 from subpixal.cli import main
-from subpixal.datasets import make_scene
+from subpixal.datasets import make_scene, make_wcs
 
 
 def write_image(path, image, **more):
@@ -253,7 +253,7 @@ def test_demo(tmp_path, capsys):
 
 def test_bug_shows_itself(monkeypatch):
     """An error that is none of the user's is not hidden."""
-    monkeypatch.setattr("subpixal.cutout.CutoutCollection.read", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("subpixal.io._asdf_file.read_asdf", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["info", "a.asdf"])
 
@@ -338,7 +338,7 @@ def test_interrupt(monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("subpixal.cutout.CutoutCollection.read", interrupt)
+    monkeypatch.setattr("subpixal.io._asdf_file.read_asdf", interrupt)
     assert main(["info", "a.asdf"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
@@ -396,3 +396,11 @@ def test_demo_is_accurate(tmp_path, capsys):
         nearest = np.hypot(*(found[:, None] - true).T).min(axis=0)
         assert f"is {np.median(nearest):.3f} px" in line
         assert 0.001 < np.median(nearest) < 0.1
+
+
+def test_archive_of_one_cutout(tmp_path, capsys):
+    """A single cutout is an archive, too."""
+    cutout = Cutout(np.zeros((20, 20)), make_wcs("tan", (20, 20)), (2, 3), (9, 9), src_id="one")
+    cutout.write(tmp_path / "one.asdf")
+    assert main(["info", str(tmp_path / "one.asdf")]) == 0
+    assert "1 cutouts of 1 sources" in capsys.readouterr().out

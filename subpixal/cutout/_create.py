@@ -124,11 +124,13 @@ def create_primary_cutouts(
     policy = BoxPolicy(
         pad=check_pad(pad), size=size, factor=factor, min_size=min_size, max_size=max_size
     )
-    cutter = _read_cutter(
-        "im", "primary", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
-        dqbitmask, fillval, copy,
-        (segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation),
-    )  # fmt: skip
+    image = {"data": imdata, "wcs": imwcs, "dq": imdq, "weight": imweight,
+             "data_units": data_units, "exptime": exptime, "uncertainty": uncertainty,
+             "dqbitmask": dqbitmask}  # fmt: skip
+    labels = {"segmentation": segmentation_image, "wcs": segmentation_wcs,
+              "policy": read_mask_policy(mask_policy, combine_seg_mask),
+              "keep": keep_segmentation}  # fmt: skip
+    cutter = _read_cutter("im", "primary", image, labels, fillval=fillval, copy=copy)
     grid = cutter.segmentation.sky or cutter.image.sky
     sources = read_catalog_columns(catalog, grid, src_pos=src_pos, src_weight=src_weight)
     return cut_sources(sources, cutter, policy)
@@ -192,18 +194,18 @@ def create_input_image_cutouts(
         The input cutouts that they belong to, one to one. Both have the same
         ``dropped``.
     """
-    segmentation = None
-    if segmentation_image is not None:
-        segmentation = (
-            segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation
-        )  # fmt: skip
-    elif read_mask_policy(mask_policy, combine_seg_mask) or keep_segmentation:
-        msg = "segmentation_image must be given where labels mask or are kept"
-        raise ValueError(msg)
-    cutter = _read_cutter(
-        "im", "input_image", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
-        dqbitmask, fillval, copy, segmentation,
-    )  # fmt: skip
+    image = {"data": imdata, "wcs": imwcs, "dq": imdq, "weight": imweight,
+             "data_units": data_units, "exptime": exptime, "uncertainty": uncertainty,
+             "dqbitmask": dqbitmask}  # fmt: skip
+    labels = {"segmentation": segmentation_image, "wcs": segmentation_wcs,
+              "policy": read_mask_policy(mask_policy, combine_seg_mask),
+              "keep": keep_segmentation}  # fmt: skip
+    if segmentation_image is None:
+        if labels["policy"] or keep_segmentation:
+            msg = "segmentation_image must be given where labels mask or are kept"
+            raise ValueError(msg)
+        labels = None
+    cutter = _read_cutter("im", "input_image", image, labels, fillval=fillval, copy=copy)
     return map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, quiet=quiet)
 
 
@@ -257,11 +259,13 @@ def drz_from_input_cutouts(
         The input cutouts that they belong to, one to one. Both have the same
         ``dropped``.
     """
-    cutter = _read_cutter(
-        "im", "drz", (imdata, imwcs, imdq, imweight, data_units, exptime), uncertainty,
-        dqbitmask, fillval, copy,
-        (segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation),
-    )  # fmt: skip
+    image = {"data": imdata, "wcs": imwcs, "dq": imdq, "weight": imweight,
+             "data_units": data_units, "exptime": exptime, "uncertainty": uncertainty,
+             "dqbitmask": dqbitmask}  # fmt: skip
+    labels = {"segmentation": segmentation_image, "wcs": segmentation_wcs,
+              "policy": read_mask_policy(mask_policy, combine_seg_mask),
+              "keep": keep_segmentation}  # fmt: skip
+    cutter = _read_cutter("im", "drz", image, labels, fillval=fillval, copy=copy)
     return map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", quiet=quiet)
 
 
@@ -337,21 +341,20 @@ def create_cutouts(
         to one. Both have the same ``dropped``. If the exposure has a name, it is
         ``exposure`` in the metadata of the image.
     """
-    drz_cutter = _read_cutter(
-        "drz_", "drz",
-        (drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime),
-        drz_uncertainty, drz_dqbitmask, fillval, copy,
-        (segmentation_image, segmentation_wcs, mask_policy, combine_seg_mask, keep_segmentation),
-    )  # fmt: skip
-    labels = None
-    if keep_segmentation or flt_mask_policy is not None:
-        grid = drz_cutter.image.wcs if segmentation_wcs is None else segmentation_wcs
-        labels = segmentation_image, grid, flt_mask_policy, None, keep_segmentation
-    flt_cutter = _read_cutter(
-        "flt_", "input_image",
-        (flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime),
-        flt_uncertainty, flt_dqbitmask, fillval, copy, labels,
-    )  # fmt: skip
+    image = {"data": drz_data, "wcs": drz_wcs, "dq": drz_dq, "weight": drz_weight,
+             "data_units": drz_data_units, "exptime": drz_exptime,
+             "uncertainty": drz_uncertainty, "dqbitmask": drz_dqbitmask}  # fmt: skip
+    labels = {"segmentation": segmentation_image, "wcs": segmentation_wcs,
+              "policy": read_mask_policy(mask_policy, combine_seg_mask),
+              "keep": keep_segmentation}  # fmt: skip
+    drz_cutter = _read_cutter("drz_", "drz", image, labels, fillval=fillval, copy=copy)
+    image = {"data": flt_data, "wcs": flt_wcs, "dq": flt_dq, "weight": flt_weight,
+             "data_units": flt_data_units, "exptime": flt_exptime,
+             "uncertainty": flt_uncertainty, "dqbitmask": flt_dqbitmask}  # fmt: skip
+    grid = drz_cutter.image.wcs if segmentation_wcs is None else segmentation_wcs
+    labels |= {"wcs": grid, "policy": read_mask_policy(flt_mask_policy, None)}
+    labels = labels if labels["policy"] or keep_segmentation else None
+    flt_cutter = _read_cutter("flt_", "input_image", image, labels, fillval=fillval, copy=copy)
     if flt_cutter.image.name:
         # Of several exposures, each has its own cutouts of the combined image.
         meta = ChainMap({"exposure": flt_cutter.image.name}, drz_cutter.image.meta)
@@ -362,24 +365,31 @@ def create_cutouts(
     return valid._with_dropped(dropped), drz._with_dropped(dropped)
 
 
-def _read_cutter(
-    prefix, stage, arguments, uncertainty, dqbitmask, fillval, copy, segmentation=None
-) -> Cutter:
-    """What cuts an image; the segmentation is image, WCS, both policies, and whether it is kept."""
-    *planes, data_units, exptime = arguments
-    image, planes = read_image_arguments(
-        *planes, uncertainty=uncertainty, data_units=data_units, exptime=exptime,
-        dqbitmask=dqbitmask, prefix=prefix,
-    )  # fmt: skip
-    _check_bit_mask(dqbitmask, prefix)
-    if segmentation is not None:
-        labels, wcs, mask_policy, combine_seg_mask, keep = segmentation
-        policy = read_mask_policy(mask_policy, combine_seg_mask)
-        segmentation = Segmentation.of(image, labels, wcs, policy, keep=keep)
+def _read_cutter(prefix, stage, image, labels, *, fillval, copy) -> Cutter:
+    """
+    What cuts an image.
+
+    Parameters
+    ----------
+    prefix, stage : str
+        Prefix of the arguments of the image, and what the step is called.
+    image : dict
+        Arguments of `read_image_arguments`.
+    labels : dict or None
+        Arguments of `Segmentation.of`.
+    fillval, copy
+        Fields of `Cutter`.
+    """
+    _check_bit_mask(image["dqbitmask"], prefix)
+    record, planes = read_image_arguments(**image, prefix=prefix)
+    segmentation = None if labels is None else Segmentation.of(record, **labels)
     return Cutter(
-        image=replace(image, stage=stage), planes=planes, segmentation=segmentation,
-        fillval=fillval, copy=copy,
-    )  # fmt: skip
+        image=replace(record, stage=stage),
+        planes=planes,
+        segmentation=segmentation,
+        fillval=fillval,
+        copy=copy,
+    )
 
 
 def _check_bit_mask(dqbitmask, prefix) -> None:

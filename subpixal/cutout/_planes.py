@@ -6,6 +6,7 @@ says where the cutout is. The kernels take and return arrays only.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 
 import numpy as np
@@ -75,6 +76,7 @@ def check_fill(value, dtype: np.dtype) -> None:
         good = np.isfinite(held) or not np.isfinite(value) if floats else held == value
     except (OverflowError, TypeError, ValueError):
         good = False
+    good &= isinstance(value, numbers.Number | np.bool)
     if not good or (np.iscomplexobj(value) and dtype.kind != "c"):
         msg = f"fillval {value!r} cannot be held by pixels of {dtype}: choose another fillval"
         raise ValueError(msg)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 
-__all__ = ["read_catalog", "read_image", "read_images", "read_segmentation"]
+__all__ = ["read_asdf", "read_catalog", "read_image", "read_images", "read_segmentation"]
 
 _HOME = {
+    "read_asdf": "._asdf_file",
     "read_catalog": "._catalogs",
     "read_image": "._read",
     "read_images": "._read",

@@ -10,7 +10,7 @@ from subpixal.cutout import Cutout, CutoutCollection
 
 from ._files import replacing
 
-__all__ = ["read_collection", "read_cutout", "write_asdf"]
+__all__ = ["read_asdf", "read_collection", "read_cutout", "write_asdf"]
 
 KEY = "cutouts"
 
@@ -43,15 +43,33 @@ def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, com
 
 def read_collection(path) -> CutoutCollection:
     """Read a collection from an ASDF file."""
-    return _read(path, CutoutCollection)
+    return read_asdf(path, CutoutCollection)
 
 
 def read_cutout(path) -> Cutout:
     """Read a cutout from an ASDF file."""
-    return _read(path, Cutout)
+    return read_asdf(path, Cutout)
 
 
-def _read(path, kind):
+def read_asdf(path, kind=(Cutout, CutoutCollection)) -> Cutout | CutoutCollection:
+    """
+    Read what was written to an ASDF file, a cutout or a collection.
+
+    Parameters
+    ----------
+    path : str, path or file
+    kind : type or tuple of type
+        What is expected.
+
+    Returns
+    -------
+    Cutout or CutoutCollection
+
+    Raises
+    ------
+    OSError
+        If the file is missing, damaged, or holds something else.
+    """
     # Where the format was found from the contents, the registry hands on an open file.
     name = getattr(path, "name", path)
     with asdf.config_context() as config:
@@ -67,9 +85,10 @@ def _read(path, kind):
             msg = f"{name} cannot be read as an ASDF file of cutouts: {error}"
             raise OSError(msg) from error
     if not isinstance(found, kind):
+        wanted = kind.__name__ if isinstance(kind, type) else "cutouts"
         what = "nothing" if found is None else f"a {type(found).__name__}"
         msg = (
-            f"{name} holds no {kind.__name__} under {KEY!r} but {what}; "
+            f"{name} holds no {wanted} under {KEY!r} but {what}; "
             "asdf.open gives what is elsewhere in the file"
         )
         raise OSError(msg)

@@ -11,8 +11,8 @@ __all__ = ["good_flags"]
 # Flags of HST pixels that can be used, as bits of the instrument handbooks.
 _HST_GOOD = {
     # Warm pixels, blobs, signal in the zeroth read; cosmic rays are removed
-    # from the ramp already, and what AstroDrizzle flags of them afterwards (4096)
-    # sits on the cores of sources.
+    # from the ramp already, and what AstroDrizzle flags of them afterwards (4096) is
+    # fifteen times as frequent on the cores of sources as elsewhere.
     ("WFC3", "IR"): 64 + 512 + 2048 + 4096 + 8192,
     # Warm and hot pixels that the dark corrects, full-well saturation.
     ("WFC3", "UVIS"): 16 + 64 + 256,

@@ -164,7 +164,7 @@ def tree_to_cutout(tree: Mapping) -> Cutout:
     ids = np.empty(1, object)
     ids[0] = tree.get("id")
     planes = {name: np.array(pixels) for name, pixels in tree["planes"].items()}
-    shape = index["height"][0], index["width"][0]
+    shape = int(index["height"][0]), int(index["width"][0])
     for name, pixels in planes.items():
         if pixels.shape != shape:
             msg = f"the plane {name!r} of a cutout has shape {pixels.shape}, not {shape}"

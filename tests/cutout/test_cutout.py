@@ -252,7 +252,16 @@ def test_integers_that_cannot_be_filled(dtype):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "fillval"), [("u1", -1), ("u2", 70000), ("i4", 0.5), ("f4", 1e300), ("f8", "zero")]
+    ("dtype", "fillval"),
+    [
+        ("u1", -1),
+        ("u2", 70000),
+        ("i4", 0.5),
+        ("f4", 1e300),
+        ("f8", "zero"),
+        ("f8", "5"),
+        ("f8", None),
+    ],
 )
 def test_value_that_cannot_be_filled(dtype, fillval):
     """What would be cut off, rounded to another number or overflow is not filled in."""

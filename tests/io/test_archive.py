@@ -325,3 +325,14 @@ def test_schema_refuses(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"\n    exptime:", b"\n    exptyme:", 1))
     with pytest.raises((OSError, asdf.exceptions.ValidationError)):
         Cutout.read(path)
+
+
+def test_planes_that_do_not_fit(tmp_path):
+    """An index that does not fit the pixels is an error, not other pixels."""
+    path = tmp_path / "c.asdf"
+    make_cutout().write(path)
+    content = path.read_bytes()
+    assert b"width: 12" in content
+    path.write_bytes(content.replace(b"width: 12", b"width: 11"))
+    with pytest.raises(OSError, match=r"c\.asdf .* has shape \(8, 12\), not \(8, 11\)"):
+        Cutout.read(path)

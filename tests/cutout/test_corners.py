@@ -1,0 +1,87 @@
+"""Rules that only odd cases show."""
+
+import pickle
+
+import numpy as np
+import pytest
+from astropy.nddata import InverseVariance, StdDevUncertainty
+from numpy.testing import assert_allclose
+
+from subpixal import Cutout, CutoutCollection, drz_from_input_cutouts
+from subpixal.cutout._segmentation import Segmentation
+from subpixal.datasets import make_wcs
+
+SHAPE = (30, 40)
+WCS = make_wcs("sip", SHAPE)
+IMAGE = np.random.default_rng(1).random(SHAPE)
+
+
+def test_sky_stays_out_of_pickles():
+    """What an image remembers of its WCS is made again, and takes no place in a pickle."""
+    cutout = Cutout(IMAGE, WCS)
+    before = len(pickle.dumps(cutout))
+    cutout.world2pix(*cutout.pix2world(3, 4))
+    after = pickle.dumps(cutout)
+    assert len(after) == before
+    assert_allclose(pickle.loads(after).pix2world(3, 4), cutout.pix2world(3, 4), rtol=1e-12)
+
+
+def test_images_with_other_uncertainties():
+    """Images that differ in the kind of their uncertainty are two."""
+    one = Cutout(IMAGE, WCS, uncertainty=StdDevUncertainty(IMAGE))
+    two = Cutout(IMAGE, WCS, uncertainty=InverseVariance(IMAGE))
+    assert len(CutoutCollection([one, two]).images) == 2
+    assert len(CutoutCollection([one, Cutout(IMAGE, WCS, uncertainty=IMAGE)]).images) == 1
+
+
+def test_labels_end_with_their_pixels():
+    """A pixel of the segmentation image reaches half a pixel to each side, and not farther."""
+    segmentation = Segmentation(np.full((4, 6), 7))
+    x = np.array([-0.5, -0.51, 5.49, 5.5, 2.0, 2.0, 2.0, 2.0, np.nan])
+    y = np.array([1.0, 1.0, 1.0, 1.0, -0.5, -0.51, 3.49, 3.5, 1.0])
+    assert segmentation._nearest(x, y).tolist() == [7, 0, 7, 0, 7, 0, 7, 0, 0]
+
+
+@pytest.mark.parametrize(("policy", "status"), [("neighbours", None), ("segment", 1)])
+def test_without_the_own_label(policy, status):
+    """A source without a pixel of its own is lost only where the own segment is asked for."""
+    labels = np.zeros(SHAPE, int)
+    labels[12:15, 12:15] = 2
+    cutout = Cutout(IMAGE, WCS, (10, 10), (20, 20), src_id=1)
+    found, _ = drz_from_input_cutouts([cutout], labels, IMAGE, WCS, mask_policy=policy)
+    if status is None:
+        assert found[0].mask.sum() == 9
+    else:
+        assert found.dropped["status"].tolist() == ["not_in_segmentation"]
+
+
+def test_grid_far_off_its_image():
+    """Positions on a cutout are found wherever it is."""
+    wcs = make_wcs("tan", SHAPE)
+    grid = Cutout(None, wcs, (20_000, 9_000), (20_010, 9_010))
+    x, y = np.array([0.25, 10.0]), np.array([3.5, -0.5])
+    assert_allclose(grid.world2pix(*grid.pix2world(x, y)), (x, y), rtol=0, atol=1e-5)
+
+
+def test_masked_array_as_data():
+    """What is masked in new pixels is masked in the cutout."""
+    cutout = Cutout(IMAGE, WCS, (0, 0), (3, 2))
+    cutout.data = np.ma.masked_greater(np.arange(12.0).reshape(3, 4), 9)
+    assert cutout.mask.sum() == 2
+    assert cutout.data[2, 3] == 11
+
+
+def test_a_boolean_is_no_index():
+    """True and False pick nothing."""
+    collection = CutoutCollection([Cutout(IMAGE, WCS)])
+    for item in (True, np.True_, np.False_):
+        with pytest.raises(IndexError):
+            collection[item]
+
+
+def test_one_image_however_often_it_is_cut():
+    """A cutout as the image brings the metadata of its image, not a copy of it."""
+    whole = Cutout(IMAGE, WCS, meta={"filter": "F140W"})
+    parts = CutoutCollection([Cutout(whole, None, (i, 0), (i + 3, 3)) for i in range(4)])
+    assert len(parts.images) == 1
+    assert parts[2].meta["filter"] == "F140W"
