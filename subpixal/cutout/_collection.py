@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -280,13 +281,23 @@ class CutoutCollection(Sequence):
     # Others made from it
 
     def copy(self) -> CutoutCollection:
-        """A collection on its own, with pixels of its own and the same WCSs."""
-        stores, which, rows = [], np.empty(len(self), np.intp), np.empty(len(self), np.intp)
+        """
+        A collection on its own, with pixels of its own and the same WCSs.
+
+        The pixels of all cutouts of an image are then in one array for each plane.
+        """
+        groups, rows, which = {}, np.empty(len(self), np.intp), np.empty(len(self), np.intp)
+        sizes = Counter()
         for k, here in self._parts():
+            store = self._stores[k]
+            number, members = groups.setdefault(store.image.identity, (len(groups), []))
             # A cutout that is in twice stays one cutout.
-            unique, rows[here] = np.unique(self._rows[here], return_inverse=True)
-            which[here] = len(stores)
-            stores.append(self._stores[k].take(unique))
+            unique, inverse = np.unique(self._rows[here], return_inverse=True)
+            members.append((store, unique))
+            rows[here] = inverse + sizes[number]
+            which[here] = number
+            sizes[number] += len(unique)
+        stores = [Store.packed(members) for _, members in groups.values()]
         return self._of(stores, which, rows, self._dropped)
 
     def __copy__(self) -> CutoutCollection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from collections import Counter
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -195,21 +195,46 @@ class Store:
             image or self.image, self.index.copy(), self.ids.copy(), planes=self.planes, own=own
         )
 
-    def take(self, rows) -> Store:
-        """Copy of the cutouts in an array of rows, pixels included, the WCS by reference."""
-        index = self.index[rows]
-        pixels = index["width"].astype(np.int64) * index["height"]
-        index["start"] = np.cumsum(pixels) - pixels
-        planes = {name: PackedPlane(self.pixels(name, rows)) for name in self.planes}
-        own = {}
-        for new, i in enumerate(rows):
-            if i in self.own:
-                changed = {n: v for n, v in self.own[i].items() if n in PLANES}
-                own[new] = copy.deepcopy(changed) | self.rest(i)
-        own = {new: some for new, some in own.items() if some}
-        return Store(self.image, index, self.ids[rows], planes=planes, own=own)
+    @classmethod
+    def packed(cls, members: list[tuple[Store, np.ndarray]]) -> Store:
+        """
+        Copies of cutouts of one image, wherever they are, in planes of their own.
 
-    def pixels(self, name: str, rows) -> np.ndarray:
-        """Pixels of a shared plane of some cutouts, one after the other."""
-        plane, index = self.planes[name], self.index
-        return np.concatenate([plane.piece(index[i]).ravel() for i in rows])
+        Parameters
+        ----------
+        members : list of (Store, array of int)
+            Stores with equal images, and the rows that are taken of each.
+
+        Returns
+        -------
+        Store
+            The WCS is referred to. What most cutouts have is in planes; a cutout
+            that lacks a plane, or has one of another type, has that of its own.
+        """
+        index = np.concatenate([store.index[rows] for store, rows in members])
+        ids = [store.ids[rows] for store, rows in members]
+        size = index["width"].astype(np.int64) * index["height"]
+        index["start"] = np.cumsum(size) - size
+        cutouts = [(store, i) for store, rows in members for i in rows.tolist()]
+        own = {k: rest for k, (store, i) in enumerate(cutouts) if (rest := store.rest(i))}
+        planes = {}
+        for name in PLANES:
+            pieces = [store.plane(i, name) for store, i in cutouts]
+            dtypes = Counter(piece.dtype for piece in pieces if piece is not None)
+            if not dtypes:
+                continue
+            (dtype, count), *_ = dtypes.most_common(1)
+            if count < len(pieces):
+                _set_aside(pieces, name, dtype, index, own)
+            planes[name] = PackedPlane(np.concatenate([piece.ravel() for piece in pieces]))
+        same = len({part.dtype for part in ids}) == 1
+        ids = np.concatenate(ids) if same else as_ids([i for part in ids for i in part.tolist()])
+        return cls(members[0][0].image, index, ids, planes=planes, own=own)
+
+
+def _set_aside(pieces, name, dtype, index, own) -> None:
+    """Make pieces that do not fit into a plane those of single cutouts."""
+    for k, piece in enumerate(pieces):
+        if piece is None or piece.dtype != dtype:
+            own.setdefault(k, {})[name] = None if piece is None else piece.copy()
+            pieces[k] = np.zeros((index["height"][k], index["width"][k]), dtype)

@@ -154,6 +154,24 @@ def test_one_wcs(tmp_path):
     assert path.read_bytes().count(b"!<tag:astropy.org:astropy/wcs/wcs-1.0.0>") == 1
 
 
+def test_cutouts_made_one_by_one(tmp_path):
+    """Cutouts of one image share their arrays in the file, however they were made."""
+    image, wcs = np.random.default_rng(1).random(SHAPE), make_wcs("sip", SHAPE)
+    counts = []
+    for number in (3, 20):
+        cutouts = CutoutCollection(
+            [Cutout(image, wcs, (i, i), (i + 3, i + 2), src_id=i) for i in range(number)]
+        )
+        cutouts[1].flags = np.full((3, 4), 7)
+        cutouts[2].weight = np.ones((3, 4), np.float32)
+        path = tmp_path / f"{number}.asdf"
+        cutouts.write(path)
+        for a, b in zip(CutoutCollection.read(path), cutouts, strict=True):
+            assert_same(a, b)
+        counts.append(path.read_bytes().count(b"\xd3BLK"))
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize("as_collection", [False, True])
 def test_cutout_of_a_cutout(as_collection, tmp_path):
     """What was filled beyond a parent cutout is still known as filled."""
