@@ -40,6 +40,7 @@ def create_primary_cutouts(
     uncertainty=None,
     dqbitmask=0,
     segmentation_wcs=None,
+    quiet=True,
     mask_policy="segment",
     combine_seg_mask=None,
     keep_segmentation=False,
@@ -88,6 +89,9 @@ def create_primary_cutouts(
     segmentation_wcs : object, optional
         WCS of the segmentation image and of the pixel positions of the catalogue,
         where they are not on the grid of the image.
+    quiet : bool
+        Whether sources that cannot be mapped from there (``not_converged``) are
+        dropped, or are an error that names them.
     mask_policy : {'segment', 'neighbours', 'uberseg', None}
         What the segmentation masks: pixels outside the own segment, pixels of
         other segments, pixels that are nearer to another segment than to the own
@@ -133,7 +137,7 @@ def create_primary_cutouts(
     cutter = _read_cutter("im", "primary", image, labels, fillval=fillval, copy=copy)
     grid = cutter.segmentation.sky or cutter.image.sky
     sources = read_catalog_columns(catalog, grid, src_pos=src_pos, src_weight=src_weight)
-    return cut_sources(sources, cutter, policy)
+    return cut_sources(sources, cutter, policy, quiet=quiet)
 
 
 def create_input_image_cutouts(

@@ -20,7 +20,7 @@ __all__ = ["check_pad", "cut_sources", "map_cutouts"]
 OUTWARD = np.array([[-1], [-1], [1], [1]])
 
 
-def cut_sources(sources, cutter, policy) -> CutoutCollection:
+def cut_sources(sources, cutter, policy, *, quiet=True) -> CutoutCollection:
     """
     Cut the sources of a catalogue out of an image.
 
@@ -32,6 +32,8 @@ def cut_sources(sources, cutter, policy) -> CutoutCollection:
         The image and its segmentation.
     policy : BoxPolicy
         How large the cutouts are.
+    quiet : bool
+        Whether sources that do not converge are dropped, or are an error.
     """
     image, segmentation, pos = cutter.image, cutter.segmentation, sources.pos
     box, reasons = _find_segments(sources.ids, segmentation.labels)
@@ -40,7 +42,7 @@ def cut_sources(sources, cutter, policy) -> CutoutCollection:
         box, pos, misfits = _to_image(box, pos, segmentation, image)
         reasons += misfits
     boxes = policy.boxes(box, pos)
-    dropped, keep = _sort_out(sources.ids, reasons, image)
+    dropped, keep = _sort_out(sources.ids, reasons, image, quiet=quiet)
     store = cutter.cut(boxes[:, keep], sources.ids[keep], pos[keep], sources.weight[keep])
     good, masked = _not_all_masked(cutter, store)
     rows = np.flatnonzero(good)
@@ -65,14 +67,14 @@ def _to_image(box, pos, segmentation, image):
     """Boxes and positions of a segmentation image in the image, and why some are not there."""
     pixel_map = PixelMap(segmentation.sky, image.sky)
     half = 0.5 * OUTWARD
-    edges, *src = pixel_map.boxes(box + half, *pos.T)
+    edges, *src, seen = pixel_map.boxes(box + half, *pos.T)
     mapped = np.isfinite(edges).all(0)
     boxes = np.zeros(edges.shape, np.int64)
     boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=ACCURACY)
     src_pos = np.stack(src, axis=-1)
     center = np.where(mapped[:, None], (boxes[:2] + boxes[2:]).T / 2, np.nan)
     known = np.where(np.isfinite(src_pos), src_pos, center)
-    return boxes, src_pos, _find_misfits(boxes, mapped, known, image.shape, "fill")
+    return boxes, src_pos, _find_misfits(boxes, mapped, seen, known, image.shape, "fill")
 
 
 def map_cutouts(
@@ -105,22 +107,16 @@ def map_cutouts(
         raise ValueError(msg)
     padding, cutouts = check_pad(pad) * OUTWARD, _as_collection(cutouts, name)
     image, ids = cutter.image, cutouts.ids
-    edges, src_pos = _map_edges(cutouts, image)
+    edges, src_pos, seen = _map_edges(cutouts, image)
     mapped = np.isfinite(edges).all(0)
     boxes = np.zeros(edges.shape, np.int64)
     # A position is known to the accuracy of the mapping and no better.
     boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=ACCURACY) + padding
-    reasons = _find_misfits(boxes, mapped, src_pos, image.shape, mode)
+    reasons = _find_misfits(boxes, mapped, seen, src_pos, image.shape, mode)
     if cutter.masks_by_label:
         no_label = as_labels(ids) == 0
         reasons.append((no_label, "not_in_segmentation", "its id is no label"))
-    dropped, keep = _sort_out(ids, reasons, image)
-    lost = [one.id for one in dropped if one.status == "not_converged"]
-    if lost and not quiet:
-        some = ", ".join(map(repr, lost[:5])) + (" ..." if len(lost) > 5 else "")
-        where = f" in {image.name}" if image.name else ""
-        msg = f"{len(lost)} sources have no position{where}: {some}"
-        raise NotConvergedError(msg, [i for i, one in enumerate(ids.tolist()) if one in lost])
+    dropped, keep = _sort_out(ids, reasons, image, quiet=quiet)
     weight = cutouts._gather(lambda store: store.index)["src_weight"]
     store = cutter.cut(boxes[:, keep], ids[keep], src_pos[keep], weight[keep])
     good, masked = _not_all_masked(cutter, store)
@@ -150,26 +146,28 @@ def _find_segments(ids, segmentation):
 
 
 def _map_edges(cutouts, image):
-    """Edges in an image of boxes that enclose cutouts, and positions; one call per image pair."""
+    """
+    Edges in an image of boxes that enclose cutouts, positions, and which boxes it may see.
+
+    One call of each WCS for each pair of images.
+    """
     index = cutouts._gather(lambda store: store.index)
     x, y = index["x"] - index["dx"], index["y"] - index["dy"]
     edges = np.array([x - 0.5, y - 0.5, x + index["width"] - 0.5, y + index["height"] - 0.5])
-    src = np.stack([index["src_x"], index["src_y"]])
+    src, seen = np.stack([index["src_x"], index["src_y"]]), np.zeros(len(index), bool)
     for here, image_in in cutouts._by_wcs():
         pixel_map = PixelMap(image_in.sky, image.sky)
-        edges[:, here], *src[:, here] = pixel_map.boxes(edges[:, here], *src[:, here])
-    return edges, src.T
+        edges[:, here], *src[:, here], seen[here] = pixel_map.boxes(edges[:, here], *src[:, here])
+    return edges, src.T, seen
 
 
-def _find_misfits(boxes, mapped, src_pos, shape, mode):
+def _find_misfits(boxes, mapped, seen, src_pos, shape, mode):
     """Why some of the mapped boxes cannot be cut."""
     size = np.array(shape[::-1])
     low, high = boxes[:2], boxes[2:]
     touching = ((high >= 0) & (low < size[:, None])).all(0)
     inside = ((low >= 0) & (high < size[:, None])).all(0)
     with_pos = np.isfinite(src_pos).all(1)
-    # Of a box that is larger than the image a part may be too far off to be mapped.
-    seen = with_pos & (src_pos > -0.5).all(1) & (src_pos < size - 0.5).all(1)
     return [
         (~mapped & seen, "not_converged", "parts of its box have no pixel position"),
         (~mapped | ~touching, "no_overlap", "its box does not touch the image"),
@@ -178,12 +176,19 @@ def _find_misfits(boxes, mapped, src_pos, shape, mode):
     ]
 
 
-def _sort_out(ids, reasons, image) -> tuple[list[Dropped], np.ndarray]:
-    """Drop each source for the first reason that holds."""
-    dropped, keep = [], np.ones(len(ids), bool)
+def _sort_out(ids, reasons, image, *, quiet) -> tuple[list[Dropped], np.ndarray]:
+    """Drop each source for the first reason that holds; or refuse those that are lost."""
+    dropped, keep, lost = [], np.ones(len(ids), bool), np.zeros(len(ids), bool)
     for holds, status, message in reasons:
         dropped += drop(ids, keep & holds, status, image.stage, image.name, message)
+        if status == "not_converged":
+            lost |= keep & holds
         keep &= ~holds
+    if lost.any() and not quiet:
+        where, count = f" in {image.name}" if image.name else "", lost.sum()
+        some = ", ".join(map(repr, ids[lost][:5].tolist())) + (" ..." if count > 5 else "")
+        msg = f"{count} sources have no position{where}: {some}"
+        raise NotConvergedError(msg, np.flatnonzero(lost))
     return dropped, keep
 
 

@@ -77,9 +77,12 @@ class PixelMap:
             whose sides need not be straight; NaN for one that does not map.
         x, y : array of float, shape (M,)
             The positions in the second image.
+        seen : array of bool, shape (N,)
+            Which rectangles may be on the second image; the others are NaN, and
+            cost nothing.
         """
         around_x, around_y, start = perimeter(*np.asarray(edges, float))
         count = len(around_x)
         world = self._to_out(self.image_in.to_world(np.append(around_x, x), np.append(around_y, y)))
-        u, v = self.image_out.boxes_to_pixel(world, start, count)
-        return extents(u[:count], v[:count], start), u[count:], v[count:]
+        u, v, seen = self.image_out.boxes_to_pixel(world, start, count)
+        return extents(u[:count], v[:count], start), u[count:], v[count:], seen

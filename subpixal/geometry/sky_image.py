@@ -124,15 +124,18 @@ class SkyImage:
         -------
         x, y : array of shape (P,)
             0-based pixel positions; NaN where there is none.
+        seen : array of bool, shape (N,)
+            Which boxes may be on the image, in part or around it.
         """
         target = self.world.vectors(world)
         near = self._may_see(target)
+        seen = np.zeros(len(start), bool)
         if len(start):
             sizes = np.diff(start, append=count)
             seen = np.logical_or.reduceat(near[:count], start)
             seen |= self._is_surrounded(target[:, :count], start, sizes)
             near[:count] = np.repeat(seen, sizes) & np.isfinite(target[:, :count]).all(0)
-        return self._find(world, target, near)
+        return *self._find(world, target, near), seen
 
     def _find(self, world, target, near, accuracy=ACCURACY, maxiter=MAXITER):
         x, y = np.full((2, target.shape[1]), np.nan)
@@ -149,9 +152,8 @@ class SkyImage:
 
         The reference point of a FITS WCS, the centre of the image for others.
         """
-        crpix = getattr(getattr(self.transform.wcs, "wcs", None), "crpix", None)
-        if crpix is not None:
-            return crpix[0] - 1, crpix[1] - 1
+        if self.transform.reference is not None:
+            return self.transform.reference
         ny, nx = self.transform.shape or (1, 1)
         return (nx - 1) / 2, (ny - 1) / 2
 
@@ -297,7 +299,7 @@ class SkyImage:
     @property
     def _reach(self) -> float:
         """Longest sensible Newton step in pixels."""
-        return float(max(self._shape))
+        return float(max(*self._shape, 100))
 
     @cached_property
     def _all_nodes(self):

@@ -36,6 +36,14 @@ class Transform:
         self._inner, self._origin = unwrap(self.wcs)
         self._gwcs, self._fits = is_gwcs(self._inner), is_plain_fits(self._inner)
 
+    @property
+    def reference(self) -> tuple[float, float] | None:
+        """Position ``(x, y)`` of the reference point of a FITS WCS, `None` for others."""
+        if not self._fits:
+            return None
+        x, y = self._inner.wcs.crpix - 1 - self._origin
+        return float(x), float(y)
+
     def to_world(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
         """World values of pixel positions: one float array for each world axis."""
         x, y = x + self._origin[0], y + self._origin[1]

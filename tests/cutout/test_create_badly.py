@@ -119,6 +119,18 @@ def test_box_that_cannot_be_mapped():
         create_input_image_cutouts([big, cut(1)], DATA, make_wcs("sip", SHAPE), quiet=False)
 
 
+def test_box_that_covers_a_part_and_folds():
+    """A box that the exposure sees is not called off it, wherever its source is."""
+    wide = make_wcs("tan", (40, 40), scale=500.0)
+    big = Cutout(np.zeros((40, 40), np.float32), wide, src_id=7, src_pos=(1.0, 1.0))
+    twice = [cut(7), big]
+    cutouts, _ = create_input_image_cutouts(twice, DATA, make_wcs("sip", SHAPE), mode="fill")
+    assert cutouts.dropped["status"].tolist() == ["not_converged"]
+    with pytest.raises(NotConvergedError) as error:
+        create_input_image_cutouts(twice, DATA, make_wcs("sip", SHAPE), quiet=False)
+    assert error.value.where.tolist() == [1]
+
+
 @pytest.mark.parametrize("src_id", [0, "J1234+5", None, 2.5, np.nan, (1, 2)])
 def test_ids_that_are_no_labels(src_id):
     """Without a label there is no segment: background is not a source."""

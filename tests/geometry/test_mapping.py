@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.modeling import models
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
+from astropy.wcs.wcsapi import SlicedLowLevelWCS
 from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -514,3 +515,19 @@ def test_reference(build):
     for made in ("gwcs", "low", "high", "radian"):
         assert SkyImage(build(made, crpix=(11.0, 33.5))).reference == (199.5, 149.5)
     assert SkyImage(make_nameless("sky")).reference == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("made", ["tan", "sip", "gwcs-noinverse"])
+def test_image_of_one_pixel(build, made):
+    """An image of a single pixel has surroundings, too."""
+    image = SkyImage(build(made, shape=(2000, 2000)), (1, 1))
+    assert_round_trip(image, positions(shape=(1, 1)))
+
+
+def test_reference_of_a_slice():
+    """A sliced FITS WCS has the reference point, and the scale, of the whole one."""
+    wcs = WCS(make_header(scale=0.02, shape=(1000, 1000)))
+    part = SkyImage(SlicedLowLevelWCS(wcs, (slice(900, 1000), slice(800, 1000))))
+    whole = SkyImage(wcs)
+    assert part.reference == pytest.approx((whole.reference[0] - 800, whole.reference[1] - 900))
+    assert part.pixel_scale(*part.reference) == pytest.approx(whole.pixel_scale(*whole.reference))

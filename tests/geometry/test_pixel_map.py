@@ -337,7 +337,8 @@ def test_boxes_enclose_every_pixel(build, boxes, rotation, made):
     )
     x, y, width, height = np.transpose(boxes)
     edges = np.array([x, y, x + width + 1, y + height + 1]) - 0.5
-    found, u, v = to_out.boxes(edges, x, y)
+    found, u, v, seen = to_out.boxes(edges, x, y)
+    assert seen.all()
     assert_allclose([u, v], to_out(x, y), rtol=0, atol=ACCURACY)
     mapped = whole_pixels(found, tolerance=ACCURACY)
     for box, inner, (x1, y1, x2, y2) in zip(mapped.T, found.T, edges.T, strict=True):
@@ -356,7 +357,7 @@ def test_boxes_of_the_same_image(build):
     blc, trc = np.array([[-10, 5, 390], [3, 7, 250]]), np.array([[20, 5, 420], [30, 8, 310]])
     edges = np.concatenate([blc - 0.5, trc + 0.5])
     for kind_in, kind_out in (("sip", "gwcs"), ("gwcs-noinverse", "tpv"), ("lookup", "lookup")):
-        found, x, y = PixelMap(build(kind_in), build(kind_out)).boxes(edges)
+        found, x, y, _ = PixelMap(build(kind_in), build(kind_out)).boxes(edges)
         assert_allclose(found, edges, rtol=0, atol=3 * ACCURACY)
         assert_array_equal(whole_pixels(found, tolerance=1e-4), whole_pixels(edges))
         assert x.size == y.size == 0
@@ -381,11 +382,11 @@ def test_boxes_that_do_not_map(build):
     """A box that leaves the sky of the other image is NaN, its neighbours are not."""
     to_out = PixelMap(build("tan", scale=50.0), build("sip"))
     edges = np.array([[199.0, 0, 199.4], [149, 0, 149.4], [200, 10, 199.6], [150, 10, 149.6]])
-    found, x, y = to_out.boxes(edges, [199.5, 0.0], [149.5, 0.0])
+    found, x, y, _ = to_out.boxes(edges, [199.5, 0.0], [149.5, 0.0])
     assert np.isnan(found[:, 1]).all()
     assert np.isfinite(found[:, 2]).all()
     assert np.isfinite([x[0], y[0]]).all()
     assert np.isnan([x[1], y[1]]).all()
-    found, x, y = to_out.boxes(np.empty((4, 0)))
+    found, x, y, _ = to_out.boxes(np.empty((4, 0)))
     assert found.shape == (4, 0)
     assert x.shape == y.shape == (0,)
