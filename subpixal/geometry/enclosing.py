@@ -51,7 +51,7 @@ def perimeter(xmin, ymin, xmax, ymax, *, spacing: float = SPACING):
     return xmin[box] + u * width[box], ymin[box] + v * height[box], start
 
 
-def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> np.ndarray:
+def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     Extents of closed curves that are known by samples.
 
@@ -64,20 +64,26 @@ def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    array of float, shape (4, N)
+    edges : array of float, shape (4, N)
         xmin, ymin, xmax, ymax, bulges between the samples included; NaN for a
         curve of which some point is NaN.
+    excess : array of float, shape (N,)
+        How much larger than the tightest ones they may be, for the bulges.
     """
     if not len(start):
-        return np.empty((4, 0))
-    low, high = [], []
+        return np.empty((4, 0)), np.empty(0)
+    low, high, excess = [], [], []
     for u in (x, y):
         bulge = _bulge(u, start)
         low.append(np.minimum.reduceat(u - bulge, start))
         high.append(np.maximum.reduceat(u + bulge, start))
-    found = np.array([*low, *high])
+        excess += [
+            np.minimum.reduceat(u, start) - low[-1],
+            high[-1] - np.maximum.reduceat(u, start),
+        ]
+    found, excess = np.array([*low, *high]), np.max(excess, axis=0)
     found[:, ~np.isfinite(found).all(0)] = np.nan
-    return found
+    return found, excess
 
 
 def _bulge(u, start):
@@ -85,7 +91,8 @@ def _bulge(u, start):
     Bound of what a curve rises above its samples, next to each sample.
 
     A quadratic through equally spaced samples rises at most an eighth of their
-    second difference above the higher of two neighbours. Corners have no second
+    second difference above the higher of two neighbours; a sixth leaves room for
+    what is not quadratic. Corners have no second
     difference of their own; their neighbours' serve.
     """
     stop = np.append(start[1:], len(u))
@@ -98,7 +105,7 @@ def _bulge(u, start):
     second = np.abs(u[following] - 2 * u + u[previous])
     corner = position % intervals == 0
     second[corner] = 0.0
-    return np.maximum(second, np.maximum(second[following], second[previous])) / 8
+    return np.maximum(second, np.maximum(second[following], second[previous])) / 6
 
 
 def whole_pixels(edges: np.ndarray, *, tolerance: float = 0.0):

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .enclosing import extents, perimeter
+from .enclosing import SPACING, extents, perimeter
 from .sky_image import ACCURACY, MAXITER, SkyImage
 
 __all__ = ["PixelMap"]
+
+# Pixels that an enclosing box may be too large before its edges are sampled more closely.
+LOOSE = 0.2
 
 
 class PixelMap:
@@ -62,6 +65,9 @@ class PixelMap:
         """
         Map rectangles, and positions with them, in one call of each WCS.
 
+        Only rectangles with edges so curved that the new ones could be loose are
+        mapped again, at points that are closer together.
+
         Parameters
         ----------
         edges : array of float, shape (4, N)
@@ -85,4 +91,18 @@ class PixelMap:
         count = len(around_x)
         world = self._to_out(self.image_in.to_world(np.append(around_x, x), np.append(around_y, y)))
         u, v, seen = self.image_out.boxes_to_pixel(world, start, count)
-        return extents(u[:count], v[:count], start), u[count:], v[count:], seen
+        found, excess = extents(u[:count], v[:count], start)
+        self._tighten(np.asarray(edges, float), found, excess)
+        return found, u[count:], v[count:], seen
+
+    def _tighten(self, edges, found, excess) -> None:
+        """Map boxes with curved edges again, at more and more points."""
+        curved = np.flatnonzero(excess > LOOSE)
+        for refinement in (4, 16, 64):
+            if not curved.size:
+                return
+            x, y, start = perimeter(*edges[:, curved], spacing=SPACING / refinement)
+            world = self._to_out(self.image_in.to_world(x, y))
+            u, v, _ = self.image_out.boxes_to_pixel(world, start, len(x))
+            found[:, curved], excess = extents(u, v, start)
+            curved = curved[excess > LOOSE]

@@ -25,6 +25,9 @@ _GRID = 17
 # How far the grid reaches beyond the image, in sizes of the image.
 _MARGIN = 0.1
 
+# How far off an image positions are still looked for, in pixels.
+_REACH = 256
+
 # How much derivatives may change from node to node to serve for what is between.
 _SMOOTH = 0.1
 
@@ -360,8 +363,13 @@ class SkyImage:
         center = points.mean(1)
         center /= max(np.linalg.norm(center), _ROUNDING)
         # Bulges between the nodes, and boxes that reach off the image.
-        radius = 1.25 * np.arccos(np.clip(center @ points, -1, 1)).max() + 256 * self._scales[1]
-        return center, np.cos(min(radius, np.pi))
+        reach = _REACH
+        if not self._all_nodes[5].all():
+            # The image ends somewhere between a node that is good and one that is not.
+            reach += 2 * (1 + 2 * _MARGIN) * max(self._shape) / (_GRID - 1)
+        radius = 1.25 * np.arccos(np.clip(center @ points, -1, 1)).max() + reach * self._scales[1]
+        few = points.shape[1] < _GRID
+        return center, -1.0 if few else np.cos(min(radius, np.pi))
 
     def _may_see(self, target) -> np.ndarray:
         """Whether points of the world can lie on the image or near it."""

@@ -48,12 +48,31 @@ class Transform:
         """World values of pixel positions: one float array for each world axis."""
         x, y = x + self._origin[0], y + self._origin[1]
         if self._gwcs:
-            world = _plain(self._inner(x, y, with_bounding_box=False), self._inner.output_frame)
+            world = self._gwcs_values(x, y)
         elif self._fits:
             world = self._inner.all_pix2world(x, y, 0)
         else:
             world = self._inner.pixel_to_world_values(x, y)
         return tuple(np.asarray(w, float) for w in world)
+
+    def _gwcs_values(self, x, y):
+        try:
+            values = self._inner(x, y, with_bounding_box=False)
+        except ValueError:
+            # A table may refuse what is beyond it; that is where the image ends.
+            bounds = self._inner.pixel_bounds
+            if bounds is None:
+                raise
+            (x1, x2), (y1, y2) = bounds
+            inside = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
+            if np.all(inside):
+                raise
+            some = self._gwcs_values(x[inside], y[inside]) if np.any(inside) else ()
+            values = [np.full(np.shape(x), np.nan) for _ in range(self.wcs.world_n_dim)]
+            for whole, part in zip(values, some, strict=False):
+                whole[inside] = part
+            return values
+        return _plain(values, self._inner.output_frame)
 
     def guess(self, *world: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """

@@ -531,3 +531,34 @@ def test_reference_of_a_slice():
     whole = SkyImage(wcs)
     assert part.reference == pytest.approx((whole.reference[0] - 800, whole.reference[1] - 900))
     assert part.pixel_scale(*part.reference) == pytest.approx(whole.pixel_scale(*whole.reference))
+
+
+@pytest.mark.parametrize(("size", "radius"), [(4000, 250), (8000, 600)])
+def test_image_of_which_little_is_sky(size, radius):
+    """Where only a small part of the pixels has a sky, all of that is found."""
+    scale = np.rad2deg(1 / radius)
+    image = SkyImage(WCS(make_header("SIN", shape=(size, size), scale=scale)))
+    rng = np.random.default_rng(5)
+    r, phi = radius * np.sqrt(rng.uniform(0, 0.98, 500)), rng.uniform(0, 7, 500)
+    x, y = (size - 1) / 2 + r * np.cos(phi), (size - 1) / 2 + r * np.sin(phi)
+    assert_allclose(image.to_pixel(*image.to_world(x, y)), (x, y), rtol=0, atol=ACCURACY)
+
+
+def test_table_that_refuses_what_is_beyond_it(build):
+    """A gwcs with a table that raises off the image is mapped on the image."""
+    wcs = build("gwcs")
+    nx, ny = wcs.pixel_shape
+    points = np.arange(-1.0, nx + 2), np.arange(-1.0, ny + 2)
+    lookup = points[0][:, None] + 0.1 * np.sin(points[1] / 30)
+    table = models.Tabular2D(points=points, lookup_table=lookup, bounds_error=True)
+    transform = wcs.forward_transform.copy()
+    transform.bounding_box = None
+    transform = models.Mapping((0, 1, 1)) | (table & models.Identity(1)) | transform
+    new = gwcs.WCS([(wcs.input_frame, transform), (wcs.output_frame, None)])
+    new.bounding_box = (-0.5, nx - 0.5), (-0.5, ny - 0.5)
+    with pytest.raises(ValueError, match="out of bounds"):
+        new(-50.0, 3.0, with_bounding_box=False)
+    image = SkyImage(new)
+    x, y = np.random.default_rng(1).uniform(0, 1, (2, 200)) * [[nx - 1], [ny - 1]]
+    assert_allclose(image.to_pixel(*image.to_world(x, y)), (x, y), rtol=0, atol=ACCURACY)
+    assert np.isnan(image.to_world(-50.0, 3.0)).all()

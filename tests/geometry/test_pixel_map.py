@@ -390,3 +390,41 @@ def test_boxes_that_do_not_map(build):
     found, x, y, _ = to_out.boxes(np.empty((4, 0)))
     assert found.shape == (4, 0)
     assert x.shape == y.shape == (0,)
+
+
+WIDE = [
+    ("TAN", "STG", 60, 0.1),
+    ("ARC", "TAN", 60, 0.1),
+    ("SIN", "ARC", 100, 1),
+    ("TAN", "ZEA", 90, 1),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "field", "scale"), WIDE)
+def test_boxes_of_wide_fields_are_tight(one, other, field, scale):
+    """However curved the edges are, the box encloses them and is not a pixel larger."""
+    to_out = PixelMap(make_wide(one, field, 1.0), make_wide(other, field, scale))
+    rng = np.random.default_rng(4)
+    low = rng.uniform(0.1 * field, 0.5 * field, (2, 60))
+    edges = np.concatenate([low, low + rng.uniform(1, 0.35 * field, (2, 60))])
+    found, *_ = to_out.boxes(edges)
+    assert np.isfinite(found).all()
+    for k, (x1, y1, x2, y2) in enumerate(edges.T):
+        t = np.linspace(0, 1, 4001)
+        x = np.concatenate([x1 + t * (x2 - x1), x1 + t * (x2 - x1), 0 * t + x1, 0 * t + x2])
+        y = np.concatenate([0 * t + y1, 0 * t + y2, y1 + t * (y2 - y1), y1 + t * (y2 - y1)])
+        u, v = to_out(x, y)
+        tight = np.array([u.min(), v.min(), u.max(), v.max()])
+        outward = (found[:, k] - tight) * [-1, -1, 1, 1]
+        assert outward.min() > -1e-4
+        assert outward.max() < 1
+
+
+def make_wide(projection, field, scale):
+    size = int(field / scale)
+    header = {
+        "NAXIS": 2, "NAXIS1": size, "NAXIS2": size, "CDELT1": -scale, "CDELT2": scale,
+        "CTYPE1": f"RA---{projection}", "CTYPE2": f"DEC--{projection}",
+        "CRPIX1": (size + 1) / 2, "CRPIX2": (size + 1) / 2, "CRVAL1": 10.0, "CRVAL2": 40.0,
+    }  # fmt: skip
+    return WCS(fits.Header(header))
