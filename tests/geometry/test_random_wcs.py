@@ -1,0 +1,182 @@
+"""What must hold for every WCS, with random ones of every kind."""
+
+import gwcs
+import numpy as np
+from astropy import coordinates as coord
+from astropy import units as u
+from astropy.modeling import models
+from astropy.wcs import WCS, Sip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal.geometry import ACCURACY, PixelMap, SkyImage, whole_pixels
+
+FEW = settings(max_examples=40)
+SHAPE = (120, 160)
+PROJECTIONS = ("TAN", "SIN", "ZEA", "STG", "ARC")
+FRAMES = (
+    ("RA--", "DEC-", "ICRS"),
+    ("RA--", "DEC-", "FK5"),
+    ("RA--", "DEC-", "FK4"),
+    ("GLON", "GLAT", ""),
+)
+HALF = np.array([[-0.5], [-0.5], [0.5], [0.5]])
+
+pointings = st.one_of(
+    st.sampled_from([(0.0, 0.0), (359.9999, 45.0), (10.0, 90.0), (10.0, -90.0), (77.0, 89.99)]),
+    st.tuples(st.floats(0, 360), st.floats(-90, 90)),
+)
+# Pixels of a hundredth of an arc second to a fifth of a degree: 40 degrees across.
+scales = st.floats(np.log10(0.01 / 3600), np.log10(0.2)).map(lambda t: 10**t)
+angles = st.floats(0, 2 * np.pi)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def rotation(scale, angle):
+    c, s = np.cos(angle), np.sin(angle)
+    return scale * np.array([[-c, s], [s, c]])
+
+
+def polynomial(rng, order):
+    """Coefficients that move no pixel within 100 pixels of the image by more than a few."""
+    powers = np.add.outer(np.arange(order + 1), np.arange(order + 1))
+    values = rng.uniform(-1, 1, powers.shape) * 2 / 200.0**powers
+    return np.where((powers > 1) & (powers <= order), values, 0.0)
+
+
+@st.composite
+def fits_wcs(draw):
+    projection = draw(st.sampled_from(PROJECTIONS))
+    lon, lat, frame = draw(st.sampled_from(FRAMES))
+    order = draw(st.sampled_from([0, 2, 3, 5]))
+    wcs = WCS(naxis=2)
+    suffix = "-SIP" if order else ""
+    wcs.wcs.ctype = [f"{lon}-{projection}{suffix}", f"{lat}-{projection}{suffix}"]
+    wcs.wcs.radesys = frame
+    wcs.wcs.crval = draw(pointings)
+    wcs.wcs.crpix = SHAPE[1] / 2 + 3, SHAPE[0] / 2 - 5
+    wcs.wcs.cd = rotation(draw(scales), draw(angles))
+    # The default turns a field that is just at a pole.
+    wcs.wcs.lonpole = 180
+    if order:
+        rng = np.random.default_rng(draw(seeds))
+        wcs.sip = Sip(polynomial(rng, order), polynomial(rng, order), None, None, wcs.wcs.crpix)
+    wcs.pixel_shape = SHAPE[::-1]
+    wcs.wcs.set()
+    return wcs
+
+
+@st.composite
+def general_wcs(draw):
+    """A gwcs without an inverse, or with one that leaves the distortion out."""
+    rng = np.random.default_rng(draw(seeds))
+    ra, dec = draw(pointings)
+    cubics = [models.Polynomial2D(3) for _ in range(2)]
+    for axis, cubic in enumerate(cubics):
+        values = polynomial(rng, 3)
+        for i, j in np.argwhere(values != 0):
+            setattr(cubic, f"c{i}_{j}", values[i, j])
+        setattr(cubic, ("c1_0", "c0_1")[axis], 1.0)
+    warp = models.Mapping((0, 1, 0, 1)) | (cubics[0] & cubics[1])
+    if draw(st.booleans()):
+        warp.inverse = models.Identity(2)
+    transform = (
+        models.Shift(-80.0) & models.Shift(-55.0)
+        | warp
+        | models.AffineTransformation2D(rotation(draw(scales), draw(angles)))
+        | models.Pix2Sky_TAN()
+        | models.RotateNative2Celestial(ra, dec, 180)
+    )  # fmt: skip
+    detector = gwcs.Frame2D(name="detector", unit=(u.pix, u.pix))
+    unit = draw(st.sampled_from([u.deg, u.arcsec]))
+    if unit == u.arcsec:
+        transform = transform | models.Scale(3600.0) & models.Scale(3600.0)
+    world = gwcs.CelestialFrame(name="world", reference_frame=coord.ICRS(), unit=(unit, unit))
+    wcs = gwcs.WCS([(detector, transform), (world, None)])
+    wcs.bounding_box = (-0.5, SHAPE[1] - 0.5), (-0.5, SHAPE[0] - 0.5)
+    wcs.pixel_shape = SHAPE[::-1]
+    return wcs
+
+
+any_wcs = st.one_of(fits_wcs(), general_wcs())
+
+
+def positions(rng, count=60, margin=100):
+    return rng.uniform(0, 1, (2, count)) * [
+        [SHAPE[1] + 2 * margin], [SHAPE[0] + 2 * margin]
+    ] - margin  # fmt: skip
+
+
+@FEW
+@given(any_wcs, seeds)
+def test_round_trip(wcs, seed):
+    """Positions on the image and up to 100 pixels off it close."""
+    image = SkyImage(wcs, SHAPE)
+    xy = positions(np.random.default_rng(seed))
+    assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
+
+
+@st.composite
+def pairs(draw):
+    """Two WCSs of about the same piece of sky."""
+    first = draw(any_wcs)
+    center = SkyImage(first, SHAPE).to_world(79.5, 59.5)
+    lon, lat = SkyImage(first, SHAPE).world.lonlat(center)
+    second = WCS(naxis=2)
+    frame = SkyImage(first, SHAPE).world.frame
+    sky = coord.SkyCoord(lon, lat, unit="rad", frame=frame).icrs
+    second.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    second.wcs.crval = sky.ra.deg, sky.dec.deg
+    second.wcs.crpix = 90, 70
+    scale = SkyImage(first, SHAPE).pixel_scale(79.5, 59.5)[0] * draw(st.floats(0.3, 3))
+    second.wcs.cd = rotation(scale, draw(angles))
+    second.wcs.lonpole = 180
+    second.pixel_shape = SHAPE[::-1]
+    second.wcs.set()
+    return first, second
+
+
+def random_boxes(rng, count=12):
+    low = rng.integers(-10, 130, (2, count))
+    return np.concatenate([low, low + rng.integers(0, 30, (2, count))])
+
+
+@FEW
+@given(pairs(), seeds)
+def test_boxes_enclose_every_pixel(wcss, seed):
+    """All corners of all pixels of a box are inside of what it is mapped to."""
+    pixel_map = PixelMap(*wcss)
+    boxes = random_boxes(np.random.default_rng(seed))
+    found, *_ = pixel_map.boxes(boxes + HALF)
+    for k in np.flatnonzero(np.isfinite(found).all(0)):
+        x1, y1, x2, y2 = boxes[:, k]
+        x, y = np.meshgrid(np.arange(x1, x2 + 2) - 0.5, np.arange(y1, y2 + 2) - 0.5)
+        u, v = pixel_map(x, y)
+        tight = np.array([u.min(), v.min(), u.max(), v.max()])
+        outward = (found[:, k] - tight) * [-1, -1, 1, 1]
+        assert outward.min() > -1e-4
+        # Corners of pixels alone; an edge bulges between them.
+        assert outward.max() < 1
+        low, high = np.split(whole_pixels(found[:, [k]])[:, 0], 2)
+        assert (low <= np.floor(tight[:2] + 0.5)).all()
+        assert (high >= np.ceil(tight[2:] - 0.5) - 1e-9).all()
+
+
+@FEW
+@given(pairs(), seeds)
+def test_sources_do_not_depend_on_each_other(wcss, seed):
+    """Another order, a part, copies, or sources far away change nothing."""
+    pixel_map = PixelMap(*wcss)
+    rng = np.random.default_rng(seed)
+    boxes = random_boxes(rng) + HALF
+    xy = positions(rng, boxes.shape[1], margin=0)
+    found, *mapped, seen = pixel_map.boxes(boxes, *xy)
+    far = boxes + 1e4
+    for order in (rng.permutation(12), np.arange(5), np.repeat(np.arange(12), 2)):
+        more = np.concatenate([far, boxes[:, order], far], axis=1)
+        again, *other, near = pixel_map.boxes(more, *xy[:, order])
+        part = slice(12, 12 + len(order))
+        assert_allclose(again[:, part], found[:, order], rtol=0, atol=1e-6)
+        assert_allclose(other, np.array(mapped)[:, order], rtol=0, atol=1e-6)
+        assert_array_equal(near[part], seen[order])
