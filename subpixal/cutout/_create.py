@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 from astropy.nddata import interpret_bit_flags
 
+from subpixal.geometry import ACCURACY, MAXITER
+
 from ._boxes import BoxPolicy
 from ._catalog import read_catalog_columns
 from ._collection import CutoutCollection
@@ -41,6 +43,8 @@ def create_primary_cutouts(
     dqbitmask=0,
     segmentation_wcs=None,
     quiet=True,
+    accuracy=ACCURACY,
+    maxiter=MAXITER,
     mask_policy="segment",
     combine_seg_mask=None,
     keep_segmentation=False,
@@ -92,6 +96,10 @@ def create_primary_cutouts(
     quiet : bool
         Whether sources that cannot be mapped from there (``not_converged``) are
         dropped, or are an error that names them.
+    accuracy : float
+        Largest error of a mapped position, in pixels.
+    maxiter : int
+        Largest number of Newton steps that a position may take.
     mask_policy : {'segment', 'neighbours', 'uberseg', None}
         What the segmentation masks: pixels outside the own segment, pixels of
         other segments, pixels that are nearer to another segment than to the own
@@ -137,7 +145,8 @@ def create_primary_cutouts(
     cutter = _read_cutter("im", "primary", image, labels, fillval=fillval, copy=copy)
     grid = cutter.segmentation.sky or cutter.image.sky
     sources = read_catalog_columns(catalog, grid, src_pos=src_pos, src_weight=src_weight)
-    return cut_sources(sources, cutter, policy, quiet=quiet)
+    search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
+    return cut_sources(sources, cutter, policy, **search)
 
 
 def create_input_image_cutouts(
@@ -152,6 +161,8 @@ def create_input_image_cutouts(
     *,
     mode="strict",
     quiet=True,
+    accuracy=ACCURACY,
+    maxiter=MAXITER,
     uncertainty=None,
     dqbitmask=0,
     segmentation_image=None,
@@ -182,6 +193,8 @@ def create_input_image_cutouts(
     quiet : bool
         Whether sources that cannot be mapped (``not_converged``) are dropped, or
         are an error that names them.
+    accuracy, maxiter
+        As in `create_primary_cutouts`.
     segmentation_image, segmentation_wcs
         Labels of the sources, usually on the grid of a combined image; the pixels
         of the exposure have the label of the nearest pixel there.
@@ -210,7 +223,8 @@ def create_input_image_cutouts(
             raise ValueError(msg)
         labels = None
     cutter = _read_cutter("im", "input_image", image, labels, fillval=fillval, copy=copy)
-    return map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, quiet=quiet)
+    search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
+    return map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, **search)
 
 
 def drz_from_input_cutouts(
@@ -225,6 +239,8 @@ def drz_from_input_cutouts(
     pad=1,
     *,
     quiet=True,
+    accuracy=ACCURACY,
+    maxiter=MAXITER,
     uncertainty=None,
     dqbitmask=0,
     segmentation_wcs=None,
@@ -248,7 +264,7 @@ def drz_from_input_cutouts(
         The combined image, as in `create_primary_cutouts`.
     pad : int
         Pixels around the smallest box that encloses a mapped cutout.
-    quiet
+    quiet, accuracy, maxiter
         As in `create_input_image_cutouts`.
     uncertainty, dqbitmask, fillval, copy
         As in `create_primary_cutouts`.
@@ -270,7 +286,8 @@ def drz_from_input_cutouts(
               "policy": read_mask_policy(mask_policy, combine_seg_mask),
               "keep": keep_segmentation}  # fmt: skip
     cutter = _read_cutter("im", "drz", image, labels, fillval=fillval, copy=copy)
-    return map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", quiet=quiet)
+    search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
+    return map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", **search)
 
 
 def create_cutouts(
@@ -296,6 +313,8 @@ def create_cutouts(
     flt_dqbitmask=0,
     mode="strict",
     quiet=True,
+    accuracy=ACCURACY,
+    maxiter=MAXITER,
     segmentation_wcs=None,
     mask_policy="segment",
     combine_seg_mask=None,
@@ -325,7 +344,7 @@ def create_cutouts(
         Pixels around the smallest boxes that enclose mapped cutouts.
     drz_uncertainty, drz_dqbitmask, flt_uncertainty, flt_dqbitmask
         As in `create_primary_cutouts`.
-    mode, quiet
+    mode, quiet, accuracy, maxiter
         As in `create_input_image_cutouts`.
     segmentation_wcs, mask_policy, combine_seg_mask
         For the cutouts of the combined image, as in `create_primary_cutouts`.
@@ -363,8 +382,9 @@ def create_cutouts(
         # Of several exposures, each has its own cutouts of the combined image.
         meta = ChainMap({"exposure": flt_cutter.image.name}, drz_cutter.image.meta)
         drz_cutter = replace(drz_cutter, image=replace(drz_cutter.image, meta=meta))
-    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, quiet=quiet)
-    drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", quiet=quiet)
+    search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
+    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, **search)
+    drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", **search)
     dropped = (*flt._dropped, *drz._dropped)
     return valid._with_dropped(dropped), drz._with_dropped(dropped)
 

@@ -7,7 +7,7 @@ import numbers
 import numpy as np
 
 from subpixal.errors import NotConvergedError
-from subpixal.geometry import ACCURACY, PixelMap, whole_pixels
+from subpixal.geometry import ACCURACY, MAXITER, PixelMap, whole_pixels
 
 from ._collection import CutoutCollection
 from ._cutout import MODES
@@ -20,7 +20,9 @@ __all__ = ["check_pad", "cut_sources", "map_cutouts"]
 OUTWARD = np.array([[-1], [-1], [1], [1]])
 
 
-def cut_sources(sources, cutter, policy, *, quiet=True) -> CutoutCollection:
+def cut_sources(
+    sources, cutter, policy, *, quiet=True, accuracy=ACCURACY, maxiter=MAXITER
+) -> CutoutCollection:
     """
     Cut the sources of a catalogue out of an image.
 
@@ -34,12 +36,14 @@ def cut_sources(sources, cutter, policy, *, quiet=True) -> CutoutCollection:
         How large the cutouts are.
     quiet : bool
         Whether sources that do not converge are dropped, or are an error.
+    accuracy, maxiter
+        As in `PixelMap.boxes`.
     """
     image, segmentation, pos = cutter.image, cutter.segmentation, sources.pos
     box, reasons = _find_segments(sources.ids, segmentation.labels)
     _check_same_sky(box, pos, ~reasons[1][0])
     if segmentation.sky is not None:
-        box, pos, misfits = _to_image(box, pos, segmentation, image)
+        box, pos, misfits = _to_image(box, pos, segmentation, image, accuracy, maxiter)
         reasons += misfits
     boxes = policy.boxes(box, pos)
     dropped, keep = _sort_out(sources.ids, reasons, image, quiet=quiet)
@@ -63,14 +67,14 @@ def _check_same_sky(box, pos, known) -> None:
         raise ValueError(msg)
 
 
-def _to_image(box, pos, segmentation, image):
+def _to_image(box, pos, segmentation, image, accuracy, maxiter):
     """Boxes and positions of a segmentation image in the image, and why some are not there."""
     pixel_map = PixelMap(segmentation.sky, image.sky)
-    half = 0.5 * OUTWARD
-    edges, *src, seen = pixel_map.boxes(box + half, *pos.T)
+    search = {"accuracy": accuracy, "maxiter": maxiter}
+    edges, *src, seen = pixel_map.boxes(box + 0.5 * OUTWARD, *pos.T, **search)
     mapped = np.isfinite(edges).all(0)
     boxes = np.zeros(edges.shape, np.int64)
-    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=ACCURACY)
+    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=accuracy)
     src_pos = np.stack(src, axis=-1)
     center = np.where(mapped[:, None], (boxes[:2] + boxes[2:]).T / 2, np.nan)
     known = np.where(np.isfinite(src_pos), src_pos, center)
@@ -78,7 +82,7 @@ def _to_image(box, pos, segmentation, image):
 
 
 def map_cutouts(
-    cutouts, name, cutter, pad, mode, *, quiet=True
+    cutouts, name, cutter, pad, mode, *, quiet=True, accuracy=ACCURACY, maxiter=MAXITER
 ) -> tuple[CutoutCollection, CutoutCollection]:
     """
     Cut out of an image what encloses cutouts of others.
@@ -96,6 +100,8 @@ def map_cutouts(
         Whether boxes that leave the image are dropped.
     quiet : bool
         Whether sources that do not converge are dropped, or are an error.
+    accuracy, maxiter
+        As in `PixelMap.boxes`.
 
     Returns
     -------
@@ -107,11 +113,11 @@ def map_cutouts(
         raise ValueError(msg)
     padding, cutouts = check_pad(pad) * OUTWARD, _as_collection(cutouts, name)
     image, ids = cutter.image, cutouts.ids
-    edges, src_pos, seen = _map_edges(cutouts, image)
+    edges, src_pos, seen = _map_edges(cutouts, image, accuracy=accuracy, maxiter=maxiter)
     mapped = np.isfinite(edges).all(0)
     boxes = np.zeros(edges.shape, np.int64)
     # A position is known to the accuracy of the mapping and no better.
-    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=ACCURACY) + padding
+    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=accuracy) + padding
     reasons = _find_misfits(boxes, mapped, seen, src_pos, image.shape, mode)
     if cutter.masks_by_label:
         no_label = as_labels(ids) == 0
@@ -145,7 +151,7 @@ def _find_segments(ids, segmentation):
     ]
 
 
-def _map_edges(cutouts, image):
+def _map_edges(cutouts, image, **search):
     """
     Edges in an image of boxes that enclose cutouts, positions, and which boxes it may see.
 
@@ -157,7 +163,8 @@ def _map_edges(cutouts, image):
     src, seen = np.stack([index["src_x"], index["src_y"]]), np.zeros(len(index), bool)
     for here, image_in in cutouts._by_wcs():
         pixel_map = PixelMap(image_in.sky, image.sky)
-        edges[:, here], *src[:, here], seen[here] = pixel_map.boxes(edges[:, here], *src[:, here])
+        found = pixel_map.boxes(edges[:, here], *src[:, here], **search)
+        edges[:, here], *src[:, here], seen[here] = found
     return edges, src.T, seen
 
 

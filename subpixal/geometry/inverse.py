@@ -42,15 +42,21 @@ def jacobian(forward: Forward, x, y, base=None, *, step: float = STEP) -> np.nda
     array of shape (2, M, N)
         Derivatives by x and by y.
     """
-    n = len(x)
-    known = base is not None
+    if base is None:
+        base = forward(x, y)
+    found = _differences(forward, x, y, base, step)
+    lost = np.flatnonzero(np.isfinite(base).all(0) & ~np.isfinite(found).all((0, 1)))
+    if lost.size:
+        # Next to where the sky ends one side will do.
+        back = _differences(forward, x[lost], y[lost], base[:, lost], -step)
+        found[..., lost] = np.where(np.isfinite(found[..., lost]), found[..., lost], back)
+    return found
+
+
+def _differences(forward, x, y, base, step):
     # One call for all: a gwcs costs milliseconds a call and nothing a point.
-    xs = [x + step, x] if known else [x + step, x, x]
-    ys = [y, y + step] if known else [y, y + step, y]
-    points = forward(np.concatenate(xs), np.concatenate(ys))
-    if not known:
-        base = points[:, 2 * n :]
-    return np.stack([points[:, :n] - base, points[:, n : 2 * n] - base]) / step
+    points = forward(np.concatenate([x + step, x]), np.concatenate([y, y + step]))
+    return np.stack([points[:, : len(x)] - base, points[:, len(x) :] - base]) / step
 
 
 def pseudo_inverse(derivatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,9 @@ __all__ = ["PixelMap"]
 # Pixels that an enclosing box may be too large before its edges are sampled more closely.
 LOOSE = 0.2
 
+# How much more closely they are, again and again.
+REFINEMENTS = 4, 16, 64
+
 
 class PixelMap:
     """
@@ -61,7 +64,7 @@ class PixelMap:
         world = self._to_out(self.image_in.to_world(x, y))
         return self.image_out.to_pixel(*world, accuracy=accuracy, maxiter=maxiter)
 
-    def boxes(self, edges: np.ndarray, x=(), y=()):
+    def boxes(self, edges: np.ndarray, x=(), y=(), *, accuracy=ACCURACY, maxiter=MAXITER):
         """
         Map rectangles, and positions with them, in one call of each WCS.
 
@@ -75,34 +78,41 @@ class PixelMap:
             coordinates: a single pixel *i* has the edges *i* - 0.5 and *i* + 0.5.
         x, y : array of float, shape (M,)
             Positions.
+        accuracy, maxiter
+            As in `SkyImage.to_pixel`.
 
         Returns
         -------
         edges : array of float, shape (4, N)
             Edges in the second image that enclose the mapped rectangles,
-            whose sides need not be straight; NaN for one that does not map.
+            whose sides need not be straight; NaN for one that does not map, or
+            that is torn: the seam of a map of the whole sky runs through it, or
+            it holds a pole of which the map makes a line.
         x, y : array of float, shape (M,)
             The positions in the second image.
         seen : array of bool, shape (N,)
             Which rectangles may be on the second image; the others are NaN, and
             cost nothing.
         """
-        around_x, around_y, start = perimeter(*np.asarray(edges, float))
+        edges, search = np.asarray(edges, float), {"accuracy": accuracy, "maxiter": maxiter}
+        around_x, around_y, start = perimeter(*edges)
         count = len(around_x)
         world = self._to_out(self.image_in.to_world(np.append(around_x, x), np.append(around_y, y)))
-        u, v, seen = self.image_out.boxes_to_pixel(world, start, count)
+        u, v, seen = self.image_out.boxes_to_pixel(world, start, count, **search)
         found, excess = extents(u[:count], v[:count], start)
-        self._tighten(np.asarray(edges, float), found, excess)
+        self._tighten(edges, found, excess, search)
         return found, u[count:], v[count:], seen
 
-    def _tighten(self, edges, found, excess) -> None:
+    def _tighten(self, edges, found, excess, search) -> None:
         """Map boxes with curved edges again, at more and more points."""
         curved = np.flatnonzero(excess > LOOSE)
-        for refinement in (4, 16, 64):
+        for refinement in REFINEMENTS:
             if not curved.size:
                 return
             x, y, start = perimeter(*edges[:, curved], spacing=SPACING / refinement)
             world = self._to_out(self.image_in.to_world(x, y))
-            u, v, _ = self.image_out.boxes_to_pixel(world, start, len(x))
+            u, v, _ = self.image_out.boxes_to_pixel(world, start, len(x), **search)
             found[:, curved], excess = extents(u, v, start)
             curved = curved[excess > LOOSE]
+        # What is continuous has become smooth by now.
+        found[:, curved] = np.nan

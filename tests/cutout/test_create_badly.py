@@ -325,3 +325,22 @@ def test_bad_common_arguments(name, value, error, match):
             "drz_wcs": DRZ_WCS, "flt_data": DATA, "flt_wcs": FLT_WCS}  # fmt: skip
     with pytest.raises(error, match=match):
         create_cutouts(**(good | {name: value}))
+
+
+def test_accuracy_and_steps():
+    """A search that is cut short finds nothing, one that asks for less stops sooner."""
+    wcs = make_wcs("gwcs-noinverse", SHAPE, rotation=20)
+    exact, _ = create_input_image_cutouts([cut()], DATA, wcs, mode="fill")
+    rough, _ = create_input_image_cutouts([cut()], DATA, wcs, mode="fill", accuracy=0.3)
+    assert 0 < np.abs(np.subtract(exact[0].src_pos, rough[0].src_pos)).max() < 0.3
+    none, _ = create_input_image_cutouts([cut()], DATA, wcs, mode="fill", maxiter=1)
+    assert get_reasons(none) == {1: "not_converged"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("accuracy", 0), ("accuracy", "high"), ("maxiter", -1), ("maxiter", 2.5)]
+)
+def test_accuracy_that_is_none(name, value):
+    """What cannot limit a search is refused by name and value."""
+    with pytest.raises(ValueError, match=f"{name} must be a .* number.*, got {value!r}"):
+        create_input_image_cutouts([cut()], DATA, FLT_WCS, **{name: value})

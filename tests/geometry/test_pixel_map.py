@@ -428,3 +428,56 @@ def make_wide(projection, field, scale):
         "CRPIX1": (size + 1) / 2, "CRPIX2": (size + 1) / 2, "CRVAL1": 10.0, "CRVAL2": 40.0,
     }  # fmt: skip
     return WCS(fits.Header(header))
+
+
+@pytest.mark.parametrize(
+    ("projection", "center"),
+    [
+        ("CAR", (30.0, 90.0)), ("CAR", (180.0, 10.0)), ("CEA", (77.0, -90.0)),
+        ("CEA", (179.0, -40.0)), ("AIT", (180.0, 10.0)), ("SFL", (180.0, -10.0)),
+    ],
+)  # fmt: skip
+def test_torn_boxes(projection, center):
+    """A box that a map of the whole sky tears at its seam has no place in it."""
+    header = {
+        "NAXIS": 2, "NAXIS1": 720, "NAXIS2": 360, "CDELT1": -0.5, "CDELT2": 0.5,
+        "CTYPE1": f"RA---{projection}", "CTYPE2": f"DEC--{projection}",
+        "CRPIX1": 360.5, "CRPIX2": 180.5,
+    }  # fmt: skip
+    source = make_wide("TAN", 4, 0.02)
+    source.wcs.crval, source.wcs.lonpole = center, 180
+    low = np.random.default_rng(8).integers(0, 180, (2, 60))
+    edges = np.concatenate([low - 0.5, low + 20.5])
+    found, *_, seen = PixelMap(source, WCS(fits.Header(header))).boxes(edges)
+    assert seen.all()
+    torn = []
+    for x1, y1, x2, y2 in edges.T:
+        grid = np.meshgrid(np.linspace(x1, x2, 85), np.linspace(y1, y2, 85))
+        beyond = source.pixel_to_world_values(*grid)[0] - 180
+        # The seam is where the right ascension passes 180, not where it passes 0.
+        near = np.abs(beyond) < 90
+        torn.append(
+            ((np.diff(np.sign(beyond)) != 0) & near[:, 1:]).any()
+            | ((np.diff(np.sign(beyond), axis=0) != 0) & near[1:]).any()
+        )
+    assert 0 < sum(torn) < 60
+    assert_array_equal(np.isnan(found).any(0), torn)
+
+
+def test_boxes_near_the_end_of_the_sky():
+    """Next to where a map ends there are derivatives on one side only."""
+    header = {
+        "NAXIS": 2, "NAXIS1": 720, "NAXIS2": 360, "CDELT1": -0.5, "CDELT2": 0.5,
+        "CTYPE1": "RA---CEA", "CTYPE2": "DEC--CEA", "CRPIX1": 360.5, "CRPIX2": 180.5,
+    }  # fmt: skip
+    source = make_wide("TAN", 4, 0.02)
+    source.wcs.crval, source.wcs.lonpole = (30.0, 90.0), 180
+    x, y = np.random.default_rng(9).uniform(0, 199, (2, 500))
+    found = PixelMap(source, WCS(fits.Header(header)))(x, y)
+    # Cylindrical equal area: the height is the sine of the latitude.
+    lon, lat = source.pixel_to_world_values(x, y)
+    expected = (
+        359.5 - (lon + 180) % 360 / 0.5 + 360,
+        179.5 + np.rad2deg(np.sin(np.deg2rad(lat))) / 0.5,
+    )
+    assert_allclose(found, expected, rtol=0, atol=1e-4)

@@ -96,7 +96,7 @@ def test_far_sources(shared_data, name):
     for wcs in read_wcs(shared_data / name):
         image = SkyImage(wcs)
         values = image.world.values(lon, lat)
-        far = image.world.vectors(values).T @ image._cone[0] < np.cos(np.deg2rad(1.5))
+        far = image.world.vectors(values).T @ image._nodes._cap[0] < np.cos(np.deg2rad(1.5))
         assert far.sum() > 4900
         assert np.isnan(image.to_pixel(*values))[:, far].all()
 
