@@ -11,11 +11,11 @@ import numpy as np
 
 __all__ = ["extents", "perimeter", "whole_pixels"]
 
-# Source pixels between two samples of an edge.
+# Largest number of source pixels between two samples of an edge.
 SPACING = 16
 
 
-def perimeter(xmin, ymin, xmax, ymax, *, spacing: float = SPACING):
+def perimeter(xmin, ymin, xmax, ymax, *, refinement: int = 1):
     """
     Points around rectangles, anticlockwise, the corners among them.
 
@@ -23,9 +23,9 @@ def perimeter(xmin, ymin, xmax, ymax, *, spacing: float = SPACING):
     ----------
     xmin, ymin, xmax, ymax : array of float, shape (N,)
         Edges of the rectangles in continuous pixel coordinates.
-    spacing : float
-        Largest distance of two points of an edge. An edge has an even number
-        of intervals, so that its middle is a point.
+    refinement : int
+        Into how many parts each interval between points is divided. Intervals are
+        at most 16 pixels long, and an edge has at least two.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def perimeter(xmin, ymin, xmax, ymax, *, spacing: float = SPACING):
     xmin, ymin, xmax, ymax = edges
     width, height = xmax - xmin, ymax - ymin
     longest = np.nan_to_num(np.maximum(width, height))
-    intervals = 2 * np.maximum(1, np.ceil(longest / (2 * spacing))).astype(int)
+    intervals = 2 * np.maximum(1, np.ceil(longest / (2 * SPACING))).astype(int) * refinement
     count = 4 * intervals
     start = np.cumsum(count) - count
     box = np.repeat(np.arange(len(count)), count)
@@ -67,33 +67,28 @@ def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray
     edges : array of float, shape (4, N)
         xmin, ymin, xmax, ymax, bulges between the samples included; NaN for a
         curve of which some point is NaN.
-    excess : array of float, shape (N,)
-        How much larger than the tightest ones they may be, for the bulges.
+    bulge : array of float, shape (N,)
+        The largest bulge that is allowed for, in pixels: the edges are at most
+        this much looser than the tightest ones.
     """
     if not len(start):
         return np.empty((4, 0)), np.empty(0)
-    low, high, excess = [], [], []
-    for u in (x, y):
-        bulge = _bulge(u, start)
-        low.append(np.minimum.reduceat(u - bulge, start))
-        high.append(np.maximum.reduceat(u + bulge, start))
-        excess += [
-            np.minimum.reduceat(u, start) - low[-1],
-            high[-1] - np.maximum.reduceat(u, start),
-        ]
-    found, excess = np.array([*low, *high]), np.max(excess, axis=0)
+    bulges = [_bulge(u, start) for u in (x, y)]
+    low = [np.minimum.reduceat(u - bulge, start) for u, bulge in zip((x, y), bulges, strict=True)]
+    high = [np.maximum.reduceat(u + bulge, start) for u, bulge in zip((x, y), bulges, strict=True)]
+    found = np.array([*low, *high])
     found[:, ~np.isfinite(found).all(0)] = np.nan
-    return found, excess
+    return found, np.maximum.reduceat(np.maximum(*bulges), start)
 
 
 def _bulge(u, start):
     """
     Bound of what a curve rises above its samples, next to each sample.
 
-    A quadratic through equally spaced samples rises at most an eighth of their
-    second difference above the higher of two neighbours; a sixth leaves room for
-    what is not quadratic. Corners have no second
-    difference of their own; their neighbours' serve.
+    A curve with a kink between two of its samples, as lookup tables have them,
+    rises at most by half of the second difference there; a smooth one rises
+    less. Corners have no second difference of their own; next to them that of
+    the neighbour must do, which half a kink is missing from.
     """
     stop = np.append(start[1:], len(u))
     intervals = np.repeat((stop - start) // 4, stop - start)
@@ -102,10 +97,11 @@ def _bulge(u, start):
     following[stop - 1] = start
     previous = np.empty_like(following)
     previous[following] = np.arange(len(u))
-    second = np.abs(u[following] - 2 * u + u[previous])
+    second = np.abs(u[following] - 2 * u + u[previous]) / 2
     corner = position % intervals == 0
     second[corner] = 0.0
-    return np.maximum(second, np.maximum(second[following], second[previous])) / 6
+    second = np.where(corner[following] | corner[previous], 2 * second, second)
+    return np.maximum(second, np.maximum(second[following], second[previous]))
 
 
 def whole_pixels(edges: np.ndarray, *, tolerance: float = 0.0):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .enclosing import SPACING, extents, perimeter
+from .enclosing import extents, perimeter
 from .sky_image import ACCURACY, MAXITER, SkyImage
 
 __all__ = ["PixelMap"]
@@ -16,7 +16,10 @@ __all__ = ["PixelMap"]
 LOOSE = 0.2
 
 # How much more closely they are, again and again.
-REFINEMENTS = 4, 16, 64
+REFINEMENTS = 4, 16, 64, 256
+
+# What is left of bulges where a curve is torn; smooth ones lose most of theirs.
+TORN = 0.9
 
 
 class PixelMap:
@@ -99,20 +102,22 @@ class PixelMap:
         count = len(around_x)
         world = self._to_out(self.image_in.to_world(np.append(around_x, x), np.append(around_y, y)))
         u, v, seen = self.image_out.boxes_to_pixel(world, start, count, **search)
-        found, excess = extents(u[:count], v[:count], start)
-        self._tighten(edges, found, excess, search)
+        found, bulge = extents(u[:count], v[:count], start)
+        self._tighten(edges, found, bulge, search)
         return found, u[count:], v[count:], seen
 
-    def _tighten(self, edges, found, excess, search) -> None:
+    def _tighten(self, edges, found, bulge, search) -> None:
         """Map boxes with curved edges again, at more and more points."""
-        curved = np.flatnonzero(excess > LOOSE)
+        curved = np.flatnonzero(bulge > LOOSE)
         for refinement in REFINEMENTS:
             if not curved.size:
                 return
-            x, y, start = perimeter(*edges[:, curved], spacing=SPACING / refinement)
+            x, y, start = perimeter(*edges[:, curved], refinement=refinement)
             world = self._to_out(self.image_in.to_world(x, y))
             u, v, _ = self.image_out.boxes_to_pixel(world, start, len(x), **search)
-            found[:, curved], excess = extents(u, v, start)
-            curved = curved[excess > LOOSE]
-        # What is continuous has become smooth by now.
+            before = bulge[curved]
+            found[:, curved], bulge[curved] = extents(u, v, start)
+            torn = bulge[curved] > TORN * before
+            found[:, curved[torn]] = np.nan
+            curved = curved[~torn & (bulge[curved] > LOOSE)]
         found[:, curved] = np.nan

@@ -349,7 +349,7 @@ def test_boxes_enclose_every_pixel(build, boxes, rotation, made):
         around = np.array([box[0] - 0.5, box[1] - 0.5, -box[2] - 0.5, -box[3] - 0.5])
         assert (within > around - 2 * ACCURACY).all()
         # And no box is larger than it has to be.
-        assert np.abs(within - inner * [1, 1, -1, -1]).max() < 0.01
+        assert np.abs(within - inner * [1, 1, -1, -1]).max() < 0.05
 
 
 def test_boxes_of_the_same_image(build):

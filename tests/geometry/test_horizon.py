@@ -1,0 +1,103 @@
+"""Boxes near the horizon of a projection, from images that see beyond it."""
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from subpixal.geometry import PixelMap
+
+FEW = settings(max_examples=25)
+SCALE = 0.5
+SIZE = 400
+HALF = np.array([[-0.5], [-0.5], [0.5], [0.5]])
+
+
+def make_wcs(projection, center, angle=0.0):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
+    wcs.wcs.crval = center
+    wcs.wcs.crpix = [(SIZE + 1) / 2] * 2
+    cos, sin = SCALE * np.cos(angle), SCALE * np.sin(angle)
+    wcs.wcs.cd = [[-cos, sin], [sin, cos]]
+    wcs.wcs.lonpole = 180
+    wcs.pixel_shape = SIZE, SIZE
+    wcs.wcs.set()
+    return wcs
+
+
+def axes(center):
+    """Unit vectors to the east, to the north and to the tangent point."""
+    lon, lat = np.deg2rad(center)
+    east = np.array([-np.sin(lon), np.cos(lon), 0])
+    toward = np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+    return np.array([east, np.cross(toward, east), toward])
+
+
+@st.composite
+def fields(draw):
+    """An image of more than half of the sky, a tangent point, and boxes near its horizon."""
+    center = draw(st.tuples(st.floats(0, 360), st.floats(-89, 89)))
+    # The horizon is a circle around the middle of the image, or any other curve.
+    middle = draw(st.sampled_from([center, (center[0] + 70, -center[1]), (center[0] + 180, 0)]))
+    image_in = make_wcs(draw(st.sampled_from(["ZEA", "ARC"])), middle, draw(st.floats(0, 7)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    distance, angle = np.deg2rad(rng.uniform(82, 90, 12)), rng.uniform(0, 7, 12)
+    plane = np.array([np.sin(angle), np.cos(angle), 1 / np.tan(distance)]) * np.sin(distance)
+    x, y, z = axes(center).T @ plane
+    sky = np.degrees([np.arctan2(y, x), np.arcsin(z)])
+    sizes = np.where(
+        rng.random(12) < 0.5, rng.integers(2, 6, (2, 12)), rng.integers(2, 60, (2, 12))
+    )
+    low = np.rint(np.array(image_in.wcs_world2pix(*sky, 0)) - sizes / 2).astype(int)
+    return center, image_in, np.concatenate([low, low + sizes - 1])
+
+
+def map_densely(image_in, image_out, box, step=0.25):
+    """
+    Where all of a box is in a TAN or SIN image, by its formula, and how far from the horizon.
+
+    Positions beyond the horizon count for the distance alone.
+    """
+    (x1, y1, x2, y2), half = box, 0.5
+    x, y = np.meshgrid(np.arange(x1 - half, x2 + 0.51, step), np.arange(y1 - half, y2 + 0.51, step))
+    lon, lat = np.deg2rad(image_in.wcs_pix2world(x.ravel(), y.ravel(), 0))
+    sky = np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+    east, north, toward = axes(image_out.wcs.crval) @ sky
+    divisor = np.maximum(np.abs(toward), 1e-12) if image_out.wcs.ctype[0].endswith("TAN") else 1
+    plane = np.degrees([east / divisor, north / divisor])
+    u, v = np.linalg.inv(image_out.wcs.cd) @ plane + image_out.wcs.crpix[:, None] - 1
+    tight = np.array([u.min(), v.min(), u.max(), v.max()])
+    return tight, np.degrees(np.arcsin(toward)).min()
+
+
+@pytest.mark.parametrize("projection", ["TAN", "SIN"])
+@FEW
+@given(field=fields(), angle=st.floats(0, 7))
+def test_boxes_near_the_horizon(projection, field, angle):
+    """What reaches beyond the horizon is NaN; what does not is enclosed whole, and tightly."""
+    center, image_in, boxes = field
+    image_out = make_wcs(projection, center, angle)
+    found, *_, seen = PixelMap(image_in, image_out).boxes(boxes + HALF)
+    good = np.isfinite(found).all(0)
+    assert_array_equal(np.isfinite(found).any(0), good)
+    for k, box in enumerate(boxes.T):
+        tight, height = map_densely(image_in, image_out, box)
+        if not np.isfinite(tight).all():
+            # The image that it comes from does not see all of it.
+            assert not good[k]
+            continue
+        if height < -1e-6:
+            assert not good[k]
+        # Scales without end near the horizon of a TAN: no box is tight there.
+        if height > (4 if projection == "TAN" else 1e-3):
+            assert seen[k]
+            assert good[k]
+        if good[k] and height > 1e-3:
+            size = (tight[2:] - tight[:2]).max()
+            outward = (found[:, k] - tight) * [-1, -1, 1, 1]
+            assert outward.min() > -1e-9 * size - 1e-6
+            # What the dense points miss of a curved edge is small against its size.
+            assert outward.max() < 0.25 + 0.003 * size
