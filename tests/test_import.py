@@ -10,7 +10,9 @@ import subpixal
 HEAVY = ("scipy.ndimage", "photutils", "gwcs", "matplotlib", "dask", "drizzle", "tweakwcs")
 
 
-@pytest.mark.parametrize("module", ["subpixal", "subpixal.datasets", "subpixal.cutout"])
+@pytest.mark.parametrize(
+    "module", ["subpixal", "subpixal.datasets", "subpixal.cutout", "subpixal.testing"]
+)
 def test_light_import(module):
     """Importing a room does not import what is heavy."""
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"

@@ -14,6 +14,7 @@ from subpixal import (
 )
 from subpixal.datasets import make_scene, make_wcs
 from subpixal.datasets._scenes import _find_positions
+from subpixal.testing import assert_cutouts_equal
 
 KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]
 PLANES = ("data", "mask", "uncertainty", "flags", "weight")
@@ -119,19 +120,6 @@ def get_pixels(cutout, name):
     return getattr(pixels, "array", pixels)
 
 
-def check_equal(actual, expected):
-    """Two collections have equal cutouts."""
-    assert len(actual) == len(expected)
-    for a, b in zip(actual, expected, strict=True):
-        assert (a.src_id, a.blc, a.trc, a.status) == (b.src_id, b.blc, b.trc, b.status)
-        assert (a.exptime, a.data_units, a.src_weight) == (b.exptime, b.data_units, b.src_weight)
-        assert_allclose(a.src_pos, b.src_pos, rtol=0, atol=1e-7)
-        for name in PLANES:
-            if get_pixels(a, name) is not get_pixels(b, name):
-                assert_array_equal(get_pixels(a, name), get_pixels(b, name), err_msg=name)
-    assert get_dropped(actual) == get_dropped(expected)
-
-
 def get_dropped(cutouts):
     return [tuple(row) for row in cutouts.dropped]
 
@@ -188,7 +176,7 @@ def test_border(kind, scene, primary):
     inside = (boxes[:2] >= 0).all(0) & (boxes[2] < nx) & (boxes[3] < ny)
     assert np.count_nonzero(~inside) >= 2
     assert [c.status for c in strict] == ["ok"] * inside.sum()
-    check_equal(strict[:], fill[inside])
+    assert_cutouts_equal(strict[:], fill[inside])
     status = dict(zip(strict.dropped["id"], strict.dropped["status"], strict=True))
     assert all(status[i] == "partial_overlap" for i in fill.ids[~inside])
     gone = {i for i, s in status.items() if s != "partial_overlap"}
@@ -332,8 +320,8 @@ def test_create_cutouts(mode, copy, kind, scene, primary):
         flt_expected, scene.segmentation, combined.data, combined.wcs, None, combined.weight,
         "rate", combined.exptime, 2, uncertainty=combined.error,
     )  # fmt: skip
-    check_equal(drz[:], drz_expected[:])
-    check_equal(flt[:], valid[:])
+    assert_cutouts_equal(drz[:], drz_expected[:])
+    assert_cutouts_equal(flt[:], valid[:])
     dropped = get_dropped(flt_expected) + get_dropped(drz_expected)
     assert get_dropped(flt) == get_dropped(drz) == dropped
     assert sorted([*flt.ids, *flt.dropped["id"]]) == sorted(primary.ids)
@@ -414,7 +402,7 @@ def test_several_combined_images(scene):
     assert len(together) == len(expected) > 30
     kept = [c for c in mixed if c.src_id in expected]
     assert all(a is b for a, b in zip(valid, kept, strict=True))
-    check_equal(together[:], CutoutCollection([expected[c.src_id] for c in kept]))
+    assert_cutouts_equal(together[:], CutoutCollection([expected[c.src_id] for c in kept]))
 
 
 def test_one_call_for_each_wcs(scene):
@@ -448,7 +436,7 @@ def test_exposures_together(scene, primary):
     assert valid.ids.tolist() == together.ids.tolist()
     start = 0
     for drz, _ in apart:
-        check_equal(together[start : start + len(drz)], drz[:])
+        assert_cutouts_equal(together[start : start + len(drz)], drz[:])
         start += len(drz)
     assert start == len(together)
 

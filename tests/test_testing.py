@@ -1,0 +1,270 @@
+"""Equality of cutouts: what counts, and what is said of it."""
+
+import copy
+import pickle
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.modeling.models import Gaussian2D
+from astropy.nddata import InverseVariance, NDData, StdDevUncertainty
+from astropy.wcs import WCS
+from photutils.psf import ImagePSF
+
+from subpixal import Cutout, CutoutCollection
+from subpixal.cutout._dropped import Dropped
+from subpixal.datasets import make_wcs
+from subpixal.geometry import PixelBox, offset_wcs
+from subpixal.testing import assert_cutouts_equal
+
+SHAPE = (23, 31)
+LOOKUP = make_wcs("lookup", SHAPE)
+RNG = np.random.default_rng(4)
+PSF, META = np.eye(3), {"FILENAME": "j.fits", "n": [1, {"a": np.nan}]}
+IMAGE = RNG.normal(10, 1, SHAPE)
+
+
+def make(src_id=7, wcs=LOOKUP, **kwargs):
+    cutout = Cutout(
+        IMAGE, wcs, (-2, 3), (10, 11), RNG.integers(0, 1, SHAPE), np.ones(SHAPE), src_id,
+        mode="fill", unit="electron", uncertainty=StdDevUncertainty(np.ones(SHAPE)),
+        **{"psf": PSF, "meta": META, **kwargs},
+    )  # fmt: skip
+    cutout.segmentation = np.ones(cutout.shape, int)
+    return cutout
+
+
+def set_pixel(name, value):
+    def change(cutout):
+        plane = getattr(cutout, name)
+        getattr(plane, "array", plane)[2, 3] = value
+
+    return change
+
+
+def set_(name, value):
+    return lambda cutout: setattr(cutout, name, value)
+
+
+def set_image(**changes):
+    def change(cutout):
+        cutout._store.image = replace(cutout.image, **changes)
+
+    return change
+
+
+def set_cut_box(cutout):
+    cutout._row["cut_x"] += 1
+
+
+def set_available(cutout):
+    cutout._own()["available"] = PixelBox(0, 0, 5, 5)
+
+
+def negate_nan(cutout):
+    """Change the sign, which is a part of the payload, of a NaN."""
+    cutout.data[0, 0] = -cutout.data[0, 0]
+
+
+CHANGES = {
+    "data": (set_pixel("data", 0), r"data differs in 1 of 117 values, at \(2, 3\) it is np.*0.0.*"),
+    "NaN": (negate_nan, r"data differs in 1 of 117 values, at \(0, 0\) it is .*nan.*, not .*nan.*"),
+    "zero": (set_pixel("weight", -0.0), "weight differs in 1 of 117"),
+    "dtype": (lambda c: set_("data", c.data.astype("f4"))(c),
+              r"data is an array of dtype\('float32'\) of shape \(9, 13\), not an array of"),
+    "mask": (set_pixel("mask", True), "mask differs in 1 of 117 .* it is .*True.*, not .*False"),
+    "flags": (set_pixel("flags", 8), "flags differs in 1"),
+    "no flags": (set_("flags", None), r"flags is None \(NoneType\), not an array"),
+    "segmentation": (set_pixel("segmentation", 2), "segmentation differs in 1"),
+    "uncertainty": (set_pixel("uncertainty", 9), "uncertainty.array differs in 1"),
+    "uncertainty class": (
+        lambda c: set_("uncertainty", InverseVariance(c.uncertainty.array))(c),
+        r"uncertainty is .* \(InverseVariance\), not .* \(StdDevUncertainty\)"),
+    "uncertainty unit": (
+        lambda c: set_("uncertainty", StdDevUncertainty(c.uncertainty.array, unit="1000 electron"))
+        (c), r"uncertainty.unit is Unit\(.1000 electron.\), not Unit\(.electron.\)"),
+    "id": (set_("src_id", 8), "src_id is 8, not 7"),
+    "type of id": (set_("src_id", 7.0), r"src_id is 7.0 \(float\), not 7 \(int\)"),
+    "blc": (set_("blc", (0, 0)), r"blc\[0\] is 0, not -2"),
+    "dx": (set_("dx", 1e-300), "dx is 1e-300, not 0.0"),
+    "src_pos": (set_("src_pos", (4.0, np.nextafter(7, 8))), r"src_pos\[1\] is 7.00000"),
+    "src_weight": (set_("src_weight", 1), r"src_weight is 1.0 \(float\), not None"),
+    "exptime": (set_("exptime", 2), "exptime is 2.0, not 1.0"),
+    "cut": (set_cut_box, "box when cut is .*, not "),
+    "available": (set_available, r"extraction_slice\[0\] is slice\(3, 6, None\), not slice\(3, 12"),
+    "meta": (lambda c: c.meta.update(FILENAME="k.fits"), r"meta\['FILENAME'\] is 'k.fits', not 'j"),
+    "less meta": (set_image(meta={}), r"meta\['n'\] is not there, and should be \[1, \{'a': nan"),
+    "more meta": (lambda c: c.meta.update(z=1), r"meta\['z'\] is 1, and should not be there"),
+    "psf": (set_("psf", 2 * np.eye(3)), r"psf differs in 3 of 9 values, at \(0, 0\) it is .*2.0"),
+    "no psf": (set_("psf", None), r"psf is None \(NoneType\), not an array"),
+    "image unit": (set_image(unit=u.adu), r"image.unit is Unit\(.adu.\), not Unit\(.electron"),
+    "image name": (set_image(name="k"), "image.name is 'k', not 'j.fits'"),
+    "image flags": (set_image(dqbitmask=4), "image.dqbitmask is 4, not 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("in_collection", [False, True])
+def test_difference(change, message, in_collection):
+    """Everything that an archive keeps counts, and is named."""
+    one = make()
+    other = pickle.loads(pickle.dumps(one))
+    a, b = other, one
+    if in_collection:
+        # Of another image, as the other has a WCS of its own.
+        a, b = (CutoutCollection([make(3, wcs=copy.deepcopy(LOOKUP)), c]) for c in (other, one))
+    assert_cutouts_equal(a, b)
+    change(other)
+    label = rf"cutout {int(in_collection)} \(id 7\): "
+    with pytest.raises(AssertionError, match=f"(?m)^{label}{message}") as caught:
+        assert_cutouts_equal(a, b)
+    title, *lines = str(caught.value).splitlines()
+    assert title == "the cutouts are not equal:"
+    assert all(re.match(label, line) for line in lines)
+    with pytest.raises(AssertionError):
+        assert_cutouts_equal(b, a)
+
+
+def test_all_differences():
+    """One message names all attributes that differ."""
+    a, b = make(), make()
+    a.exptime, a.dx, a.src_id = 5, 0.5, "x"
+    with pytest.raises(AssertionError) as caught:
+        assert_cutouts_equal(a, b)
+    assert str(caught.value).splitlines() == [
+        "the cutouts are not equal:",
+        "cutout 0 (id 7): src_id is 'x' (str), not 7 (int)",
+        "cutout 0 (id 7): dx is 0.5, not 0.0",
+        "cutout 0 (id 7): exptime is 5.0, not 1.0",
+    ]
+
+
+def test_many_differences():
+    """Of very many differences the first are shown."""
+    a = CutoutCollection([make(i) for i in range(80)])
+    b = a.copy()
+    for cutout in b:
+        cutout.exptime = 3
+    with pytest.raises(AssertionError, match=r"and 30 more differences$"):
+        assert_cutouts_equal(b, a)
+
+
+# The WCS
+
+
+@pytest.mark.parametrize("kind", ["tan", "lookup", "gwcs", "gwcs-noinverse"])
+@pytest.mark.parametrize("shift", [1e-4, 1e-6])
+def test_wcs(kind, shift):
+    """WCSs are compared in pixels, whatever they are."""
+    wcs = make_wcs(kind, SHAPE)
+    cutout = make(wcs=wcs)
+    assert_cutouts_equal(make(wcs=copy.deepcopy(wcs)), cutout, wcs_tolerance=0)
+    moved = make(wcs=offset_wcs(wcs, (0.6 * shift, 0.8 * shift), SHAPE))
+    with pytest.raises(AssertionError, match=r"image_wcs differs by .* pixels, more") as caught:
+        assert_cutouts_equal(moved, cutout)
+    found = float(re.search(r"differs by (\S+) pixels", str(caught.value))[1])
+    assert found == pytest.approx(shift, rel=0.03)
+    assert_cutouts_equal(moved, cutout, wcs_tolerance=1.01 * shift)
+
+
+def test_other_side_of_the_sky():
+    """The opposite position is far away, though in no direction."""
+    cutouts = []
+    for crval in ((40, 10), (220, -10)):
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], crval, [-1e-5, 1e-5]
+        cutouts.append(Cutout(np.zeros((1, 1)), wcs))
+    with pytest.raises(AssertionError, match=r"image_wcs differs by .*e.07 pixels"):
+        assert_cutouts_equal(*cutouts)
+
+
+def test_other_frame():
+    """Equal numbers in another frame are another position."""
+    icrs = make_wcs("tan", SHAPE)
+    fk5 = icrs.deepcopy()
+    fk5.wcs.radesys, fk5.wcs.equinox = "FK5", 2000
+    with pytest.raises(AssertionError, match=r"image_wcs has the world .*FK5.*, not .*ICRS"):
+        assert_cutouts_equal(make(wcs=fk5), make(wcs=icrs))
+
+
+def test_no_sky():
+    """Positions that both do not have are equal, those that one has are not."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.cdelt = ["RA---SIN", "DEC--SIN"], [10, 10]
+    cutout = Cutout(np.zeros((20, 20)), wcs)
+    assert np.isnan(cutout.pix2world(19, 19)).all()
+    assert_cutouts_equal(cutout.copy(), cutout)
+    other = wcs.deepcopy()
+    other.wcs.cdelt = [1, 1]
+    with pytest.raises(AssertionError, match="image_wcs differs by inf pixels"):
+        assert_cutouts_equal(Cutout(np.zeros((20, 20)), other), cutout)
+
+
+# Of all kinds
+
+
+def test_kinds():
+    collection = CutoutCollection([make()])
+    with pytest.raises(AssertionError, match="it is a CutoutCollection, not a Cutout"):
+        assert_cutouts_equal(collection, collection[0])
+    with pytest.raises(AssertionError, match="it is a list, not a CutoutCollection"):
+        assert_cutouts_equal(list(collection), collection)
+    with pytest.raises(AssertionError, match="there are 1 cutouts, not 2"):
+        assert_cutouts_equal(collection, collection + collection)
+    with pytest.raises(TypeError, match="desired must be a Cutout or a CutoutCollection, got list"):
+        assert_cutouts_equal(collection, list(collection))
+
+    class Special(Cutout):
+        pass
+
+    with pytest.raises(AssertionError, match="it is a Special, not a Cutout"):
+        assert_cutouts_equal(Special(IMAGE, LOOKUP), Cutout(IMAGE, LOOKUP))
+
+
+def test_collection():
+    """Of collections, the order, the images and what was dropped count."""
+    collection = CutoutCollection([make(i) for i in range(3)])
+    assert_cutouts_equal(collection.copy(), collection)
+    with pytest.raises(AssertionError, match=r"cutout 0 .*: src_id is 2, not 0"):
+        assert_cutouts_equal(collection[::-1], collection)
+    dropped = [Dropped(9, "error", "primary", "j", "why")]
+    with pytest.raises(AssertionError, match=r"dropped\[0\] is not there, and should be Dropped"):
+        assert_cutouts_equal(collection, collection._with_dropped(dropped))
+    # Three cutouts that share nothing but are equal are of three images.
+    other = CutoutCollection([make(0), make(1, wcs=copy.deepcopy(LOOKUP)), make(2)])
+    with pytest.raises(AssertionError, match="image_numbers differs in"):
+        assert_cutouts_equal(other, collection)
+
+
+def test_sharing_is_no_content():
+    """A view, a copy, and a deep copy are equal."""
+    cutout = Cutout(IMAGE, LOOKUP, (2, 3), (10, 11), copy=False)
+    for other in (cutout[...], cutout.copy(), copy.deepcopy(cutout), Cutout(cutout, None)):
+        assert_cutouts_equal(other, cutout)
+
+
+@pytest.mark.parametrize(
+    "psf",
+    [Gaussian2D(), ImagePSF(np.ones((5, 5))), NDData(np.ones(3)), [np.eye(2), "x"], {1, 2}],
+    ids=lambda psf: type(psf).__name__,
+)
+def test_psf(psf):
+    """A PSF may be anything; what has no equality of its own has attributes."""
+    cutout = make(psf=psf)
+    assert_cutouts_equal(pickle.loads(pickle.dumps(cutout)), cutout)
+    with pytest.raises(AssertionError, match="psf"):
+        assert_cutouts_equal(make(psf=ImagePSF(np.full((5, 5), 2.0))), cutout)
+
+
+def test_psf_that_refers_to_itself():
+    cutout = make(psf=[1])
+    cutout.psf.append(cutout.psf)
+    assert_cutouts_equal(copy.deepcopy(cutout), cutout)
+
+
+def test_uncomparable():
+    """Objects that cannot be told apart by what they are, are different."""
+    with pytest.raises(AssertionError, match=r"psf is <object .*, not <object"):
+        assert_cutouts_equal(make(psf=object()), make(psf=object()))
