@@ -6,6 +6,7 @@ import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from html import escape
 
 import numpy as np
 from astropy.io.registry import UnifiedReadWriteMethod
@@ -132,6 +133,9 @@ class CutoutCollection(Sequence):
     def __repr__(self) -> str:
         count, images, dropped = len(self), len(self.images), len(self._dropped)
         return f"<CutoutCollection: {count} cutouts of {images} images, {dropped} dropped>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>{self.table._repr_html_()}"
 
     # As a table
 

@@ -26,6 +26,7 @@ from ._planes import (
     plane_dtype,
 )
 from ._store import KEPT, Store, as_ids, make_index
+from ._texts import Described
 from ._units import (
     DATA_UNITS,
     check_data_units,
@@ -41,7 +42,7 @@ __all__ = ["Cutout"]
 MODES = ("strict", "fill")
 
 
-class Cutout(Placed, NDIOMixin, NDData):
+class Cutout(Described, Placed, NDIOMixin, NDData):
     """
     A rectangle of an image, with everything that belongs to its pixels.
 
@@ -439,12 +440,6 @@ class Cutout(Placed, NDIOMixin, NDData):
         self.uncertainty = type(uncertainty)(
             uncertainty.array * number**power, unit=unit, copy=False
         )
-
-    def __repr__(self) -> str:
-        unit = "" if self.unit is None else f" [{self.unit}]"
-        size = f"{self.width}x{self.height}"
-        name = f" of {self.image.name}" if self.image.name else ""
-        return f"<{type(self).__name__} {self.src_id!r}: {size} pixels at {self.blc}{name}{unit}>"
 
 
 def _empty(wcs, blc, trc, fillval, planes, said):

@@ -64,13 +64,14 @@ def check_position(value, name: str) -> tuple[float, float]:
 def pixel_slices(item, shape) -> tuple[slice, slice]:
     """Slices ``(y, x)`` with their bounds resolved, of what indexes a cutout of a shape."""
     items = item if isinstance(item, tuple) else (item,)
-    if len(items) > 1 and items[0] is Ellipsis:
-        items = items[1:] if len(items) == 3 else (slice(None), *items[1:])
-    items = tuple(slice(None) if i is Ellipsis else i for i in items)
+    dots = [k for k, i in enumerate(items) if i is Ellipsis] or [len(items)]
+    before, after = items[: dots[0]], items[dots[0] + 1 :]
+    items = (*before, *(slice(None),) * (2 - len(before) - len(after)), *after)
     if len(items) > 2 or not all(isinstance(i, slice) and i.step in (None, 1) for i in items):
-        msg = f"a cutout is sliced by one or two slices (y, x) without step, got {item!r}"
+        array = isinstance(item, np.ndarray)
+        got = f"an array of {item.dtype} of shape {item.shape}" if array else repr(item)
+        msg = f"a cutout is sliced by one or two slices (y, x) without step, got {got}"
         raise IndexError(msg)
-    items += (slice(None),) * (2 - len(items))
     y, x = (slice(*i.indices(n)) for i, n in zip(items, shape, strict=True))
     if y.start >= y.stop or x.start >= x.stop:
         msg = f"the slices {item!r} leave no pixel of a cutout of shape {shape}"

@@ -18,6 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from subpixal import Cutout, CutoutCollection, create_primary_cutouts
 from subpixal.cutout._dropped import Dropped
 from subpixal.datasets import make_wcs
+from subpixal.testing import assert_cutouts_equal
 
 SHAPE = NY, NX = 60, 80
 WCS, OTHER_WCS = make_wcs("sip", SHAPE), make_wcs("tan", SHAPE, rotation=10)
@@ -58,20 +59,6 @@ def ids(collection):
 
 def boxes(collection):
     return [(cutout.src_id, cutout.blc, cutout.trc) for cutout in collection]
-
-
-def assert_equal(a, b):
-    """Two collections of equal cutouts that are not the same."""
-    assert boxes(a) == boxes(b)
-    for one, other in zip(a, b, strict=True):
-        assert one is not other
-        for name in ("data", "mask", "flags"):
-            assert_array_equal(getattr(one, name), getattr(other, name))
-        if one.uncertainty is not None:
-            assert_array_equal(one.uncertainty.array, other.uncertainty.array)
-        assert dict(one.meta) == dict(other.meta)
-    assert_array_equal(a.image_numbers, b.image_numbers)
-    assert a._dropped == b._dropped
 
 
 # As a list
@@ -166,6 +153,17 @@ def test_texts():
     assert repr(make_list()) == "<CutoutCollection: 3 cutouts of 2 images, 0 dropped>"
 
 
+def test_html():
+    """A notebook shows the table, and not all of a long one."""
+    html = make_list()._repr_html_()
+    assert html.startswith("<p>&lt;CutoutCollection: 3 cutouts of 2 images, 0 dropped&gt;</p>")
+    assert html.count("<tr><td>") == 3
+    assert "<td>b</td>" in html
+    many = CutoutCollection([make_alone((1, 2))] * 1000)
+    assert many._repr_html_().count("<tr><td>") < 100
+    assert "length=0" in CutoutCollection()._repr_html_()
+
+
 # Views
 
 
@@ -216,7 +214,7 @@ def test_setting_reaches_nobody_else():
     cutout.blc, cutout.src_id, cutout.meta["a"] = (0, 0), "x", 1
     cutout.weight = cutout.data
     others = [0, 2, 3, 4]
-    assert_equal(collection[others], untouched[others])
+    assert_cutouts_equal(collection[others], untouched[others])
     assert all(c.weight is None and "a" not in c.meta for c in collection[others])
     assert_array_equal(image, IMAGE)
 
@@ -401,7 +399,7 @@ def test_copies_are_detached(make_copy, views):
     collection[1].weight, collection[1].meta["a"] = collection[1].data, 1
     collection = collection + collection[1:2]
     new = make_copy(collection)
-    assert_equal(new, collection)
+    assert_cutouts_equal(new, collection)
     assert new[-1] is new[1]
     assert_array_equal(new[1].weight, collection[1].data)
     for cutout in new:
@@ -426,7 +424,7 @@ def test_copy_of_a_part():
     """A copy of few cutouts does not keep the pixels of all."""
     collection = make()
     part = collection[1:2].copy()
-    assert_equal(part, collection[1:2])
+    assert_cutouts_equal(part, collection[1:2])
     assert part[0].data.base.size == part[0].size
     assert len(pickle.dumps(collection[:1])) < len(pickle.dumps(collection))
 
