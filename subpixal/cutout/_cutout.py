@@ -14,6 +14,7 @@ from astropy.nddata import NDData, NDIOMixin, NDUncertainty
 
 from subpixal.errors import SubpixalWarning
 
+from ._arithmetic import Arithmetic
 from ._fields import check_finite, column, plane, same_pixels
 from ._image import Image, as_uncertainty, check_meta, check_numbers, read_image_arguments
 from ._place import Placed, check_overlap, check_position, cut_box, pixel_slices, read_box
@@ -42,7 +43,7 @@ __all__ = ["Cutout"]
 MODES = ("strict", "fill")
 
 
-class Cutout(Described, Placed, NDIOMixin, NDData):
+class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
     """
     A rectangle of an image, with everything that belongs to its pixels.
 
@@ -310,6 +311,7 @@ class Cutout(Described, Placed, NDIOMixin, NDData):
     def uncertainty(self, value) -> None:
         value = as_uncertainty(value)
         if value is None:
+            self._own().pop("uncertainty_type", None)
             self._store.set_plane(self._i, "uncertainty", None)
             return
         if np.shape(value.array) != self.shape:

@@ -209,8 +209,11 @@ def check_meta(value) -> Mapping:
 
 def as_uncertainty(value) -> NDUncertainty | None:
     """Uncertainty as an NDUncertainty; a bare array means standard deviations."""
-    if value is None or isinstance(value, NDUncertainty):
-        return value
+    if isinstance(value, NDUncertainty):
+        # NDData allows one without values.
+        return None if value.array is None else value
+    if value is None:
+        return None
     if isinstance(value, u.Quantity):
         return StdDevUncertainty(value.value, unit=value.unit, copy=False)
     return StdDevUncertainty(np.asanyarray(value), copy=False)
@@ -248,7 +251,7 @@ def _bare(data, masks, units, argument) -> np.ndarray:
 
 def _check_uncertainty(uncertainty, unit):
     """An uncertainty and the unit that it has with data of some unit."""
-    if uncertainty is None or uncertainty.array is None:
+    if uncertainty is None:
         return None, None
     probe = type(uncertainty)(np.empty(0), unit=uncertainty.unit, copy=False)
     data = NDData(np.empty(0), unit=unit)
