@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, reduce
 from numbers import Number
 
@@ -14,6 +15,7 @@ from astropy.nddata import NDData, NDUncertainty, StdDevUncertainty
 from astropy.utils.masked import Masked
 
 from subpixal.geometry import SkyImage
+from subpixal.geometry.fits_wcs import exact_pickle
 from subpixal.geometry.low_level import low_level_wcs
 
 from ._units import check_data_units, check_exptime, data_units_of
@@ -94,8 +96,15 @@ class Image:
         large = id(self.wcs), id(self.psf), id(self.meta) if self.meta else 0
         return (*plain, *uncertainty, *large, repr(self.dqbitmask))
 
+    def __copy__(self) -> Image:
+        return replace(self)
+
+    def __deepcopy__(self, memo) -> Image:
+        return replace(self, **{f.name: deepcopy(getattr(self, f.name), memo) for f in fields(self)})
+
     def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "sky"}
+        state = {name: value for name, value in self.__dict__.items() if name != "sky"}
+        return state | {"wcs": exact_pickle(self.wcs)}
 
     def __repr__(self) -> str:
         size = "" if self.shape is None else f", {self.shape[1]}x{self.shape[0]} pixels"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asdf.extension import Converter
 
-__all__ = ["CollectionConverter", "CutoutConverter"]
+__all__ = ["CollectionConverter", "CutoutConverter", "OffsetConverter"]
 
 
 class CutoutConverter(Converter):
@@ -44,3 +44,23 @@ class CollectionConverter(Converter):
         from ._tree import tree_to_collection
 
         return tree_to_collection(node)
+
+
+class OffsetConverter(Converter):
+    """A WCS that is seen from another origin."""
+
+    tags = ("asdf://subpixal.org/tags/offset_wcs-*",)
+    types = ("subpixal.geometry.OffsetLowLevelWCS",)
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        """Tree of the wrapper."""
+        tree = {"wcs": obj._wcs, "offset": list(obj.offset)}
+        if obj.array_shape is not None:
+            tree["shape"] = [int(n) for n in obj.array_shape]
+        return tree
+
+    def from_yaml_tree(self, node, tag, ctx):
+        """Wrapper of a tree."""
+        from subpixal.geometry import OffsetLowLevelWCS
+
+        return OffsetLowLevelWCS(node["wcs"], node["offset"], node.get("shape"))

@@ -9,134 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from astropy import nddata
-from astropy import units as u
 
 from subpixal.cutout import Cutout, CutoutCollection
 from subpixal.cutout._dropped import Dropped
-from subpixal.cutout._image import Image
 from subpixal.cutout._planes import PLANES, PackedPlane
 from subpixal.cutout._store import INDEX, KEPT, Store
 from subpixal.cutout._units import DATA_UNITS
 from subpixal.geometry import PixelBox
 
-from ._fits_wcs import exact_doubles, restore_doubles
+from ._image_tree import (
+    image_to_tree,
+    psf_to_tree,
+    tree_to_image,
+    tree_to_uncertainty,
+    uncertainty_to_tree,
+)
+from ._meta_tree import meta_to_tree
 
 __all__ = ["collection_to_tree", "cutout_to_tree", "tree_to_collection", "tree_to_cutout"]
 
 # Columns that an index has, those that are words, and those that follow from others.
 WORDS = {"status": KEPT, "data_units": DATA_UNITS}
 DERIVED = ("start",)
-
-UNCERTAINTIES = {
-    "std": nddata.StdDevUncertainty,
-    "var": nddata.VarianceUncertainty,
-    "ivar": nddata.InverseVariance,
-    "unknown": nddata.UnknownUncertainty,
-}
-
-
-# Images
-
-
-def image_to_tree(image: Image) -> dict:
-    """Tree of what cutouts of an image share."""
-    tree = {
-        "name": image.name,
-        "stage": image.stage,
-        "wcs": image.wcs,
-        "wcs_doubles": exact_doubles(image.wcs),
-        "shape": None if image.shape is None else [int(n) for n in image.shape],
-        "unit": unit_to_string(image.unit),
-        "data_units": image.data_units,
-        "exptime": image.exptime,
-        "dqbitmask": image.dqbitmask if image.dqbitmask != 0 else None,
-        "uncertainty": _uncertainty_to_tree(image.uncertainty_type, image.uncertainty_unit),
-        "psf": image.psf,
-        "meta": plain_meta(image.meta),
-    }
-    # `None` says something else than 0: flags do not mask.
-    if image.dqbitmask is None:
-        tree["flags_mask"] = False
-    return {key: value for key, value in tree.items() if value is not None}
-
-
-def tree_to_image(tree: Mapping) -> Image:
-    """Image of a tree."""
-    restore_doubles(tree["wcs"], tree.get("wcs_doubles"))
-    kind, unit = _tree_to_uncertainty(tree.get("uncertainty"))
-    shape = tree.get("shape")
-    return Image(
-        wcs=tree["wcs"],
-        shape=None if shape is None else tuple(shape),
-        unit=string_to_unit(tree.get("unit")),
-        data_units=tree["data_units"],
-        exptime=float(tree["exptime"]),
-        uncertainty_type=kind,
-        uncertainty_unit=unit,
-        psf=tree.get("psf"),
-        meta=dict(tree.get("meta", {})),
-        dqbitmask=tree.get("dqbitmask", 0) if tree.get("flags_mask", True) else None,
-        name=tree.get("name", ""),
-        stage=tree.get("stage", ""),
-    )
-
-
-def _uncertainty_to_tree(kind, unit):
-    if kind is None:
-        return None
-    names = {value: key for key, value in UNCERTAINTIES.items()}
-    if kind not in names:
-        msg = f"an uncertainty of class {kind.__name__} cannot be written, only {list(names)}"
-        raise ValueError(msg)
-    tree = {"type": names[kind], "unit": unit_to_string(unit)}
-    return {key: value for key, value in tree.items() if value is not None}
-
-
-def _tree_to_uncertainty(tree):
-    if tree is None:
-        return None, None
-    return UNCERTAINTIES[tree["type"]], string_to_unit(tree.get("unit"))
-
-
-def unit_to_string(unit) -> str | None:
-    """Unit as a string that gives the same unit when it is read."""
-    if unit is None:
-        return None
-    text = unit.to_string()
-    try:
-        same = u.Unit(text) == unit
-    except (TypeError, ValueError):
-        same = False
-    if not same:
-        msg = f"the unit {text!r} cannot be written: it would not be read as the same unit"
-        raise ValueError(msg)
-    return text
-
-
-def string_to_unit(text: str | None):
-    """Unit of a string."""
-    return None if text is None else u.Unit(text)
-
-
-def plain_meta(meta) -> dict | None:
-    """Metadata as a plain dict; a FITS header becomes keywords and their comments."""
-    if meta is None:
-        return None
-    if hasattr(meta, "cards"):
-        comments = {card.keyword: card.comment for card in meta.cards if card.comment}
-        values = {card.keyword: _plain_value(card.value) for card in meta.cards if card.keyword}
-        return values | ({"comments": comments} if comments else {})
-    return {key: _plain_value(value) for key, value in meta.items()} or None
-
-
-def _plain_value(value):
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return plain_meta(value) or {}
-    # Undefined cards of a header, commentary cards.
-    return value if type(value).__module__ != "astropy.io.fits.card" else None
 
 
 # Single cutouts
@@ -184,12 +78,13 @@ def _number(name, value):
 def _rest_to_tree(rest: dict) -> dict:
     """What a cutout has of its own besides planes."""
     tree = {}
-    if rest.get("meta"):
-        tree["meta"] = plain_meta(rest["meta"])
+    meta = meta_to_tree(rest.get("meta"), "a cutout")
+    if meta is not None:
+        tree["meta"] = meta
     if "psf" in rest:
-        tree["psf"] = rest["psf"]
+        tree["psf"] = psf_to_tree(rest["psf"], "the PSF of a cutout")
     if "uncertainty_type" in rest:
-        tree["uncertainty"] = _uncertainty_to_tree(*rest["uncertainty_type"])
+        tree["uncertainty"] = uncertainty_to_tree(*rest["uncertainty_type"])
     if "available" in rest:
         tree["available"] = [*rest["available"].blc, *rest["available"].trc]
     return tree
@@ -198,7 +93,7 @@ def _rest_to_tree(rest: dict) -> dict:
 def _tree_to_rest(tree: Mapping) -> dict:
     rest = {name: tree[name] for name in ("meta", "psf") if name in tree}
     if "uncertainty" in tree:
-        rest["uncertainty_type"] = _tree_to_uncertainty(tree["uncertainty"])
+        rest["uncertainty_type"] = tree_to_uncertainty(tree["uncertainty"])
     if "available" in tree:
         rest["available"] = PixelBox(*tree["available"])
     return rest

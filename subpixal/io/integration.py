@@ -24,11 +24,11 @@ def get_extensions() -> list:
     """The extension with our converters."""
     from asdf.extension import ManifestExtension
 
-    from ._converters import CollectionConverter, CutoutConverter
+    from ._converters import CollectionConverter, CutoutConverter, OffsetConverter
 
     return [
         ManifestExtension.from_uri(
             f"{URI}/manifests/subpixal-1.0.0",
-            converters=[CutoutConverter(), CollectionConverter()],
+            converters=[CutoutConverter(), CollectionConverter(), OffsetConverter()],
         )
     ]

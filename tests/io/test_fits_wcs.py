@@ -1,0 +1,416 @@
+"""FITS WCSs in ASDF: what comes back has the world values that it had."""
+
+import copy
+import io
+import warnings
+
+import asdf
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS, DistortionLookupTable, FITSFixedWarning, Sip
+from astropy.wcs.wcsapi import HighLevelWCSWrapper, SlicedLowLevelWCS
+from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from subpixal import Cutout, CutoutCollection
+from subpixal.datasets import make_wcs
+from subpixal.geometry import OffsetLowLevelWCS
+from subpixal.geometry.fits_wcs import TABLES, exact_state
+from subpixal.io._fits_images import read_raw_images
+
+SHAPE = (300, 400)
+IMAGE = np.zeros(SHAPE, np.float32)
+PAD = 100
+
+
+@pytest.fixture(autouse=True)
+def strict_asdf():
+    """Nodes that cannot be converted are errors, what is read is validated."""
+    with asdf.config_context() as config:
+        config.validate_on_read = True
+        config.warn_on_failed_conversion = False
+        yield
+
+
+def reopen(tree):
+    buffer = io.BytesIO()
+    asdf.AsdfFile(tree).write_to(buffer)
+    buffer.seek(0)
+    with asdf.open(buffer, lazy_load=False, memmap=False) as file:
+        return dict(file.tree)
+
+
+def reopen_wcs(wcs, image=IMAGE):
+    return reopen({"c": Cutout(image, wcs, (2, 3), (5, 7))})["c"].image_wcs
+
+
+def reopen_without_us(wcs):
+    """The WCS as it is read by who has asdf-astropy, but not this package."""
+    buffer = io.BytesIO()
+    asdf.AsdfFile({"c": Cutout(IMAGE, wcs, (2, 3), (5, 7))}).write_to(buffer)
+    buffer.seek(0)
+    with asdf.config_context() as config:
+        for extension in list(config.extensions):
+            if "subpixal" in (extension.extension_uri or ""):
+                config.remove_extension(extension)
+        config.validate_on_read = False
+        with pytest.warns(asdf.exceptions.AsdfWarning):
+            file = asdf.open(buffer, lazy_load=False, memmap=False)
+        return file["c"]["image"]["wcs"]
+
+
+def sample(shape=SHAPE, n=200):
+    rng = np.random.default_rng(8)
+    return [rng.uniform(-PAD, size + PAD, n) for size in shape[::-1]]
+
+
+def assert_same_wcs(found, expected, shape=SHAPE):
+    """World values are the same to the last bits, everything else is the same."""
+    assert type(found) is type(expected)
+    assert found is not expected
+    pixels = sample(shape)
+    for a, b in zip(found.pixel_to_world_values(*pixels), expected.pixel_to_world_values(*pixels),
+                    strict=True):  # fmt: skip
+        np.testing.assert_array_max_ulp(a, b, maxulp=4)
+    assert found.wcs.compare(expected.wcs)
+    assert exact_state(found) == exact_state(expected)
+    assert found.pixel_shape == expected.pixel_shape
+    assert found.pixel_bounds == expected.pixel_bounds
+    for name in TABLES:
+        a, b = getattr(found, name), getattr(expected, name)
+        assert (a is None) == (b is None)
+        if b is not None:
+            assert_array_equal(a.data, b.data)
+
+
+# Random ones
+
+
+@st.composite
+def odd_wcs(draw):
+    """FITS WCSs of random digits, with everything that headers do not keep."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["tan", "sip", "tpv", "lookup"]))
+    wcs = make_wcs(kind, SHAPE, crpix=rng.normal(100, 200, 2))
+    wcs.wcs.crval = rng.uniform(0, 360), rng.uniform(-90, 90)
+    if draw(st.booleans()):
+        wcs.wcs.cd = wcs.wcs.cd * rng.uniform(0.1, 10, (1, 1)) + rng.normal(0, 1e-6, (2, 2))
+    else:
+        del wcs.wcs.cd
+        wcs.wcs.pc, wcs.wcs.cdelt = rng.uniform(0.9, 1.1, (2, 2)) - [[0, 1], [0, 0]], [1e-5 / 3] * 2
+    wcs.wcs.lonpole = rng.uniform(0, 360)
+    wcs.wcs.mjdobs = rng.uniform(5e4, 6e4)
+    wcs.wcs.equinox, wcs.wcs.radesys = draw(st.sampled_from([(2000.0, "FK5"), (1950.0, "FK4")]))
+    wcs.wcs.name = draw(st.sampled_from(["", "IDC_x"]))
+    wcs.wcs.alt = draw(st.sampled_from(" AZ"))
+    if wcs.sip is not None:
+        matrices = (m * rng.uniform(0.5, 1.5, m.shape) for m in (wcs.sip.a, wcs.sip.b))
+        origin = wcs.wcs.crpix + draw(st.sampled_from([0, 12.3, -7]))
+        wcs.sip = Sip(*matrices, None, None, origin)
+        if draw(st.booleans()):
+            wcs.wcs.ctype = [name.removesuffix("-SIP") for name in wcs.wcs.ctype]
+    for name in draw(st.sets(st.sampled_from(TABLES))):
+        pixels = rng.normal(0, 0.1, draw(st.sampled_from([(5, 8), (40, 3)]))).astype(np.float32)
+        place = rng.uniform(1, 5, 2), rng.uniform(-3, 3, 2), rng.uniform(20, 80, 2)
+        setattr(wcs, name, DistortionLookupTable(pixels, *map(tuple, place)))
+    if draw(st.booleans()):
+        wcs.pixel_bounds = [(-PAD, 400 + 1 / 3), (-7.1, 1e4)]
+    if draw(st.booleans()):
+        wcs.pixel_shape = None
+    wcs.wcs.set()
+    return wcs
+
+
+@settings(max_examples=60)
+@given(odd_wcs())
+def test_any(wcs):
+    """Whatever a FITS WCS is, it comes back; writing does not change it."""
+    before = copy.deepcopy(wcs)
+    found = reopen_wcs(wcs)
+    assert_same_wcs(found, before)
+    assert_same_wcs(wcs, before)
+
+
+# What the converter loses
+
+
+def make_arcsec():
+    header = make_wcs("tan", SHAPE).to_header()
+    header["CUNIT1"] = header["CUNIT2"] = "arcsec"
+    for key in ("CRVAL1", "CRVAL2", "CDELT1", "CDELT2"):
+        header[key] *= 3600 / 7
+    return WCS(header, preserve_units=True)
+
+
+def make_moved_sip():
+    wcs = make_wcs("sip", SHAPE)
+    wcs.sip = Sip(wcs.sip.a, wcs.sip.b, wcs.sip.a / 3, wcs.sip.b, wcs.sip.crpix + (31.4, -15.9))
+    return wcs
+
+
+def make_small_sip():
+    wcs = make_wcs("sip", SHAPE)
+    matrix = np.array([[0.5, 1e-3 / 3], [2e-3, 99.0]])
+    wcs.sip = Sip(matrix, -matrix, None, None, wcs.wcs.crpix)
+    return wcs
+
+
+def make_silent_sip():
+    wcs = make_wcs("sip", SHAPE)
+    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+    return wcs
+
+
+def make_key():
+    header = fits.Header(make_wcs("tan", SHAPE).to_header())
+    return WCS(fits.Header({f"{k}C": v for k, v in header.items() if k[-1] in "12"}), key="C")
+
+
+def make_crota():
+    header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CROTA2": 100 / 3})
+    header.update(CDELT1=-1e-4 / 3, CDELT2=1e-4 / 7, CRVAL1=200 / 3, CRVAL2=-10 / 7, CRPIX1=10 / 3)
+    return WCS(header)
+
+
+def make_plain():
+    wcs = WCS(naxis=2)
+    wcs.wcs.crpix, wcs.wcs.cdelt = (1 / 3, 2 / 3), (1 / 7, 3.0)
+    wcs.wcs.set()
+    return wcs
+
+
+def make_spectral():
+    """A slit: one sky axis does not make a celestial WCS, one is spectral."""
+    header = fits.Header({"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CTYPE2": "OFFSET"})
+    header.update(CDELT1=10 / 3, CRVAL1=5000 / 7, CRPIX1=10 / 3, CUNIT2="arcsec", CDELT2=1 / 3)
+    header.update(RESTWAV=6562.8e-10 / 3, SPECSYS="BARYCENT", VELOSYS=1e4 / 3)
+    return WCS(header, preserve_units=True)
+
+
+def make_single(name):
+    wcs = make_wcs("lookup", SHAPE)
+    for other in TABLES:
+        if other != name:
+            setattr(wcs, other, None)
+    return wcs
+
+
+ODD = {
+    "arcsec": make_arcsec,
+    "moved sip": make_moved_sip,
+    "small sip": make_small_sip,
+    "silent sip": make_silent_sip,
+    "key": make_key,
+    "crota": make_crota,
+    "plain": make_plain,
+    "spectral": make_spectral,
+    **{name: lambda name=name: make_single(name) for name in TABLES},
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_what_the_converter_loses(make):
+    """What asdf-astropy alone loses comes back."""
+    wcs = make()
+    before = copy.deepcopy(wcs)
+    found = reopen_wcs(wcs)
+    assert_same_wcs(found, before)
+    assert_same_wcs(wcs, before)
+    assert found.preserve_units == wcs.preserve_units
+    assert list(found.wcs.cunit) == list(wcs.wcs.cunit)
+
+
+@pytest.mark.parametrize("name", sorted(ODD.keys() - {"spectral"}))
+def test_without_us(name):
+    """Who does not have this package reads the same WCS, but for the rounding and the units."""
+    wcs = ODD[name]()
+    found = reopen_without_us(wcs)
+    scale = 3600 if wcs.preserve_units else 1
+    pixel = np.abs(found.pixel_scale_matrix).max()
+    for a, b in zip(found.pixel_to_world_values(*sample()), wcs.pixel_to_world_values(*sample()),
+                    strict=True):  # fmt: skip
+        assert_allclose(a * scale, b, rtol=0, atol=1e-5 * pixel * scale)
+
+
+# Sharing
+
+
+@pytest.mark.parametrize("make", [make_arcsec, make_moved_sip, lambda: make_single("cpdis1")])
+def test_one_wcs(make):
+    """Images and cutouts of one WCS have one WCS in the file, and after reading."""
+    wcs = make()
+    cutouts = [Cutout(IMAGE, wcs, (i, i), (i + 3, i + 3), exptime=i + 1) for i in range(3)]
+    wrapped = Cutout(IMAGE, HighLevelWCSWrapper(wcs), (1, 2), (5, 6))
+    buffer = io.BytesIO()
+    tree = {"a": cutouts, "b": CutoutCollection(cutouts), "w": wrapped}
+    asdf.AsdfFile(tree).write_to(buffer)
+    assert buffer.getvalue().count(b"!<tag:astropy.org:astropy/wcs/wcs-1.0.0>") == 1
+    # Its exact values are there once, too.
+    assert buffer.getvalue().count(b"WCSAXES") == 2
+    buffer.seek(0)
+    with asdf.open(buffer, lazy_load=False, memmap=False) as file:
+        found = [c.image_wcs for c in (*file["a"], *file["b"])]
+        found.append(file["w"].image_wcs.low_level_wcs)
+    assert all(f is found[0] for f in found)
+    assert_same_wcs(found[0], wcs)
+
+
+def test_the_users_own_wcs():
+    """A WCS beside the cutouts in the tree is the WCS of the cutouts, and exact like it."""
+    wcs = make_wcs("sip", SHAPE, (10 / 3, 20 / 7), 1 / 7)
+    tree = reopen({"wcs": wcs, "c": Cutout(IMAGE, wcs), "d": Cutout(IMAGE, wcs)})
+    assert tree["wcs"] is tree["c"].image_wcs is tree["d"].image_wcs
+    assert_same_wcs(tree["wcs"], wcs)
+
+
+def test_what_changes_between_two_writes():
+    """The state is that of the moment of writing."""
+    wcs = make_moved_sip()
+    assert_same_wcs(reopen_wcs(wcs), wcs)
+    wcs.wcs.crval = wcs.wcs.crval + 1 / 3
+    assert_same_wcs(reopen_wcs(wcs), wcs)
+    wcs.sip = Sip(wcs.sip.a, wcs.sip.b, None, None, (3.0, 5.0))
+    assert_same_wcs(reopen_wcs(wcs), wcs)
+
+
+# Wrapped ones
+
+
+def make_cube():
+    """A cube of two sky axes and wavelengths."""
+    header = make_wcs("tan", SHAPE, (10 / 3, 20 / 7), 1 / 7).to_header()
+    header.update(WCSAXES=3, CTYPE3="WAVE", CUNIT3="m", CRVAL3=1e-6 / 3, CDELT3=1e-9, CRPIX3=1)
+    return WCS(header)
+
+
+def cut_twice(wcs):
+    """WCS of a cutout of an image that has a WCS that only low-level calls reach."""
+    cutout = Cutout(IMAGE, wcs, (-3, 5), (30, 40), mode="fill")
+    cutout.dx = 0.375
+    return cutout.wcs
+
+
+WRAPPED = {
+    "high": lambda: HighLevelWCSWrapper(make_moved_sip()),
+    "sliced": lambda: SlicedLowLevelWCS(make_arcsec(), (slice(5, 300), slice(7, 400))),
+    "offset": lambda: OffsetLowLevelWCS(make_single("cpdis1"), (-3.25, 1 / 3), SHAPE),
+    "high offset": lambda: HighLevelWCSWrapper(OffsetLowLevelWCS(make_key(), (1e3, -2))),
+    "cube": lambda: HighLevelWCSWrapper(SlicedLowLevelWCS(make_cube(), (5, ..., ...)[:1])),
+    "cut cube": lambda: cut_twice(SlicedLowLevelWCS(make_cube(), (5,))),
+}
+
+
+@pytest.mark.parametrize("make", WRAPPED.values(), ids=WRAPPED)
+def test_wrapped(make):
+    """Wrappers come back as what they are, with the exact WCS inside."""
+    wcs = make()
+    with warnings.catch_warnings():
+        # A cube is not as many axes as the image that is cut from it.
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        found = reopen_wcs(wcs)
+    assert type(found) is type(wcs)
+    low = [getattr(w, "low_level_wcs", w) for w in (found, wcs)]
+    for a, b in zip(*(w.pixel_to_world_values(*sample()) for w in low), strict=True):
+        np.testing.assert_array_max_ulp(np.asarray(a), np.asarray(b), maxulp=4)
+    assert low[0].array_shape == low[1].array_shape
+
+
+class Foreign(BaseWCSWrapper):
+    """A WCS for which there is no converter."""
+
+    def pixel_to_world_values(self, *pixels):
+        return self._wcs.pixel_to_world_values(*pixels)
+
+    def world_to_pixel_values(self, *world):
+        return self._wcs.world_to_pixel_values(*world)
+
+
+class Special(WCS):
+    """A subclass, which may have other world values."""
+
+
+REFUSED = {
+    "SlicedFITSWCS": (lambda: make_cube()[5], r"SlicedLowLevelWCS\(wcs, slices\) is the same"),
+    "Foreign": (lambda: Foreign(make_wcs("tan", SHAPE)), "with_image_wcs"),
+    "Special": (lambda: HighLevelWCSWrapper(Special(naxis=2)), "with_image_wcs"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    """What ASDF does not know is refused with the name of the image and of the class."""
+    make, hint = REFUSED[name]
+    cutout = Cutout(IMAGE, make(), (2, 3), (5, 7), meta={"name": "my image"})
+    match = f"the image 'my image' cannot be written: its WCS is a .*{name}, .*{hint}"
+    with pytest.raises(ValueError, match=match):
+        reopen({"c": cutout})
+
+
+def test_lookup_coordinates_are_refused():
+    """A WCS of -TAB axes, the tables of which no header has, is refused at writing."""
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column("coords", "10D", array=[np.linspace(1, 3, 10) ** 2], dim="(1,10)")],
+        name="WCS-TABLE",
+    )
+    header = fits.Header({"NAXIS": 2, "CTYPE1": "WAVE-TAB", "CUNIT1": "m", "CTYPE2": "OFFSET"})
+    header.update(PS1_0="WCS-TABLE", PS1_1="coords", CRPIX1=1, CRVAL1=1, CDELT1=1)
+    header.update(CRPIX2=1, CDELT2=1, CRVAL2=0, NAXIS1=10, NAXIS2=10)
+    wcs = WCS(header, fits.HDUList([fits.PrimaryHDU(), table]))
+    assert_allclose(wcs.pixel_to_world_values(9, 0)[0], 9)
+    cutout = Cutout(np.zeros((10, 10)), wcs, (2, 3), (5, 7), meta={"name": "slit"})
+    with pytest.raises(ValueError, match="the image 'slit' cannot be written: its WCS cannot"):
+        reopen({"c": cutout})
+
+
+def test_what_would_come_back_wrong(monkeypatch):
+    """Before a file is written, its WCS is read again and compared."""
+    from subpixal.io import _wcs_tree
+
+    def forget(wcs):
+        return {**exact_state(wcs), "tables": {}}
+
+    monkeypatch.setattr(_wcs_tree, "exact_state", forget)
+    with pytest.raises(ValueError, match="its lookup tables would come back as others"):
+        reopen_wcs(make_wcs("lookup", SHAPE))
+    monkeypatch.setattr(_wcs_tree, "exact_state", lambda wcs: {**exact_state(wcs), "sip": None})
+    with pytest.raises(ValueError, match=r"would come back wrong by .* pixels at \("):
+        reopen_wcs(make_wcs("sip", SHAPE))
+
+
+def test_state_that_does_not_belong(tmp_path):
+    """The schema forbids what it does not name."""
+    path = tmp_path / "c.asdf"
+    Cutout(IMAGE, make_wcs("tan", SHAPE), (2, 3), (5, 7)).write(path)
+    path.write_bytes(path.read_bytes().replace(b"preserve_units:", b"preserve_unitz:"))
+    with pytest.raises((OSError, asdf.exceptions.ValidationError), match="preserve_unit"):
+        Cutout.read(path)
+
+
+# Real ones
+
+
+REAL = [
+    "full_distortion_wcs/acs_wfc_full_wcs.fits.gz",
+    "full_distortion_wcs/uvis_c6_full_wcs_IDC.fits.gz",
+    "hst_wfc3ir_goodss/ib6o21qnq_flt.fits.gz",
+    "hst_wfc3ir_goodss/goodss_f140w_drz.fits.gz",
+    "ground_tpv/tpv_ctio_mosaic2.fits.gz",
+    "jwst_nircam_sim/jw00000_nrcb1_cal.fits.gz",
+]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real(name, shared_data):
+    """WCSs of HST with all distortions, of the ground with TPV, and gwcs come back."""
+    for image in read_raw_images(shared_data / name):
+        shape = image.data.shape
+        found = reopen_wcs(image.wcs, image.data)
+        if isinstance(image.wcs, WCS):
+            assert_same_wcs(found, image.wcs, shape)
+        inside = [np.clip(p, 0, n - 1) for p, n in zip(sample(shape), shape[::-1], strict=True)]
+        assert_array_equal(
+            found.pixel_to_world_values(*inside), image.wcs.pixel_to_world_values(*inside)
+        )
