@@ -100,7 +100,9 @@ class Image:
         return replace(self)
 
     def __deepcopy__(self, memo) -> Image:
-        return replace(self, **{f.name: deepcopy(getattr(self, f.name), memo) for f in fields(self)})
+        return replace(
+            self, **{f.name: deepcopy(getattr(self, f.name), memo) for f in fields(self)}
+        )
 
     def __getstate__(self):
         state = {name: value for name, value in self.__dict__.items() if name != "sky"}

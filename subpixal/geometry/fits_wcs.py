@@ -65,8 +65,8 @@ def exact_state(wcs) -> dict:
     dict
         ``cards``: list of header cards for wcslib; ``key``: the letter of the description;
         ``preserve_units``: whether the units are those of the cards; ``cd`` or
-        ``crota``: the matrix in another form than the cards have it; ``dateref``: a date
-        of reference that astropy has found itself; ``sip``:
+        ``crota``: the matrix in another form than the cards have it; ``dateref`` and
+        ``obsgeo``: what astropy has found itself; ``sip``:
         ``crpix`` and the matrices ``a``, ``b``, ``ap``, ``bp``; ``tables``: ``crpix``,
         ``crval``, ``cdelt`` of each lookup table, by name.
     """
@@ -86,6 +86,9 @@ def exact_state(wcs) -> dict:
             state[name] = getattr(params, name).tolist()
     if params.dateref:
         state["dateref"] = params.dateref
+    if np.isfinite(params.obsgeo).all():
+        # Cards are either X, Y, Z or L, B, H.
+        state["obsgeo"] = params.obsgeo.tolist()
     if wcs.sip is not None:
         matrices = {name: getattr(wcs.sip, name) for name in POLYNOMIALS}
         state["sip"] = {n: m.tolist() for n, m in matrices.items() if m is not None}
@@ -158,6 +161,8 @@ def _read_cards(state):
             del params.pc
             setattr(params, name, np.array(state[name]))
     params.dateref = state.get("dateref", "")
+    if "obsgeo" in state:
+        params.obsgeo = np.array(state["obsgeo"])
     params.set()
     return params
 
@@ -208,7 +213,8 @@ def _is_beyond_headers(wcs) -> bool:
     Whether a header would not be read, or be read as something else.
 
     wcslib takes the table of the first axis for one of both. The origin of SIP
-    is the reference pixel, its order at least 2. And asdf-astropy forgets the key.
+    is the reference pixel, its order at least 2, and it needs types of axes. And
+    asdf-astropy forgets the key.
     """
     one_table = wcs.cpdis1 is not None and wcs.cpdis2 is None
     return one_table or wcs.wcs.alt != " " or (wcs.sip is not None and _is_odd_sip(wcs))
@@ -217,7 +223,7 @@ def _is_beyond_headers(wcs) -> bool:
 def _is_odd_sip(wcs) -> bool:
     matrices = [getattr(wcs.sip, name) for name in POLYNOMIALS]
     small = any(m is not None and len(m) < 3 for m in matrices)
-    return small or not np.array_equal(wcs.sip.crpix, wcs.wcs.crpix[:2])
+    return small or not all(wcs.wcs.ctype) or not np.array_equal(wcs.sip.crpix, wcs.wcs.crpix)
 
 
 def _make_standin(wcs):
@@ -234,6 +240,9 @@ def _make_standin(wcs):
         shift = crpix - new.sip.crpix
         matrices = (_move_polynomial(getattr(new.sip, name), shift) for name in POLYNOMIALS)
         new.sip = Sip(*matrices, crpix)
+        # Any type will do that is not one of the sky.
+        types = zip(new.wcs.ctype, ("X-SIP", "Y-SIP"), strict=True)
+        new.wcs.ctype = [name or other for name, other in types]
     return new
 
 

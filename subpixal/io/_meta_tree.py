@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import io
 import warnings
 from collections import ChainMap
@@ -18,9 +18,7 @@ from subpixal.errors import SubpixalWarning
 __all__ = ["check_writable", "meta_to_tree"]
 
 COMMENTARY = ("HISTORY", "COMMENT", "")
-PLAIN = (
-    type(None), bool, float, complex, str, bytes, datetime.datetime, datetime.date
-)  # fmt: skip
+PLAIN = (type(None), bool, float, complex, str, bytes, dt.datetime, dt.date)
 LEFT_OUT = object()
 
 

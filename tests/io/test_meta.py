@@ -1,6 +1,6 @@
 """Metadata, units and PSFs in ASDF: the same again, or said aloud."""
 
-import datetime
+import datetime as dt
 import io
 import warnings
 from collections import ChainMap
@@ -61,7 +61,7 @@ def make(**options):
         ([np.bool_(False), {"deep": np.int8(3)}], [False, {"deep": 3}]),
         (ChainMap({"a": 1}, {"b": 2}), {"a": 1, "b": 2}),
         ({1, 2}, {1, 2}),
-        (datetime.date(2026, 1, 2), datetime.date(2026, 1, 2)),
+        (dt.date(2026, 1, 2), dt.date(2026, 1, 2)),
         (3.25 * u.mJy, 3.25 * u.mJy),
     ],
 )
@@ -119,7 +119,7 @@ def test_what_is_left_out(value):
         found = reopen(cutout)
     name = type(value).__name__
     messages = {str(w.message) for w in caught}
-    assert any(f"meta['a']['b'] of the image 'mine' is left out: ASDF cannot hold a" in m
+    assert any("meta['a']['b'] of the image 'mine' is left out: ASDF cannot hold a" in m
                and name in m for m in messages)  # fmt: skip
     assert dict(found.meta) == {"a": {}, "list": [1, None], "name": "mine"}
 
