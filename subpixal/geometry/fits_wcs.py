@@ -22,6 +22,7 @@ __all__ = [
     "express_in_header",
     "find_fits_wcs",
     "restore_state",
+    "table_pixels",
 ]
 
 TABLES = ("cpdis1", "cpdis2", "det2im1", "det2im2")
