@@ -10,6 +10,7 @@ from ._create import (
     drz_from_input_cutouts,
 )
 from ._cutout import Cutout
+from ._stack import Stack
 
 __all__ = [
     "Cutout",
@@ -17,6 +18,7 @@ __all__ = [
     "NoOverlapError",
     "NotConvergedError",
     "PartialOverlapError",
+    "Stack",
     "create_cutouts",
     "create_input_image_cutouts",
     "create_primary_cutouts",
@@ -26,6 +28,7 @@ __all__ = [
 for _public in (
     Cutout,
     CutoutCollection,
+    Stack,
     create_cutouts,
     create_input_image_cutouts,
     create_primary_cutouts,

@@ -17,6 +17,8 @@ from ._cutout import Cutout
 from ._dropped import Dropped, dropped_table
 from ._formats import ReadCollection, WriteCollection
 from ._image import Image
+from ._planes import PLANES
+from ._stack import Stack, stack_cutouts
 from ._store import INDEX, KEPT, Store, as_ids
 from ._units import DATA_UNITS
 
@@ -105,8 +107,8 @@ class CutoutCollection(Sequence):
         return self._of(self._stores, self._which[item], self._rows[item])
 
     def __iter__(self) -> Iterator[Cutout]:
-        for which, row in zip(self._which.tolist(), self._rows.tolist(), strict=True):
-            yield Cutout._of(self._stores[which], row)
+        for store, i in self._stored():
+            yield Cutout._of(store, i)
 
     def __contains__(self, cutout) -> bool:
         if not isinstance(cutout, Cutout) or cutout._store not in self._stores:
@@ -266,6 +268,11 @@ class CutoutCollection(Sequence):
         for stores in groups.values():
             yield np.isin(self._which, stores), self._stores[stores[0]].image
 
+    def _stored(self) -> Iterator[tuple[Store, int]]:
+        """For each cutout, where it is."""
+        for which, row in zip(self._which.tolist(), self._rows.tolist(), strict=True):
+            yield self._stores[which], row
+
     def _parts(self) -> Iterator[tuple[int, np.ndarray]]:
         """For each store that is used, its number and the positions of its cutouts."""
         order = np.argsort(self._which, kind="stable")
@@ -303,6 +310,40 @@ class CutoutCollection(Sequence):
             sizes[number] += len(unique)
         stores = [Store.packed(members) for _, members in groups.values()]
         return self._of(stores, which, rows, self._dropped)
+
+    def to_stack(self, shape: tuple[int, int], *, planes=PLANES, fillval=np.nan) -> Stack:
+        """
+        Arrays of three dimensions, with the sources in the centres.
+
+        The pixel that a source is in becomes the pixel ``(ny - 1) // 2,
+        (nx - 1) // 2``: the central one of an odd size, the one before the
+        centre of an even size. Pixels are copied, never resampled.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            ``(ny, nx)`` of the stack.
+        planes : sequence of str
+            The planes that are stacked, out of ``'data', 'mask', 'uncertainty',
+            'flags', 'weight', 'segmentation'``; by default all that there are.
+        fillval : scalar
+            Value of data where a cutout has no pixels. There, the mask is `True`,
+            weight, flags, segmentation and inverse variance are 0, other
+            uncertainties NaN.
+
+        Returns
+        -------
+        Stack
+            In the order of the collection. Integer data become floats.
+
+        Raises
+        ------
+        ValueError
+            If the cutouts differ in unit or kind of uncertainty, if no type of
+            pixels holds those of all, or if ``shape``, ``planes`` or ``fillval``
+            is not possible.
+        """
+        return stack_cutouts(self, shape, planes=planes, fillval=fillval)
 
     def __copy__(self) -> CutoutCollection:
         return self._of(self._stores, self._which, self._rows, self._dropped)

@@ -324,8 +324,7 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         self._uncertainty = new
 
     def _uncertainty_kind(self, array) -> NDUncertainty:
-        image = (self.image.uncertainty_type, self.image.uncertainty_unit)
-        kind, unit = self._store.own.get(self._i, {}).get("uncertainty_type", image)
+        kind, unit = self._store.uncertainty_kind(self._i)
         return kind(array, unit=unit, copy=False)
 
     @property

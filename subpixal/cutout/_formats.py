@@ -41,9 +41,11 @@ class WriteCollection(UnifiedReadWrite):
     path : str or path
         The file.
     format : str, optional
-        Its format, ``'asdf'``; by default found from the name of the file.
+        Its format, ``'asdf'`` or ``'fits'``; by default found from the name of the file.
     **options
-        Of the format; ``overwrite=True`` replaces an existing file.
+        Of the format; ``overwrite=True`` replaces an existing file. For FITS,
+        ``layout='images'`` (the default) makes extensions for each cutout,
+        ``layout='table'`` a table and a flat extension for each plane.
     """
 
     def __init__(self, instance, cls) -> None:

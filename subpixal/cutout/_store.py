@@ -161,6 +161,12 @@ class Store:
         names = dict.fromkeys([*self.planes, *(n for n in own if n in PLANES)])
         return [n for n in PLANES if n in names and not (n in own and own[n] is None)]
 
+    def uncertainty_kind(self, i: int) -> tuple:
+        """Class and unit of the uncertainty of cutout ``i``."""
+        image = self.image.uncertainty_type, self.image.uncertainty_unit
+        own = self.own.get(i)
+        return image if own is None else own.get("uncertainty_type", image)
+
     def rest(self, i: int) -> dict:
         """What cutout ``i`` has of its own that is not a plane."""
         rest = {k: v for k, v in self.own.get(i, {}).items() if k not in PLANES}

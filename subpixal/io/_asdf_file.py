@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import asdf
 
 from subpixal.cutout import Cutout, CutoutCollection
 
-from ._files import replacing
+from ._files import refuse_existing, replacing
 
 __all__ = ["read_asdf", "read_collection", "read_cutout", "write_asdf"]
 
@@ -33,10 +31,7 @@ def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, com
     OSError
         If the file exists and ``overwrite`` is false.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        msg = f"{path} exists already; overwrite=True replaces it"
-        raise FileExistsError(msg)
+    refuse_existing(path, overwrite=overwrite)
     with replacing(path) as file:
         asdf.AsdfFile({KEY: cutouts}).write_to(file, all_array_compression=compression)
 

@@ -9,7 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["replacing"]
+__all__ = ["refuse_existing", "replacing"]
+
+
+def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """
+    Raise if there is a file that may not be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and ``overwrite`` is false.
+    """
+    if Path(path).exists() and not overwrite:
+        msg = f"{path} exists already; overwrite=True replaces it"
+        raise FileExistsError(msg)
 
 
 @contextmanager

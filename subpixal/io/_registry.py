@@ -39,7 +39,21 @@ def _write(cutouts, path, **options) -> None:
     write_asdf(cutouts, path, **options)
 
 
+def _is_fits_output(origin, path, fileobj, *args, **kwargs) -> bool:
+    # Cutouts are not read from FITS files.
+    suffixes = (".fits", ".fit", ".fts", ".fits.gz")
+    return origin == "write" and path is not None and str(path).lower().endswith(suffixes)
+
+
+def _write_fits(cutouts, path, **options) -> None:
+    from ._fits_out import write_fits
+
+    write_fits(cutouts, path, **options)
+
+
 for _class, _read in ((Cutout, _read_cutout), (CutoutCollection, _read_collection)):
     registry.register_reader("asdf", _class, _read)
     registry.register_writer("asdf", _class, _write)
     registry.register_identifier("asdf", _class, _is_asdf)
+    registry.register_writer("fits", _class, _write_fits)
+    registry.register_identifier("fits", _class, _is_fits_output)
