@@ -14,7 +14,7 @@ from ._planes import PLANES, check_fill, fill_value, plane_dtype
 __all__ = ["Stack", "common_dtype", "stack_cutouts", "stack_pieces"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Stack:
     """
     Cutouts as arrays of three dimensions, the sources in the centres.
