@@ -132,7 +132,7 @@ def _add_create(commands) -> None:
     )
     parser.add_argument(
         "--dqbitmask", default="mission",
-        help="flags that are good: 0, none, bits, ~ bits (default: by instrument)",
+        help="flags that are good: 0, none, bits or names, ~ bits or names (default: by instrument)",
     )  # fmt: skip
     parser.add_argument("--compression", choices=("zlib", "bzp2", "lz4"), help="of the arrays")
     parser.set_defaults(run=_create)
@@ -219,7 +219,7 @@ def _info(arguments) -> None:
             "exptime": image.exptime,
             "WCS": f"{type(image.wcs).__module__.split('.')[0]}.{type(image.wcs).__name__}",
             "planes": " ".join(groups[k][0].planes),
-            "good flags": str(image.dqbitmask),
+            "good flags": _write_flags(image),
         }
         for k, image in enumerate(cutouts.images)
     ]
@@ -349,16 +349,36 @@ def _progress(items: Sequence) -> Iterable:
 
 
 def _read_flags(text: str):
-    """Bit mask of good flags."""
-    from astropy.nddata.bitmask import interpret_bit_flags
+    """Good flags; their names wait for the image, which knows their bits."""
+    from astropy.nddata import extend_bit_flag_map, interpret_bit_flags
+
+    from subpixal.io._missions import FLAGS
 
     if text.lower() in ("mission", "none"):
         return "mission" if text.lower() == "mission" else None
+    names = {name: bit for flags in FLAGS for name, bit in flags.names.items()}
     try:
-        return interpret_bit_flags(text)
-    except ValueError:
-        msg = f"--dqbitmask must be none, bits as in 16,64 or 80, or ~ bits, got {text!r}"
+        interpret_bit_flags(text, flag_name_map=extend_bit_flag_map("AnyFlags", **names))
+    except (AttributeError, ValueError):
+        msg = (
+            "--dqbitmask must be none, bits as in 16,64 or 80, names as in HOT+WARM, "
+            f"or ~ bits or names, got {text!r}"
+        )
         raise ValueError(msg) from None
+    return text
+
+
+def _write_flags(image) -> str:
+    """Good flags by their names, as --dqbitmask takes them."""
+    bits, names = image.dqbitmask, image.meta.get("flag_names", {})
+    if bits is None or bits == 0:
+        return str(bits).lower()
+    inverse = bits < 0
+    found = [name for name, bit in names.items() if bit & (~bits if inverse else bits)]
+    total = sum(names[name] for name in found)
+    if total != (~bits if inverse else bits):
+        return str(bits)
+    return f"~({'+'.join(found)})" if inverse else "+".join(found)
 
 
 def _read_policy(text: str) -> str | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-from astropy.nddata import interpret_bit_flags
 
 from subpixal.geometry import ACCURACY, MAXITER
 
@@ -89,7 +88,8 @@ def create_primary_cutouts(
         Uncertainty of the image; an array means standard deviations.
     dqbitmask : int, str, list or None
         Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
-        0, any flag masks; `None`, flags do not mask.
+        0, any flag masks; `None`, flags do not mask. They may be called by their
+        names where ``meta['flag_names']`` of the image has them.
     segmentation_wcs : object, optional
         WCS of the segmentation image and of the pixel positions of the catalogue,
         where they are not on the grid of the image.
@@ -404,7 +404,6 @@ def _read_cutter(prefix, stage, image, labels, *, fillval, copy) -> Cutter:
     fillval, copy
         Fields of `Cutter`.
     """
-    _check_bit_mask(image["dqbitmask"], prefix)
     record, planes = read_image_arguments(**image, prefix=prefix)
     segmentation = None if labels is None else Segmentation.of(record, **labels)
     return Cutter(
@@ -414,11 +413,3 @@ def _read_cutter(prefix, stage, image, labels, *, fillval, copy) -> Cutter:
         fillval=fillval,
         copy=copy,
     )
-
-
-def _check_bit_mask(dqbitmask, prefix) -> None:
-    try:
-        interpret_bit_flags(dqbitmask)
-    except (TypeError, ValueError) as error:
-        msg = f"{prefix.removeprefix('im')}dqbitmask must be flags that are good, got {dqbitmask!r}"
-        raise type(error)(msg) from error

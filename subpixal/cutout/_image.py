@@ -11,13 +11,21 @@ from numbers import Number
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import NDData, NDUncertainty, StdDevUncertainty
+from astropy.nddata import (
+    BitFlagNameMap,
+    NDData,
+    NDUncertainty,
+    StdDevUncertainty,
+    extend_bit_flag_map,
+    interpret_bit_flags,
+)
 from astropy.utils.masked import Masked
 
 from subpixal.geometry import SkyImage
 from subpixal.geometry.fits_wcs import exact_pickle
 from subpixal.geometry.low_level import low_level_wcs
 
+from ._planes import bad_flags
 from ._units import check_data_units, check_exptime, data_units_of
 
 __all__ = [
@@ -58,8 +66,8 @@ class Image:
         What the image has as its PSF.
     meta : mapping
         What is known of the image.
-    dqbitmask : object
-        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`.
+    dqbitmask : int or None
+        The bits of flags that are good; `None` if flags do not matter.
     name : str
         Which image it is.
     stage : str
@@ -75,7 +83,7 @@ class Image:
     uncertainty_unit: u.UnitBase | None = None
     psf: object = None
     meta: Mapping = field(default_factory=dict)
-    dqbitmask: object = 0
+    dqbitmask: int | None = 0
     name: str = ""
     stage: str = ""
 
@@ -83,6 +91,11 @@ class Image:
     def sky(self) -> SkyImage:
         """The pixel grid of the image on the sky."""
         return SkyImage(self.wcs, self.shape)
+
+    @property
+    def flag_names(self) -> type[BitFlagNameMap] | None:
+        """What the flags are called, by ``meta['flag_names']``; `None` if they have no names."""
+        return _flag_names(self.meta)
 
     @property
     def identity(self) -> tuple:
@@ -94,7 +107,7 @@ class Image:
         plain = (self.shape, self.unit, self.data_units, self.exptime, self.name, self.stage)
         uncertainty = self.uncertainty_type, self.uncertainty_unit
         large = id(self.wcs), id(self.psf), id(self.meta) if self.meta else 0
-        return (*plain, *uncertainty, *large, repr(self.dqbitmask))
+        return (*plain, *uncertainty, *large, self.dqbitmask)
 
     def __copy__(self) -> Image:
         return replace(self)
@@ -141,7 +154,8 @@ def read_image_arguments(
         else is given; masks are or-ed.
     wcs, dq, weight, mask, uncertainty, unit, psf, meta, data_units, exptime, dqbitmask
         What was given explicitly. The exposure time 1 and the bit mask 0 are what
-        the public functions have where nothing is said.
+        the public functions have where nothing is said. ``meta['flag_names']`` has
+        the names that may be in the bit mask.
     prefix : str
         Prefix of the argument names in error messages, such as ``'im'``.
 
@@ -169,6 +183,8 @@ def read_image_arguments(
             data_units = getattr(nd, "data_units", data_units)
         if isinstance(dqbitmask, Number) and dqbitmask == 0:
             dqbitmask = getattr(getattr(nd, "image", None), "dqbitmask", dqbitmask)
+        else:
+            masks[-1] = _mask_without_flags(nd)
     data = _bare(data, masks, units, f"{prefix}data")
     if wcs is None:
         msg = f"{prefix}wcs must be given: the image is not an NDData that has a WCS"
@@ -198,7 +214,7 @@ def read_image_arguments(
         uncertainty_unit=uncertainty_unit,
         psf=psf,
         meta=check_meta(meta),
-        dqbitmask=dqbitmask,
+        dqbitmask=_read_bit_mask(dqbitmask, meta, prefix),
         name=_name(meta),
     )
     return image, {name: plane for name, plane in planes.items() if plane is not None}
@@ -216,6 +232,28 @@ def check_meta(value) -> Mapping:
         msg = f"meta must be a mapping, got {type(value).__name__}"
         raise TypeError(msg)
     return {} if value is None else value
+
+
+def _flag_names(meta) -> type[BitFlagNameMap] | None:
+    names = None if meta is None else meta.get("flag_names")
+    return extend_bit_flag_map("FlagNames", **names) if isinstance(names, Mapping) else None
+
+
+def _read_bit_mask(dqbitmask, meta, prefix) -> int | None:
+    """Good flags as a number, so that nothing later on needs their names."""
+    if dqbitmask is None or type(dqbitmask) is int:
+        return dqbitmask
+    names = _flag_names(meta)
+    try:
+        return interpret_bit_flags(dqbitmask, flag_name_map=names)
+    except (AttributeError, TypeError, ValueError) as error:
+        known = "" if names is None else f"; known are {', '.join(meta['flag_names'])}"
+        msg = (
+            f"{prefix.removeprefix('im')}dqbitmask must be flags that are good, "
+            f"as bits or by names that the image has, got {dqbitmask!r}{known}"
+        )
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(msg) from error
 
 
 def as_uncertainty(value) -> NDUncertainty | None:
@@ -272,6 +310,15 @@ def _check_uncertainty(uncertainty, unit):
         msg = f"uncertainty in {uncertainty.unit} contradicts data in {unit}"
         raise u.UnitConversionError(msg) from None
     return uncertainty, probe.unit
+
+
+def _mask_without_flags(nd: NDData):
+    """Mask of an image that is to be masked by other flags than when it was read."""
+    image = getattr(nd, "image", None)
+    # Cutouts of sources are masked by segments, too, which cannot be told from flags.
+    if image is None or image.stage or nd.flags is None:
+        return nd.mask
+    return nd.mask & ~bad_flags(nd.flags, image.dqbitmask)
 
 
 def _grid_wcs(nd: NDData):

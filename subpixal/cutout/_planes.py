@@ -17,6 +17,7 @@ __all__ = [
     "DeferredPlane",
     "PackedPlane",
     "ViewedPlane",
+    "bad_flags",
     "bad_pixels",
     "check_fill",
     "cut_piece",
@@ -213,9 +214,8 @@ def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np
     planes : dict
         Arrays of one shape: ``'data'`` and as far as there are any ``'mask',
         'flags', 'weight'``. The mask is the one of the image, `True` outside it.
-    dqbitmask : object
-        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`;
-        0 for none, `None` if flags do not matter.
+    dqbitmask : int or None
+        Bits of flags that are good; 0 for none, `None` if flags do not matter.
     with_weight : bool
         Whether a weight that is zero or not finite is bad.
     """
@@ -224,13 +224,14 @@ def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np
         bad |= planes["mask"]
     flags, weight = planes.get("flags"), planes.get("weight")
     if flags is not None and dqbitmask is not None:
-        bad |= _bad_flags(flags, dqbitmask)
+        bad |= bad_flags(flags, dqbitmask)
     if weight is not None and with_weight:
         bad |= ~np.isfinite(weight) | (weight == 0)
     return bad
 
 
-def _bad_flags(flags, dqbitmask):
+def bad_flags(flags: np.ndarray, dqbitmask: int | None) -> np.ndarray:
+    """Mask of pixels with flags that are not good."""
     if flags.dtype.kind == "b":
         flags = flags.astype(np.uint8)
     return bitfield_to_boolean_mask(

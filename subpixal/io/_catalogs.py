@@ -1,4 +1,4 @@
-"""Source catalogues from the files that photutils, the JWST pipeline and SExtractor write."""
+"""Source catalogues from the files that photutils, SExtractor, JWST and Roman write."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from ._fits_files import check_file, open_fits, parse_image_name
+from ._models import is_asdf, read_asdf_catalog
 
 if TYPE_CHECKING:
     import os
@@ -27,8 +28,8 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
 
     The format is found out from the contents first and the suffix last: ECSV,
     FITS (also SExtractor's FITS_1.0 and FITS_LDAC), SExtractor's ASCII_HEAD,
-    CSV, Parquet, plain text tables, and what `astropy.table.Table.read`
-    recognises by itself.
+    CSV, Parquet (which needs the extra ``parquet``), ASDF files of Roman, plain
+    text tables, and what `astropy.table.Table.read` recognises by itself.
 
     Parameters
     ----------
@@ -60,11 +61,13 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
     if extension is not None:
         msg = f"{file} is not a FITS file and has no extension {extension}"
         raise ValueError(msg)
+    if is_asdf(file):
+        return read_asdf_catalog(file)
     try:
         return Table.read(file, format=table_format)
     except ImportError as error:
-        needed = "pyarrow and pandas" if table_format == "parquet" else str(error)
-        msg = f"{file}: reading this catalogue needs a package that is not installed: {needed}"
+        extra = "pip install 'subpixal[parquet]'" if table_format == "parquet" else error
+        msg = f"{file}: reading this catalogue needs a package that is not installed: {extra}"
         raise ImportError(msg) from error
     # Each of the dozen parsers has errors of its own.
     except Exception as error:

@@ -1,49 +1,126 @@
-"""Which data quality flags are good, by mission and instrument."""
+"""Names of data quality flags, and which of them are good, by mission and instrument."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-import numpy as np
+__all__ = ["FLAGS", "InstrumentFlags", "find_flags"]
 
-__all__ = ["good_flags"]
 
-# Flags of HST pixels that can be used, as bits of the instrument handbooks.
-_HST_GOOD = {
+class InstrumentFlags(NamedTuple):
+    """
+    Flags of an instrument.
+
+    Attributes
+    ----------
+    telescope, instrument, detector : str
+        Whose they are, as files have it; an empty detector means any.
+    names : dict
+        The bit of each name.
+    good : int
+        Flags that do not make a pixel bad, as ``dqbitmask``.
+    """
+
+    telescope: str
+    instrument: str
+    detector: str
+    names: dict[str, int]
+    good: int
+
+
+def _numbered(*names: str) -> dict[str, int]:
+    """Flags in the order of their bits, from 1 on; an empty name is a bit without a meaning."""
+    return {name: 1 << bit for bit, name in enumerate(names) if name}
+
+
+# "ACS Data Quality Flags", stsci.edu/hst/instrumentation/acs/data-analysis/dq-flag-definitions;
+# the short names are those of STScI's DQInspect plug-in (stginga, dqflags_acs.txt).
+_ACS = _numbered(
+    "LOST", "FILLED", "BADPIX", "MASKED", "HOT", "UNSTABLE", "WARM", "BADCOL", "SATURATED",
+    "BADREF", "TRAP", "ATODSAT", "CRDRIZ", "CRREJ", "USER",
+)  # fmt: skip
+
+# WFC3 Data Handbook, section 2.2.3, table of data quality flags; the short names as far as they
+# go from stginga, dqflags_wfc3.txt, which does not tell the two detectors apart.
+_WFC3_UVIS = _numbered(
+    "LOST", "FILLED", "BADPIX", "", "HOT", "UNSTABLE", "WARM", "BADBIAS", "SATURATED",
+    "BADREF", "TRAP", "ATODSAT", "CRDRIZ", "CRREJ", "GHOST", "USER",
+)  # fmt: skip
+_WFC3_IR = _numbered(
+    "LOST", "FILLED", "BADPIX", "ZEROREAD", "HOT", "UNSTABLE", "WARM", "BADREF", "SATURATED",
+    "BLOB", "SPIKE", "ZEROSIGNAL", "CRDRIZ", "CRREJ", "GHOST", "USER",
+)  # fmt: skip
+
+# WFPC2 Data Handbook, table 3.4; what AstroDrizzle adds is the last one.
+_WFPC2 = _numbered(
+    "LOST", "BADREF", "BADPIX", "SATURATED", "FILLED", "OTHER", "", "TRAP", "ABOVETRAP",
+    "WARM", "WARMREPAIRED", "CHIPMASKED", "CRDRIZ",
+)  # fmt: skip
+
+# "Data quality flags" in the general references of the JWST pipeline; `pixel` in dqflags.py of
+# stdatamodels, where the ninth has lost its name since.
+_JWST = _numbered(
+    "DO_NOT_USE", "SATURATED", "JUMP_DET", "DROPOUT", "OUTLIER", "PERSISTENCE", "AD_FLOOR",
+    "CHARGELOSS", "UNRELIABLE_ERROR", "NON_SCIENCE", "DEAD", "HOT", "WARM", "LOW_QE", "RC",
+    "TELEGRAPH", "NONLINEAR", "BAD_REF_PIXEL", "NO_FLAT_FIELD", "NO_GAIN_VALUE",
+    "NO_LIN_CORR", "NO_SAT_CHECK", "UNRELIABLE_BIAS", "UNRELIABLE_DARK", "UNRELIABLE_SLOPE",
+    "UNRELIABLE_FLAT", "OPEN", "ADJ_OPEN", "FLUX_ESTIMATED", "MSA_FAILED_OPEN",
+    "OTHER_BAD_PIXEL", "REFERENCE_PIXEL",
+)  # fmt: skip
+
+# `pixel` in dqflags.py of roman_datamodels; those that are reserved have no name.
+_ROMAN = _numbered(
+    "DO_NOT_USE", "SATURATED", "JUMP_DET", "DROPOUT", "GW_AFFECTED_DATA", "PERSISTENCE",
+    "AD_FLOOR", "OUTLIER", "UNRELIABLE_ERROR", "NON_SCIENCE", "DEAD", "HOT", "WARM", "LOW_QE",
+    "", "TELEGRAPH", "NONLINEAR", "BAD_REF_PIXEL", "NO_FLAT_FIELD", "NO_GAIN_VALUE",
+    "NO_LIN_CORR", "NO_SAT_CHECK", "UNRELIABLE_BIAS", "UNRELIABLE_DARK", "UNRELIABLE_SLOPE",
+    "UNRELIABLE_FLAT", "", "", "UNRELIABLE_RESET", "", "OTHER_BAD_PIXEL", "REFERENCE_PIXEL",
+)  # fmt: skip
+
+# Of JWST and Roman, a pixel that nobody should use is DO_NOT_USE or NON_SCIENCE.
+_USABLE = ~(1 + 512)
+
+FLAGS = (
+    # Warm and hot pixels that the dark corrects, full-well saturation: as the Hubble Advanced
+    # Products are drizzled.
+    InstrumentFlags("HST", "ACS", "WFC", _ACS, 16 + 64 + 256),
+    InstrumentFlags("HST", "ACS", "HRC", _ACS, 64),
+    InstrumentFlags("HST", "ACS", "SBC", _ACS, 0),
+    InstrumentFlags("HST", "WFC3", "UVIS", _WFC3_UVIS, 16 + 64 + 256),
     # Warm pixels, blobs, signal in the zeroth read; cosmic rays are removed
     # from the ramp already, and what AstroDrizzle flags of them afterwards (4096) is
     # fifteen times as frequent on the cores of sources as elsewhere.
-    ("WFC3", "IR"): 64 + 512 + 2048 + 4096 + 8192,
-    # Warm and hot pixels that the dark corrects, full-well saturation.
-    ("WFC3", "UVIS"): 16 + 64 + 256,
-    ("ACS", "WFC"): 16 + 64 + 256,
-}
+    InstrumentFlags("HST", "WFC3", "IR", _WFC3_IR, 64 + 512 + 2048 + 4096 + 8192),
+    # Saturation of the converter, repaired warm pixels.
+    InstrumentFlags("HST", "WFPC2", "", _WFPC2, 8 + 1024),
+    *(
+        InstrumentFlags("JWST", instrument, "", _JWST, _USABLE)
+        for instrument in ("NIRCAM", "NIRISS", "NIRSPEC", "MIRI", "FGS")
+    ),
+    InstrumentFlags("ROMAN", "WFI", "", _ROMAN, _USABLE),
+)
 
-# JWST and Roman call a pixel that nobody should use DO_NOT_USE or NON_SCIENCE.
-_NOT_USABLE = 1 + 512
 
-
-def good_flags(meta: Mapping, dtype: np.dtype | None) -> int:
+def find_flags(meta: Mapping) -> InstrumentFlags:
     """
-    Flags that do not make a pixel bad.
+    Find the flags of the instrument that took an image.
 
     Parameters
     ----------
     meta : mapping
         ``telescope``, ``instrument`` and ``detector``, as far as they are known.
-    dtype : dtype or None
-        Type of the flags.
 
     Returns
     -------
-    int
-        As ``dqbitmask``; 0, every flag is bad, where the instrument is unknown.
+    InstrumentFlags
+        Without names, and without good flags, where the instrument is not known.
     """
-    instrument = str(meta.get("instrument", "")).upper()
-    detector = str(meta.get("detector", "")).upper()
-    if (instrument, detector) in _HST_GOOD:
-        return _HST_GOOD[instrument, detector]
-    if instrument in ("NIRCAM", "NIRISS", "NIRSPEC", "MIRI", "FGS", "WFI"):
-        bits = 31 if dtype is None else 8 * dtype.itemsize - (dtype.kind == "i")
-        return (2**bits - 1) & ~_NOT_USABLE
-    return 0
+    keys = ("telescope", "instrument", "detector")
+    telescope, instrument, detector = (str(meta.get(key, "")).upper() for key in keys)
+    for flags in FLAGS:
+        # Instruments of other telescopes are called WFI, too.
+        same = flags.instrument == instrument and telescope in ("", flags.telescope)
+        if same and flags.detector in ("", detector):
+            return flags
+    return InstrumentFlags(telescope, instrument, detector, {}, 0)

@@ -1,74 +1,94 @@
-"""Images of files as cutouts that hold the whole image."""
+"""Images of files and data models as cutouts that hold the whole image."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 from astropy.nddata import NDData
 
 from subpixal.cutout import Cutout
 
-from . import _fits_images
-from ._fits_images import RawImage
-from ._missions import good_flags
+from ._fits_files import parse_image_name
+from ._fits_images import read_fits_images, read_fits_labels
+from ._missions import find_flags
+from ._models import is_asdf, model_images, model_labels, read_asdf_images, read_asdf_labels
 
 __all__ = ["read_image", "read_images", "read_segmentation"]
 
 
-def read_images(name: str | os.PathLike[str], *, dqbitmask="mission") -> list[Cutout]:
+def read_images(source, *, dqbitmask="mission") -> list[Cutout]:
     """
-    Read all images (chips) of a file, or those that the name picks.
+    Read all images (chips) of a file, or those that its name picks.
 
     Parameters
     ----------
-    name : str or path-like
-        File name, if need be with an extension in brackets: ``'f.fits[SCI,2]'``.
+    source : str, path-like or data model
+        Name of a FITS file of any mission or of an ASDF file of Roman; of FITS, if
+        need be with an extension in brackets: ``'f.fits[SCI,2]'``. Or an open
+        model of ``stdatamodels`` or ``roman_datamodels``.
     dqbitmask : int, str, list or None
-        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`;
-        by default what is sensible for the mission and the instrument.
+        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`, also
+        by the names that the mission gives them: ``'SATURATED+JUMP_DET'``. By
+        default what is sensible for the instrument. For an image that has no
+        flags, it does not matter.
 
     Returns
     -------
     list of `~subpixal.cutout.Cutout`
         Whole images, an `~astropy.nddata.NDData` each: with WCS, uncertainty,
-        flags, weight, unit, exposure time and metadata as far as the file has
-        them. The pixels are read-only views of the file.
+        flags, weight, unit and exposure time as far as the file has them. The
+        pixels are read-only; those of uncompressed files are read when they are used.
+
+        ``meta`` says where the image comes from, as far as that is known:
+        ``filename, extension, telescope, instrument, detector, filter, exposure``
+        (what the mission calls the exposure; combined images have none), ``date`` (the
+        start, in ISO format), ``bunit`` (as the file has it), ``name`` (file and
+        extension) and ``flag_names`` (the bit of each name).
 
     Raises
     ------
     OSError
-        If the file is missing, truncated or not FITS.
+        If the file is missing, damaged, or neither FITS nor ASDF.
     ValueError
         If there is no such 2-D image, or no complete celestial WCS with it.
+    TypeError
+        If the source is neither a name nor a model.
     """
-    return [_as_cutout(raw, dqbitmask) for raw in _fits_images.read_raw_images(name)]
+    return [_as_cutout(found, dqbitmask) for found in _find_images(source)]
 
 
-def read_image(name: str | os.PathLike[str], *, dqbitmask="mission") -> Cutout:
+def read_image(source, *, dqbitmask="mission") -> Cutout:
     """
     Read the one image of a file that has, or whose name picks, only one.
 
     Parameters
     ----------
-    name, dqbitmask
-        As in `read_images`.
+    source, dqbitmask
+        As of `read_images`.
 
     Returns
     -------
     `~subpixal.cutout.Cutout`
-        The whole image.
+        The whole image, as of `read_images`.
 
     Raises
     ------
-    OSError
+    OSError, TypeError
         As `read_images`.
     ValueError
         As `read_images`, and if there are several images to choose from.
     """
-    return _as_cutout(_fits_images.read_raw_image(name), dqbitmask)
+    found = _find_images(source)
+    if len(found) > 1:
+        names = ", ".join(repr(image["meta"]["name"]) for image in found)
+        msg = f"{os.fspath(source)} has {len(found)} images, pick one of {names}"
+        raise ValueError(msg)
+    return _as_cutout(found[0], dqbitmask)
 
 
-def read_segmentation(name: str | os.PathLike[str]) -> NDData:
+def read_segmentation(source) -> NDData:
     """
     Read a segmentation image: the first 2-D image of integers in a file.
 
@@ -77,8 +97,8 @@ def read_segmentation(name: str | os.PathLike[str]) -> NDData:
 
     Parameters
     ----------
-    name : str or path-like
-        File name, if need be with an extension as in `read_images`.
+    source : str, path-like or data model
+        As of `read_images`.
 
     Returns
     -------
@@ -88,27 +108,46 @@ def read_segmentation(name: str | os.PathLike[str]) -> NDData:
 
     Raises
     ------
-    OSError
-        If the file is missing, truncated or not FITS.
+    OSError, TypeError
+        As `read_images`.
     ValueError
         If there is no 2-D image, or its values are not all integers.
     """
-    labels, wcs, label = _fits_images.read_raw_segmentation(name)
-    return NDData(labels, wcs=wcs, meta={"name": label})
+    labels, wcs, name = _find(source, read_fits_labels, read_asdf_labels, model_labels)
+    return NDData(labels, wcs=wcs, meta={"name": name})
 
 
-def _as_cutout(raw: RawImage, dqbitmask) -> Cutout:
-    if dqbitmask == "mission":
-        dqbitmask = good_flags(raw.meta, None if raw.dq is None else raw.dq.dtype)
-    return Cutout(
-        raw.data,
-        raw.wcs,
-        dq=raw.dq,
-        weight=raw.weight,
-        uncertainty=raw.error,
-        unit=raw.unit,
-        exptime=1 if raw.exptime is None else raw.exptime,
-        dqbitmask=dqbitmask,
-        meta={"name": raw.name} | raw.meta,
-        copy=False,
-    )
+def _find_images(source) -> list[dict[str, Any]]:
+    """Arguments of Cutout for each image."""
+    return _find(source, read_fits_images, read_asdf_images, model_images)
+
+
+def _find(source, read_fits: Callable, read_asdf: Callable, from_model: Callable):
+    """Let the right one of three functions read a source."""
+    if not isinstance(source, str | os.PathLike):
+        return from_model(source)
+    path, extension = parse_image_name(source)
+    if not is_asdf(path):
+        return read_fits(path, extension)
+    if extension is not None:
+        msg = f"{path} is an ASDF file and has no extension {extension}"
+        raise ValueError(msg)
+    return read_asdf(path)
+
+
+def _as_cutout(found: dict[str, Any], dqbitmask) -> Cutout:
+    meta = found["meta"]
+    flags = find_flags(meta)
+    if flags.names:
+        meta["flag_names"] = dict(flags.names)
+    if dqbitmask == "mission" or found["dq"] is None:
+        dqbitmask = flags.good
+    if found["weight"] is not None:
+        # The identifiers that a combined image may have are those of one of its exposures.
+        meta.pop("exposure", None)
+    found["exptime"] = 1 if found["exptime"] is None else found["exptime"]
+    try:
+        return Cutout(**found, dqbitmask=dqbitmask, copy=False)
+    except (TypeError, ValueError) as error:
+        msg = f"{meta['name']}: {error}"
+        raise type(error)(msg) from error

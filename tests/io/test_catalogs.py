@@ -6,7 +6,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
 
-from subpixal.io._catalogs import read_catalog
+from subpixal.io import read_catalog
 
 SEXTRACTOR = """\
 #   1 NUMBER                 Running object number
@@ -151,7 +151,7 @@ def test_parquet(tmp_path):
         assert list(read_catalog(path)["id"]) == [7, 8, 9]
     else:
         path.write_bytes(b"PAR1")
-        with pytest.raises(ImportError, match=r"cat\.parquet: .* pyarrow and pandas"):
+        with pytest.raises(ImportError, match=r"cat\.parquet: .*subpixal\[parquet\]"):
             read_catalog(path)
 
 

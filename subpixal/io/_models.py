@@ -1,0 +1,225 @@
+"""Images of data models: Roman's ASDF files, and open models of JWST and Roman.
+
+Everything is found by where it stands in the tree. Neither the mission's
+packages nor their ASDF tags are needed, and nothing changes where they are installed.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+from astropy.table import Table
+
+from ._fits_files import check_file
+from ._image_wcs import is_celestial
+from ._provenance import describe_model, find_in, read_unit
+
+__all__ = [
+    "is_asdf",
+    "model_images",
+    "model_labels",
+    "read_asdf_catalog",
+    "read_asdf_images",
+    "read_asdf_labels",
+]
+
+
+def is_asdf(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is ASDF, by how it begins; a missing one is an error."""
+    check_file(path)
+    with Path(path).open("rb") as file:
+        return file.read(5) == b"#ASDF"
+
+
+def read_asdf_images(path: str) -> list[dict[str, Any]]:
+    """
+    Read the image of a Roman L2 or L3 file.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    list of dict
+        Arguments of `~subpixal.cutout.Cutout` for the one image that there is. Other planes
+        of the file are not read.
+
+    Raises
+    ------
+    OSError
+        If the file is damaged.
+    ValueError
+        If it has no 2-D image, or no celestial WCS with it.
+    ImportError
+        If it is compressed in a way that needs a package which is not installed.
+    """
+    with _open_roman(path) as tree:
+        return model_images(tree, Path(path).name)
+
+
+def read_asdf_labels(path: str) -> tuple[np.ndarray, Any, str]:
+    """Read the segmentation image of a Roman file, as `model_labels` returns it."""
+    with _open_roman(path) as tree:
+        return model_labels(tree, Path(path).name)
+
+
+def read_asdf_catalog(path: str) -> Table:
+    """Read the source catalogue of a Roman file; a ValueError if it has none."""
+    with _open_roman(path) as tree:
+        catalog = find_in(tree, "source_catalog")
+        if not isinstance(catalog, Table):
+            msg = f"{path}: there is no source_catalog in the file"
+            raise ValueError(msg)
+        return Table(catalog, copy=True)
+
+
+def model_images(model, name: str | None = None) -> list[dict[str, Any]]:
+    """
+    Take the image out of a data model.
+
+    Parameters
+    ----------
+    model : object
+        It has ``data`` and ``meta.wcs``, and may have ``err``, ``dq`` and ``weight`` or
+        ``wht``, as attributes or keys: an open model of stdatamodels or
+        roman_datamodels, or the tree of a Roman file.
+    name : str, optional
+        File name, by default ``meta.filename``.
+
+    Returns
+    -------
+    list of dict
+        Arguments of `~subpixal.cutout.Cutout` for the one image that there is.
+
+    Raises
+    ------
+    TypeError
+        If the model has no ``data`` and ``meta``.
+    ValueError
+        If the data are not a 2-D image, or there is no celestial WCS with them.
+    """
+    tree, name = _tree_of(model), _name_of(model, name)
+    wcs = _celestial(tree)
+    data, unit = _plane(tree, "data")
+    if data is None or data.ndim != 2 or wcs is None:
+        shape = None if data is None else data.shape
+        msg = f"{name} must have 2-D data with a celestial WCS, got shape {shape} and {wcs!r:.80}"
+        raise ValueError(msg)
+    weight, error = _plane(tree, "weight")[0], _plane(tree, "err")[0]
+    weight = _plane(tree, "wht")[0] if weight is None else weight
+    meta, exptime = describe_model(tree)
+    unit = unit or read_unit(meta.get("bunit", ""))
+    if unit is None and meta.get("telescope") == "ROMAN":
+        unit = _roman_unit(tree, weight)
+    # Half precision is a way to store errors, not to calculate with them.
+    half = error is not None and error.dtype == np.float16
+    return [
+        {
+            "data": data,
+            "wcs": wcs,
+            "uncertainty": error.astype(np.float32) if half else error,
+            "dq": _plane(tree, "dq")[0],
+            "weight": weight,
+            "unit": unit,
+            "exptime": exptime,
+            "meta": {"name": name, "filename": name} | meta,
+        }
+    ]
+
+
+def model_labels(model, name: str | None = None) -> tuple[np.ndarray, Any, str]:
+    """
+    Take the labels out of a data model.
+
+    Parameters
+    ----------
+    model, name
+        As of `model_images`; ``data`` are the labels.
+
+    Returns
+    -------
+    labels : (ny, nx) array of int
+    wcs : object or None
+        None if the model has no celestial WCS.
+    name : str
+        File name.
+
+    Raises
+    ------
+    TypeError
+        If the model has no ``data`` and ``meta``.
+    ValueError
+        If the data are not a 2-D image of integers.
+    """
+    tree, name = _tree_of(model), _name_of(model, name)
+    labels, _ = _plane(tree, "data")
+    if labels is None or labels.ndim != 2 or labels.dtype.kind not in "iu":
+        got = "none" if labels is None else f"{labels.ndim}-D data of {labels.dtype}"
+        msg = f"{name} must have 2-D data of integers to be a segmentation image, got {got}"
+        raise ValueError(msg)
+    return labels, _celestial(tree), name
+
+
+@contextmanager
+def _open_roman(path: str) -> Iterator[Mapping]:
+    """Open the tree of a Roman file, with errors that name the file."""
+    import asdf
+
+    with warnings.catch_warnings():
+        # A tag that only the mission's data models know is a plain node without them.
+        warnings.filterwarnings("ignore", r".*datamodels/roman/tags.* is not recognized")
+        try:
+            with asdf.open(
+                path, lazy_tree=True, memmap=True, ignore_missing_extensions=True
+            ) as file:
+                tree = file.tree.get("roman")
+                if not isinstance(tree, Mapping):
+                    msg = f"{path} has no tree 'roman', only {', '.join(file.tree)}"
+                    raise ValueError(msg)
+                yield tree
+        except ImportError as error:
+            msg = f"{path} is compressed, which may need: pip install 'subpixal[lz4]' ({error})"
+            raise ImportError(msg) from error
+
+
+def _tree_of(model):
+    """What holds the planes; models of stdatamodels would make those that are missing."""
+    instance = getattr(model, "instance", None)
+    tree = instance if isinstance(instance, Mapping) else model
+    if find_in(tree, "data") is None or find_in(tree, "meta") is None:
+        msg = f"an image must be a file name or a data model, got {type(model).__name__}"
+        raise TypeError(msg)
+    return tree
+
+
+def _name_of(model, name) -> str:
+    return name or find_in(_tree_of(model), "meta.filename") or type(model).__name__
+
+
+def _celestial(tree):
+    wcs = find_in(tree, "meta.wcs")
+    return wcs if hasattr(wcs, "world_axis_object_classes") and is_celestial(wcs) else None
+
+
+def _plane(tree, name: str) -> tuple[np.ndarray | None, u.UnitBase | None]:
+    """Pixels of a plane and their unit, None where there is none."""
+    plane = find_in(tree, name)
+    if plane is None:
+        return None, None
+    # Up to 2024, planes of Roman were quantities.
+    unit = plane.unit if isinstance(plane, u.Quantity) else None
+    return np.asarray(plane), unit
+
+
+def _roman_unit(tree, weight) -> u.UnitBase:
+    """Unit of an image of Roman, which its file does not say."""
+    calibrated = find_in(tree, "meta.cal_step.flux") == "COMPLETE"
+    return u.MJy / u.sr if weight is not None or calibrated else u.DN / u.s
