@@ -132,7 +132,7 @@ def _add_create(commands) -> None:
     )
     parser.add_argument(
         "--dqbitmask", default="mission",
-        help="flags that are good: 0, none, bits or names, ~ bits or names (default: by instrument)",
+        help="flags that are good: 0, none, bits, names, ~ bits or names (default: by instrument)",
     )  # fmt: skip
     parser.add_argument("--compression", choices=("zlib", "bzp2", "lz4"), help="of the arrays")
     parser.set_defaults(run=_create)

@@ -214,8 +214,8 @@ def test_goodss_there_and_back(goodss, goodss_exposure):
     """Back on the combined image, sources are where they came from."""
     image, exposure = goodss.image, goodss_exposure
     flt, drz = create_cutouts(
-        goodss.primary, goodss.segmentation, image.data, image.image_wcs, exposure.data, exposure.image_wcs,
-        drz_weight=image.weight, flt_dq=exposure.dq,
+        goodss.primary, goodss.segmentation, image.data, image.image_wcs, exposure.data,
+        exposure.image_wcs, drz_weight=image.weight, flt_dq=exposure.dq,
     )  # fmt: skip
     check_complete(flt, goodss.primary.ids)
     check_mapping(drz, flt, exposure.image_wcs, image.image_wcs, pad=2)
@@ -239,8 +239,8 @@ def test_goodss_all_at_once(goodss, shared_data):
     everything = flts[0]
     for flt in flts[1:]:
         everything = everything + flt
-    image = goodss.image
-    drz, valid = drz_from_input_cutouts(everything, goodss.segmentation, image.data, image.image_wcs)
+    data, wcs = goodss.image.data, goodss.image.image_wcs
+    drz, valid = drz_from_input_cutouts(everything, goodss.segmentation, data, wcs)
     assert len(drz) == len(valid) == sum(map(len, flts))
     assert len(valid.images) == 8
 

@@ -6,10 +6,10 @@ packages nor their ASDF tags are needed, and nothing changes where they are inst
 
 from __future__ import annotations
 
+import copy
 import os
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +62,27 @@ def read_asdf_images(path: str) -> list[dict[str, Any]]:
         If it is compressed in a way that needs a package which is not installed.
     """
     with _open_roman(path) as tree:
-        return model_images(tree, Path(path).name)
+        return [
+            image | {"wcs": copy.deepcopy(image["wcs"])}
+            for image in model_images(tree, Path(path).name)
+        ]
 
 
 def read_asdf_labels(path: str) -> tuple[np.ndarray, Any, str]:
     """Read the segmentation image of a Roman file, as `model_labels` returns it."""
     with _open_roman(path) as tree:
-        return model_labels(tree, Path(path).name)
+        labels, wcs, name = model_labels(tree, Path(path).name)
+        return labels, copy.deepcopy(wcs), name
 
 
 def read_asdf_catalog(path: str) -> Table:
     """Read the source catalogue of a Roman file; a ValueError if it has none."""
     with _open_roman(path) as tree:
         catalog = find_in(tree, "source_catalog")
-        if not isinstance(catalog, Table):
-            msg = f"{path}: there is no source_catalog in the file"
-            raise ValueError(msg)
-        return Table(catalog, copy=True)
+        if isinstance(catalog, Table):
+            return Table(catalog, copy=True)
+    msg = f"{path}: there is no source_catalog in the file"
+    raise ValueError(msg)
 
 
 def model_images(model, name: str | None = None) -> list[dict[str, Any]]:
@@ -108,13 +112,13 @@ def model_images(model, name: str | None = None) -> list[dict[str, Any]]:
     """
     tree, name = _tree_of(model), _name_of(model, name)
     wcs = _celestial(tree)
-    data, unit = _plane(tree, "data")
+    data, unit = _plane(tree, "data", name)
     if data is None or data.ndim != 2 or wcs is None:
         shape = None if data is None else data.shape
         msg = f"{name} must have 2-D data with a celestial WCS, got shape {shape} and {wcs!r:.80}"
         raise ValueError(msg)
-    weight, error = _plane(tree, "weight")[0], _plane(tree, "err")[0]
-    weight = _plane(tree, "wht")[0] if weight is None else weight
+    error, weight, wht = (_plane(tree, key, name)[0] for key in ("err", "weight", "wht"))
+    weight = wht if weight is None else weight
     meta, exptime = describe_model(tree)
     unit = unit or read_unit(meta.get("bunit", ""))
     if unit is None and meta.get("telescope") == "ROMAN":
@@ -126,7 +130,7 @@ def model_images(model, name: str | None = None) -> list[dict[str, Any]]:
             "data": data,
             "wcs": wcs,
             "uncertainty": error.astype(np.float32) if half else error,
-            "dq": _plane(tree, "dq")[0],
+            "dq": _plane(tree, "dq", name)[0],
             "weight": weight,
             "unit": unit,
             "exptime": exptime,
@@ -160,7 +164,7 @@ def model_labels(model, name: str | None = None) -> tuple[np.ndarray, Any, str]:
         If the data are not a 2-D image of integers.
     """
     tree, name = _tree_of(model), _name_of(model, name)
-    labels, _ = _plane(tree, "data")
+    labels, _ = _plane(tree, "data", name)
     if labels is None or labels.ndim != 2 or labels.dtype.kind not in "iu":
         got = "none" if labels is None else f"{labels.ndim}-D data of {labels.dtype}"
         msg = f"{name} must have 2-D data of integers to be a segmentation image, got {got}"
@@ -170,24 +174,27 @@ def model_labels(model, name: str | None = None) -> tuple[np.ndarray, Any, str]:
 
 @contextmanager
 def _open_roman(path: str) -> Iterator[Mapping]:
-    """Open the tree of a Roman file, with errors that name the file."""
+    """
+    Open the tree of a Roman file, with errors that name the file.
+
+    Tables of a WCS are read when they are used, for the last time before the
+    file is closed: what outlives it has to be copied.
+    """
     import asdf
 
-    with warnings.catch_warnings():
-        # A tag that only the mission's data models know is a plain node without them.
-        warnings.filterwarnings("ignore", r".*datamodels/roman/tags.* is not recognized")
+    # A tag that only the mission's data models know is a plain node without them.
+    known = {"ignore_missing_extensions": True, "ignore_unrecognized_tag": True}
+    with ExitStack() as stack:
         try:
-            with asdf.open(
-                path, lazy_tree=True, memmap=True, ignore_missing_extensions=True
-            ) as file:
-                tree = file.tree.get("roman")
-                if not isinstance(tree, Mapping):
-                    msg = f"{path} has no tree 'roman', only {', '.join(file.tree)}"
-                    raise ValueError(msg)
-                yield tree
-        except ImportError as error:
-            msg = f"{path} is compressed, which may need: pip install 'subpixal[lz4]' ({error})"
-            raise ImportError(msg) from error
+            file = stack.enter_context(asdf.open(path, lazy_tree=True, memmap=True, **known))
+        # asdf and yaml have errors of their own.
+        except Exception as error:
+            msg = f"{path}: not an ASDF file, or damaged ({error})"
+            raise OSError(msg) from error
+        if "roman" not in file.tree:
+            msg = f"{path} has no tree 'roman', only {', '.join(file.tree) or 'nothing'}"
+            raise ValueError(msg)
+        yield file.tree["roman"]
 
 
 def _tree_of(model):
@@ -209,14 +216,21 @@ def _celestial(tree):
     return wcs if hasattr(wcs, "world_axis_object_classes") and is_celestial(wcs) else None
 
 
-def _plane(tree, name: str) -> tuple[np.ndarray | None, u.UnitBase | None]:
+def _plane(tree, key: str, name: str) -> tuple[np.ndarray | None, u.UnitBase | None]:
     """Pixels of a plane and their unit, None where there is none."""
-    plane = find_in(tree, name)
+    plane = find_in(tree, key)
     if plane is None:
         return None, None
-    # Up to 2024, planes of Roman were quantities.
-    unit = plane.unit if isinstance(plane, u.Quantity) else None
-    return np.asarray(plane), unit
+    try:
+        # Up to 2024, planes of Roman were quantities.
+        return np.asarray(plane), getattr(plane, "unit", None)
+    except ImportError as error:
+        msg = f"{name} is compressed, which may need: pip install 'subpixal[lz4]' ({error})"
+        raise ImportError(msg) from error
+    # Blocks are read only now; they can be wrong in many ways.
+    except Exception as error:
+        msg = f"{name}: {key} is damaged ({error})"
+        raise OSError(msg) from error
 
 
 def _roman_unit(tree, weight) -> u.UnitBase:
