@@ -138,7 +138,7 @@ def _find(source, read_fits: Callable, read_asdf: Callable, from_model: Callable
 def _as_cutout(found: dict[str, Any], dqbitmask) -> Cutout:
     meta = found["meta"]
     flags = find_flags(meta)
-    if flags.names:
+    if flags.names and found["dq"] is not None:
         meta["flag_names"] = dict(flags.names)
     if dqbitmask == "mission" or found["dq"] is None:
         dqbitmask = flags.good

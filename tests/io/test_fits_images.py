@@ -439,9 +439,7 @@ def test_provenance_is_plain(tmp_path):
     first.header.update(FILTER2="F814W", ROOTNAME="j94f05bgq")
     first.header.update({"DATE-OBS": "2005-03-07", "TIME-OBS": "06:51:26"})
     fits.HDUList([first, image_hdu("SCI", 1, 1)]).writeto(tmp_path / "a.fits")
-    meta = dict(read_image(tmp_path / "a.fits").meta)
-    assert meta.pop("flag_names")["HOT"] == 16
-    assert meta == {
+    assert read_image(tmp_path / "a.fits").meta == {
         "telescope": "HST",
         "instrument": "ACS",
         "detector": "WFC",

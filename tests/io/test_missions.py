@@ -1,0 +1,226 @@
+"""Flags by the names that the missions give them, which of them are good, and provenance."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import NDData, bitfield_to_boolean_mask
+from astropy.table import Table
+from numpy.testing import assert_array_equal
+
+from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cutouts
+from subpixal.batch import cut_exposures, gather
+from subpixal.datasets import make_scene, make_wcs
+from subpixal.io import read_image
+from subpixal.io._missions import FLAGS, find_flags
+
+SHAPE = (40, 50)
+
+
+def write_exposure(path, telescope="JWST", instrument="NIRCAM", detector="NRCB1", **cards):
+    """An exposure of a mission, with every flag somewhere."""
+    rng = np.random.default_rng(4)
+    flags = (1 << rng.integers(0, 32, SHAPE)).astype("u4") | (rng.random(SHAPE) < 0.1)
+    flags[5:15, 5:15] = 0
+    primary = fits.PrimaryHDU()
+    primary.header.update(TELESCOP=telescope, INSTRUME=instrument, DETECTOR=detector, EXPTIME=9.5)
+    primary.header.update(cards)
+    header = make_wcs("tan", SHAPE).to_header()
+    header["BUNIT"] = "ELECTRONS/S"
+    data = rng.random(SHAPE).astype("f4")
+    planes = {"SCI": data, "ERR": data, "DQ": flags}
+    hdus = [fits.ImageHDU(pixels, header, name=name) for name, pixels in planes.items()]
+    fits.HDUList([primary, *hdus]).writeto(path)
+    return flags
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=lambda flags: "-".join(flags[:3]))
+def test_names_and_good_flags(flags, tmp_path):
+    """An image has the names of its instrument, and is masked by what is bad there."""
+    detector = flags.detector or "X"
+    dq = write_exposure(tmp_path / "f.fits", flags.telescope, flags.instrument, detector)
+    image = read_image(tmp_path / "f.fits")
+    assert_array_equal(image.mask, dq & ~np.int64(flags.good) != 0)
+    assert image.image.dqbitmask == flags.good
+    for name, bit in flags.names.items():
+        assert image.image.flag_names[name] == bit
+        assert bit & (bit - 1) == 0
+    # No bit has two names.
+    assert len(set(flags.names.values())) == len(flags.names)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "name", "bit"),
+    [
+        # One in the middle and the last of each table, which any gap before them would move.
+        (("ACS", "WFC"), "BADCOL", 128),
+        (("ACS", "WFC"), "USER", 16384),
+        (("WFC3", "UVIS"), "UNSTABLE", 32),
+        (("WFC3", "UVIS"), "USER", 32768),
+        (("WFC3", "IR"), "BLOB", 512),
+        (("WFC3", "IR"), "CRREJ", 8192),
+        (("WFPC2", ""), "TRAP", 128),
+        (("WFPC2", ""), "CRDRIZ", 4096),
+        (("MIRI", ""), "NON_SCIENCE", 512),
+        (("MIRI", ""), "TELEGRAPH", 2**15),
+        (("MIRI", ""), "REFERENCE_PIXEL", 2**31),
+        (("WFI", ""), "TELEGRAPH", 2**15),
+        (("WFI", ""), "UNRELIABLE_RESET", 2**28),
+        (("WFI", ""), "REFERENCE_PIXEL", 2**31),
+    ],
+)
+def test_bits_of_the_handbooks(instrument, name, bit):
+    """Names stand for the bits that the missions publish."""
+    found = find_flags(dict(zip(("instrument", "detector"), instrument, strict=True)))
+    assert found.names[name] == bit
+
+
+@pytest.mark.parametrize(
+    ("package", "index"), [("stdatamodels.jwst.datamodels.dqflags", 0), ("roman_datamodels", 1)]
+)
+def test_bits_of_the_pipelines(package, index):
+    """Where the packages of the missions are installed, they agree."""
+    if index:
+        pixel = pytest.importorskip(f"{package}.dqflags").pixel
+        expected = {flag.name: int(flag.value) for flag in pixel}
+    else:
+        expected = pytest.importorskip(package).pixel
+    names = find_flags({"instrument": ("NIRCAM", "WFI")[index]}).names
+    assert {n: b for n, b in expected.items() if n in names} | {"UNRELIABLE_ERROR": 256} == names
+    assert all(n == "GOOD" or n.startswith("RESERVED") for n in set(expected) - set(names))
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [{}, {"instrument": "WFI", "telescope": "MPI-2.2"}, {"instrument": "STIS", "detector": "CCD"}],
+)
+def test_unknown_instruments(meta):
+    """An instrument of the same name elsewhere, or one we know nothing of: every flag is bad."""
+    assert (find_flags(meta).names, find_flags(meta).good) == ({}, 0)
+
+
+@pytest.mark.parametrize(
+    ("dqbitmask", "good"),
+    [
+        ("SATURATED+JUMP_DET", 6),
+        ("saturated,jump_det", 6),
+        ("HOT|WARM", 2048 + 4096),
+        ("OUTLIER", 16),
+        ("~DO_NOT_USE", ~1),
+        ("~(DO_NOT_USE+NON_SCIENCE)", ~513),
+        (["SATURATED", "JUMP_DET"], 6),
+        ("2,4", 6),
+        ("~16", ~16),
+        (np.int32(6), 6),
+        (None, None),
+        ("none", None),
+    ],
+)
+def test_names_in_every_syntax(dqbitmask, good, tmp_path):
+    """What astropy understands works when an image is read and when it is cut, as a number."""
+    dq = write_exposure(tmp_path / "f.fits")
+    expected = np.zeros(SHAPE, bool) if good is None else dq & ~np.int64(good) != 0
+    read = read_image(tmp_path / "f.fits", dqbitmask=dqbitmask)
+    assert_array_equal(read.mask, expected)
+    # An image that was read with other flags is masked by what is said now.
+    for other in ("mission", "RC", None):
+        image = read_image(tmp_path / "f.fits", dqbitmask=other)
+        cut = Cutout(image, None, (3, 2), (40, 30), dqbitmask=dqbitmask)
+        assert_array_equal(cut.mask, expected[2:31, 3:41])
+        assert type(cut.image.dqbitmask) is type(good)
+        assert cut.image.dqbitmask == read.image.dqbitmask == good
+
+
+def test_what_else_masks_stays(tmp_path):
+    """Other flags than when it was read unmask flags, not what the user has masked."""
+    dq = write_exposure(tmp_path / "f.fits")
+    image = read_image(tmp_path / "f.fits", dqbitmask=0)
+    image.mask = image.mask | (dq == 0)
+    cut = Cutout(image, None, dqbitmask=None)
+    assert_array_equal(cut.mask, dq == 0)
+
+
+def test_unknown_names_are_refused(tmp_path):
+    """The error has the file, the value, and the names that there are."""
+    write_exposure(tmp_path / "f.fits")
+    match = r"^f\.fits\[SCI,1\]: dqbitmask must .*, got 'COSMIC'; known are DO_NOT_USE, SATUR"
+    with pytest.raises(ValueError, match=match):
+        read_image(tmp_path / "f.fits", dqbitmask="COSMIC")
+    image = read_image(tmp_path / "f.fits")
+    labels = np.zeros(SHAPE, int)
+    with pytest.raises(ValueError, match=r"^dqbitmask must be .*, got 'HOT\+2'"):
+        create_primary_cutouts(Table({"id": [1]}), labels, image, None, dqbitmask="HOT+2")
+    with pytest.raises(ValueError, match="got 'HOT'$"):
+        Cutout(image.data, image.image_wcs, dq=image.flags, dqbitmask="HOT")
+
+
+def test_names_of_ones_own():
+    """Any NDData may bring names."""
+    nd = NDData(np.zeros(SHAPE), wcs=make_wcs("tan", SHAPE), meta={"flag_names": {"SPOT": 4}})
+    flags = np.arange(2000).reshape(SHAPE) % 8
+    cutout = Cutout(nd, None, dq=flags, dqbitmask="SPOT")
+    names = cutout.image.flag_names
+    assert_array_equal(cutout.mask, bitfield_to_boolean_mask(flags, "SPOT", flag_name_map=names))
+    assert Cutout(NDData(np.zeros(SHAPE)), nd.wcs).image.flag_names is None
+
+
+def test_chain_and_archive(tmp_path):
+    """Names work in every step, are numbers in the archive, and can be used again."""
+    write_exposure(tmp_path / "f.fits")
+    image = read_image(tmp_path / "f.fits")
+    labels = np.zeros(SHAPE, int)
+    labels[7:12, 8:13] = 1
+    catalog = Table({"id": [1], "x": [10.0], "y": [9.0]})
+    primary = create_primary_cutouts(catalog, labels, image, None, dqbitmask="HOT+WARM")
+    assert primary.images[0].dqbitmask == 2048 + 4096
+    flt, drz = create_cutouts(
+        primary, labels, image, None, image, None, drz_dqbitmask="~OUTLIER", flt_dqbitmask="RC"
+    )
+    assert (flt.images[0].dqbitmask, drz.images[0].dqbitmask) == (16384, ~16)
+    (primary + flt + drz).write(tmp_path / "c.asdf")
+    found = CutoutCollection.read(tmp_path / "c.asdf")
+    assert [i.dqbitmask for i in found.images] == [6144, 16384, ~16]
+    assert found.images[1].flag_names["RC"] == 16384
+    again = Cutout(found[1], None, dqbitmask="RC")
+    assert again.image.dqbitmask == 16384
+
+
+def test_provenance_of_jwst(tmp_path):
+    """An exposure is called as its files are, without the detector."""
+    write_exposure(
+        tmp_path / "f.fits", VISIT_ID="01345001001", VISITGRP="02", SEQ_ID="1", ACT_ID="01",
+        EXPOSURE="1", FILTER="F200W", PUPIL="CLEAR",
+    )  # fmt: skip
+    image = read_image(tmp_path / "f.fits")
+    assert image.meta["exposure"] == "jw01345001001_02101_00001"
+    assert image.meta["filter"] == "F200W"
+    assert (image.meta["filename"], image.meta["extension"]) == ("f.fits", "SCI,1")
+
+
+def test_provenance_is_kept_once_for_each_image(tmp_path):
+    """Every cutout of an archive knows its image; the archive has the words once per image."""
+    scene = make_scene(n_sources=30, shape=(256, 256), seed=3)
+    images = []
+    for k, exposure in enumerate(scene.exposures[:2]):
+        name = f"ib6o23r{k}q_flt.fits"
+        header = scene.combined.wcs.to_header()
+        primary = fits.PrimaryHDU()
+        primary.header.update(TELESCOP="HST", INSTRUME="WFC3", DETECTOR="IR", FILTER="F140W")
+        primary.header.update({"ROOTNAME": name[:9], "DATE-OBS": "2009-10-03"})
+        science = fits.ImageHDU(exposure.data, header, name="SCI")
+        flags = fits.ImageHDU(exposure.dq, name="DQ")
+        fits.HDUList([primary, science, flags]).writeto(tmp_path / name)
+        images.append(read_image(tmp_path / name))
+    drz = scene.combined
+    combined = Cutout(drz.data, drz.wcs, weight=drz.weight, meta={"name": "drz"})
+    primary = create_primary_cutouts(scene.truth, scene.segmentation, combined, None)
+    results = list(cut_exposures(primary, scene.segmentation, combined, images))
+    gather(primary, results).write(tmp_path / "c.asdf")
+    found = CutoutCollection.read(tmp_path / "c.asdf")
+    exposures = [c for c in found if c.image.stage == "input_image"]
+    assert len(exposures) > 10
+    for cutout in exposures:
+        assert cutout.meta["filename"] == f"{cutout.meta['exposure']}_flt.fits"
+        assert (cutout.meta["filter"], cutout.meta["date"]) == ("F140W", "2009-10-03")
+        assert cutout.image.name == f"{cutout.meta['filename']}[SCI,1]"
+    text = (tmp_path / "c.asdf").read_bytes()
+    assert [text.count(b"filename: ib6o23r%dq_flt.fits" % k) for k in (0, 1)] == [1, 1]
