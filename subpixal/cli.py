@@ -219,7 +219,7 @@ def _info(arguments) -> None:
             "exptime": image.exptime,
             "WCS": f"{type(image.wcs).__module__.split('.')[0]}.{type(image.wcs).__name__}",
             "planes": " ".join(groups[k][0].planes),
-            "good flags": _write_flags(image),
+            "good flags": _write_flags(image) if "flags" in groups[k][0].planes else "-",
         }
         for k, image in enumerate(cutouts.images)
     ]
@@ -369,16 +369,16 @@ def _read_flags(text: str):
 
 
 def _write_flags(image) -> str:
-    """Good flags by their names, as --dqbitmask takes them."""
-    bits, names = image.dqbitmask, image.meta.get("flag_names", {})
-    if bits is None or bits == 0:
-        return str(bits).lower()
-    inverse = bits < 0
-    found = [name for name, bit in names.items() if bit & (~bits if inverse else bits)]
-    total = sum(names[name] for name in found)
-    if total != (~bits if inverse else bits):
-        return str(bits)
-    return f"~({'+'.join(found)})" if inverse else "+".join(found)
+    """Good flags as --dqbitmask takes them, by their names if they have any."""
+    good, names = image.dqbitmask, image.meta.get("flag_names", {})
+    if not good:
+        return "none" if good is None else "0"
+    bits = ~good if good < 0 else good
+    found = sorted((bit, name) for name, bit in names.items() if bit & bits)
+    if sum(bit for bit, _ in found) != bits:
+        return str(good)
+    text = "+".join(name for _, name in found)
+    return f"~({text})" if good < 0 else text
 
 
 def _read_policy(text: str) -> str | None:

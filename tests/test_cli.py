@@ -194,6 +194,27 @@ def test_flags_refused(arguments, capsys):
     assert "--dqbitmask" in capsys.readouterr().err
 
 
+def test_flags_by_name(folder, arguments, tmp_path, capsys):
+    """Names of the mission say which flags are good, and are shown again."""
+    arguments |= {"combined": str(tmp_path / "i2d.fits"), "exposures": [str(tmp_path / "cal.fits")]}
+    for name, other in (("drz", "i2d"), ("flt1", "cal")):
+        with fits.open(folder / f"{name}.fits") as hdulist:
+            hdulist[0].header.update(TELESCOP="JWST", INSTRUME="NIRCAM")
+            hdulist.writeto(tmp_path / f"{other}.fits")
+    for options, good, shown in (
+        (["--dqbitmask", "HOT+saturated"], 2050, " SATURATED+HOT"),
+        ([], ~513, " ~(DO_NOT_USE+NON_SCIENCE)"),
+    ):
+        assert create(arguments, "--overwrite", *options) == 0
+        assert CutoutCollection.read(arguments["--output"]).images[1].dqbitmask == good
+        main(["info", arguments["--output"]])
+        (line,) = [t for t in capsys.readouterr().out.splitlines() if "input_image" in t]
+        assert line.rstrip().endswith(shown)
+    # A name that another mission has.
+    assert create(arguments, "--overwrite", "--dqbitmask", "CRDRIZ") == 2
+    assert "i2d.fits[SCI,1]: dqbitmask must be" in capsys.readouterr().err
+
+
 def test_overwrite(arguments, capsys):
     """An existing archive is refused before any work, and left alone."""
     create(arguments)

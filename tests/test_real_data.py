@@ -245,6 +245,25 @@ def test_goodss_all_at_once(goodss, shared_data):
     assert len(valid.images) == 8
 
 
+def test_goodss_cores(goodss, shared_data):
+    """With every flag bad, a fifth of the cores would be masked; by default few are."""
+
+    def count_masked(dqbitmask):
+        masked = []
+        for name in GOODSS_EXPOSURES[4:]:
+            path = shared_data / "hst_wfc3ir_goodss" / f"ib6o{name}_flt.fits.gz"
+            exposure = read_image(path, dqbitmask=dqbitmask)
+            cutouts, _ = create_input_image_cutouts(goodss.primary, exposure, None)
+            for cutout in cutouts:
+                x, y = np.rint(cutout.cutout_src_pos).astype(int)
+                masked.append(cutout.mask[y - 1 : y + 2, x - 1 : x + 2].any())
+        return np.mean(masked)
+
+    assert count_masked(0) > 0.2
+    assert count_masked("mission") < 0.1
+    assert count_masked("~BADPIX") < 0.02
+
+
 def test_jwst_exposures(jwst, jwst_exposure):
     """Positions and boxes are right to 1e-4 px where the gwcs' own inverse is off by up to 0.1."""
     assert len(jwst.primary) == len(jwst.catalog) == 42

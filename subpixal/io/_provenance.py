@@ -135,7 +135,7 @@ def read_unit(text: str) -> u.UnitBase | None:
 
 def _word(values: Iterable) -> str:
     """The first value that says something, as a word; empty if none does."""
-    words = (str(v).strip() for v in values if isinstance(v, str | int) and v is not True)
+    words = (str(v).strip() for v in values if isinstance(v, str) or type(v) is int)
     return next((word for word in words if word not in _MISSING), "")
 
 
@@ -163,13 +163,12 @@ def _join_date(date: str, time: str) -> str:
 
 def _start(values: Iterable) -> str:
     """The first time as an ISO date; numbers are MJD."""
-    value = next((v for v in values if v is not None and str(v) not in _MISSING), None)
-    if value is None or isinstance(value, str):
-        return value or ""
-    time = value if isinstance(value, Time) else None
-    if isinstance(value, int | float):
-        time = Time(value, format="mjd") if value > 0 else None
-    return "" if time is None else str(time.isot)
+    for value in values:
+        if isinstance(value, Time):
+            return str(value.isot)
+        if isinstance(value, float) and value > 0:
+            return str(Time(value, format="mjd").isot)
+    return ""
 
 
 def _jwst_exposure(visit: list[str]) -> str:

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
+from astropy.table.meta import get_yaml_from_table as get_yaml
 
+from subpixal import create_primary_cutouts
+from subpixal.datasets import make_wcs
 from subpixal.io import read_catalog
 
 SEXTRACTOR = """\
@@ -153,6 +156,31 @@ def test_parquet(tmp_path):
         path.write_bytes(b"PAR1")
         with pytest.raises(ImportError, match=r"cat\.parquet: .*subpixal\[parquet\]"):
             read_catalog(path)
+
+
+def test_parquet_of_roman(tmp_path):
+    """A catalogue as Roman writes it has its units, and its sources can be cut."""
+    arrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pandas")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = Table({"label": np.arange(1, 4, dtype="i4")})
+    table["x_centroid"] = np.array([5.25, 10.5, 20.75], "f4")
+    table["y_centroid"] = np.array([6.25, 11.5, 7.75], "f4")
+    table["x_centroid"].unit = table["y_centroid"].unit = "pix"
+    meta = {"roman.meta.telescope": "ROMAN", "table_meta_yaml": "\n".join(get_yaml(table))}
+    fields = [arrow.field(n, arrow.from_numpy_dtype(table[n].dtype)) for n in table.colnames]
+    columns = [np.array(table[name]) for name in table.colnames]
+    content = arrow.Table.from_arrays(columns, schema=arrow.schema(fields, metadata=meta))
+    parquet.write_table(content, tmp_path / "x_cat.parquet")
+    found = read_catalog(tmp_path / "x_cat.parquet")
+    assert found["x_centroid"].unit == "pix"
+    labels = np.zeros((30, 30), int)
+    for row in table:
+        x, y = round(row["x_centroid"]), round(row["y_centroid"])
+        labels[y - 1 : y + 2, x - 1 : x + 2] = row["label"]
+    wcs = make_wcs("tan", labels.shape)
+    cutouts = create_primary_cutouts(found, labels, labels + 1.0, wcs)
+    np.testing.assert_array_equal(cutouts.table["src_pos"][1], [10.5, 11.5])
 
 
 def test_files_that_are_no_catalogues(tmp_path):

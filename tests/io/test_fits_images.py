@@ -511,6 +511,20 @@ def test_segmentation_prefers_integers(tmp_path):
     assert read_labels(tmp_path / "seg.fits[0]")[0][0, 0] == 1
 
 
+def test_segmentation_of_the_jwst_pipeline(tmp_path):
+    """Labels are in SCI, beside an ASDF extension that has no use for a WCS, or has one."""
+    for name, meta in (("a", {}), ("b", {"wcs": make_gwcs()})):
+        hdus = [
+            fits.PrimaryHDU(),
+            image_hdu("SCI", 1, 7, "i4"),
+            asdf_table(asdf_bytes({"meta": meta})),
+        ]
+        fits.HDUList(hdus).writeto(tmp_path / f"{name}_segm.fits")
+        labels, wcs, label = read_labels(tmp_path / f"{name}_segm.fits")
+        assert (labels[0, 0], label) == (7, f"{name}_segm.fits[SCI,1]")
+        assert isinstance(wcs, GWCS if meta else WCS)
+
+
 HST_EXPOSURES = [
     f"ib6o{v}q_flt" for v in ("23rt", "23rw", "23rz", "23s2", "21qn", "21qq", "21r7", "21ra")
 ]
