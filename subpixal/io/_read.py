@@ -39,7 +39,7 @@ def read_images(source, *, dqbitmask="mission") -> list[Cutout]:
     list of `~subpixal.cutout.Cutout`
         Whole images, an `~astropy.nddata.NDData` each: with WCS, uncertainty,
         flags, weight, unit and exposure time as far as the file has them. The
-        pixels are read-only; those of uncompressed files are read when they are used.
+        pixels are read-only, memory maps where the file allows it.
 
         ``meta`` says where the image comes from, as far as that is known:
         ``filename, extension, telescope, instrument, detector, filter, exposure``

@@ -13,7 +13,8 @@ from astropy.time import Time
 from gwcs import WCS as GWCS
 from numpy.testing import assert_array_equal
 
-from subpixal import Cutout
+from subpixal import Cutout, CutoutCollection
+from subpixal.cli import main
 from subpixal.datasets import make_wcs
 from subpixal.io import read_catalog, read_image, read_images, read_segmentation
 
@@ -245,6 +246,30 @@ def test_damaged_file(kept, rng, tmp_path):
     path.write_bytes(whole[: int(kept if kept > 1 else kept * len(whole))])
     with pytest.raises(OSError, match=r"part\.asdf: .*damaged"):
         read_image(path)
+
+
+def test_chain_on_files_of_roman(rng, tmp_path, capsys):
+    """The command takes a mosaic, an exposure, a segmentation and a catalogue, all of Roman."""
+    mosaic = write_roman(tmp_path / "l3.asdf", make_l3(rng), "wfi_mosaic-2.1.0")
+    exposure = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
+    labels = np.zeros(SHAPE, "u4")
+    labels[4:8, 5:9], labels[10:14, 18:23] = 3, 8
+    tree = {"meta": {"telescope": "ROMAN"}, "data": labels}
+    segmentation = write_roman(tmp_path / "segm.asdf", tree, "mosaic_segmentation_map-2.1.0")
+    table = Table({"label": [3, 8], "x_centroid": [6.5, 20.0], "y_centroid": [5.5, 11.5]})
+    tree = {"meta": {}, "source_catalog": table}
+    catalog = write_roman(tmp_path / "cat.asdf", tree, "mosaic_source_catalog-2.2.0")
+    output = tmp_path / "out.asdf"
+    command = ["create", mosaic, exposure, "--catalog", catalog, "--segmentation", segmentation,
+               "--output", output, "--dqbitmask", "~NON_SCIENCE"]  # fmt: skip
+    assert main([str(word) for word in command]) == 0
+    found = CutoutCollection.read(output)
+    assert found.ids.tolist() == [3, 8] * 3
+    assert [image.unit for image in found.images[:2]] == [u.MJy / u.sr, u.DN / u.s]
+    np.testing.assert_allclose(found[2].src_pos, (6.5, 5.5), atol=1e-6)
+    assert found[2].meta["exposure"] == "r0000101001001001001_0001"
+    assert_array_equal(found[2].mask, found[2].flags & 512 != 0)
+    capsys.readouterr()
 
 
 class Node(SimpleNamespace):
