@@ -111,8 +111,8 @@ def model_images(model, name: str | None = None) -> list[dict[str, Any]]:
         If the data are not a 2-D image, or there is no celestial WCS with them.
     """
     tree, name = _tree_of(model), _name_of(model, name)
-    wcs = _celestial(tree)
     data, unit = _plane(tree, "data", name)
+    wcs = _celestial(tree)
     if data is None or data.ndim != 2 or wcs is None:
         shape = None if data is None else data.shape
         msg = f"{name} must have 2-D data with a celestial WCS, got shape {shape} and {wcs!r:.80}"

@@ -1,5 +1,6 @@
 """Files of Roman in their real layout, and open data models, without the missions' packages."""
 
+import sys
 from types import SimpleNamespace
 
 import asdf
@@ -270,6 +271,19 @@ def test_chain_on_files_of_roman(rng, tmp_path, capsys):
     assert found[2].meta["exposure"] == "r0000101001001001001_0001"
     assert_array_equal(found[2].mask, found[2].flags & 512 != 0)
     capsys.readouterr()
+
+
+def test_compressed_without_lz4(rng, tmp_path, monkeypatch):
+    """Real files are compressed with lz4; without it, the error says what to install."""
+    pytest.importorskip("lz4")
+    path = write_roman(
+        tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0", all_array_compression="lz4"
+    )
+    assert read_image(path).shape == SHAPE
+    for name in ("lz4", "lz4.block"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"l2\.asdf is compressed.*subpixal\[lz4\]"):
+        read_image(path)
 
 
 class Node(SimpleNamespace):
