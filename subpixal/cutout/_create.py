@@ -88,8 +88,9 @@ def create_primary_cutouts(
         Uncertainty of the image; an array means standard deviations.
     dqbitmask : int, str, list or None
         Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
-        0, any flag masks; `None`, flags do not mask. They may be called by their
-        names where ``meta['flag_names']`` of the image has them.
+        0, any flag masks, or if the image is a `Cutout`, those that mask there;
+        `None`, flags do not mask. They may be called by their names where
+        ``meta['flag_names']`` of the image has them.
     segmentation_wcs : object, optional
         WCS of the segmentation image and of the pixel positions of the catalogue,
         where they are not on the grid of the image.

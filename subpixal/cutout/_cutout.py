@@ -89,8 +89,9 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         Unit of the data.
     dqbitmask : int, str, list or None
         Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
-        0, any flag masks; `None`, flags do not mask. They may be called by their
-        names where ``meta['flag_names']`` of the image has them.
+        0, any flag masks, or if the image is a `Cutout`, those that mask there;
+        `None`, flags do not mask. They may be called by their names where
+        ``meta['flag_names']`` of the image has them.
     src_pos : tuple of float, optional
         Position ``(x, y)`` of the source in the image; by default the centre.
     src_weight : float, optional

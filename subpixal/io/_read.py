@@ -55,6 +55,8 @@ def read_images(source, *, dqbitmask="mission") -> list[Cutout]:
         If there is no such 2-D image, or no complete celestial WCS with it.
     TypeError
         If the source is neither a name nor a model.
+    ImportError
+        If the file is compressed and the package for that is not installed.
     """
     return [_as_cutout(found, dqbitmask) for found in _find_images(source)]
 
@@ -75,7 +77,7 @@ def read_image(source, *, dqbitmask="mission") -> Cutout:
 
     Raises
     ------
-    OSError, TypeError
+    OSError, TypeError, ImportError
         As `read_images`.
     ValueError
         As `read_images`, and if there are several images to choose from.
@@ -108,7 +110,7 @@ def read_segmentation(source) -> NDData:
 
     Raises
     ------
-    OSError, TypeError
+    OSError, TypeError, ImportError
         As `read_images`.
     ValueError
         If there is no 2-D image, or its values are not all integers.
@@ -140,7 +142,7 @@ def _as_cutout(found: dict[str, Any], dqbitmask) -> Cutout:
     flags = find_flags(meta)
     if flags.names and found["dq"] is not None:
         meta["flag_names"] = dict(flags.names)
-    if dqbitmask == "mission" or found["dq"] is None:
+    if found["dq"] is None or (isinstance(dqbitmask, str) and dqbitmask == "mission"):
         dqbitmask = flags.good
     if found["weight"] is not None:
         # The identifiers that a combined image may have are those of one of its exposures.

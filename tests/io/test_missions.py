@@ -111,6 +111,7 @@ def test_unknown_instruments(meta):
         ("2,4", 6),
         ("~16", ~16),
         (np.int32(6), 6),
+        (np.array([2, 4]), 6),
         (None, None),
         ("none", None),
     ],
