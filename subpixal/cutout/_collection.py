@@ -297,19 +297,35 @@ class CutoutCollection(Sequence):
 
         The pixels of all cutouts of an image are then in one array for each plane.
         """
-        groups, rows, which = {}, np.empty(len(self), np.intp), np.empty(len(self), np.intp)
+        groups, which, rows = self._groups()
+        stores = [Store.packed(members) for members in groups]
+        return self._of(stores, which, rows, self._dropped)
+
+    def _groups(self) -> tuple[list, np.ndarray, np.ndarray]:
+        """
+        Cutouts of the same image with the same planes.
+
+        Returns
+        -------
+        groups : list of list of (Store, array of int)
+            Where the cutouts of each group are.
+        which, rows : array of int
+            Group, and place in it, of each cutout of the collection.
+        """
+        groups, which, rows = {}, *np.empty((2, len(self)), np.intp)
         sizes = Counter()
         for k, here in self._parts():
             store = self._stores[k]
-            number, members = groups.setdefault(store.image.identity, (len(groups), []))
             # A cutout that is in twice stays one cutout.
-            unique, inverse = np.unique(self._rows[here], return_inverse=True)
-            members.append((store, unique))
-            rows[here] = inverse + sizes[number]
-            which[here] = number
-            sizes[number] += len(unique)
-        stores = [Store.packed(members) for _, members in groups.values()]
-        return self._of(stores, which, rows, self._dropped)
+            for signature, some in store.signatures(np.unique(self._rows[here])).items():
+                key = store.image.identity, signature
+                number, members = groups.setdefault(key, (len(groups), []))
+                members.append((store, some))
+                mine = here[np.isin(self._rows[here], some)]
+                which[mine] = number
+                rows[mine] = np.searchsorted(some, self._rows[mine]) + sizes[number]
+                sizes[number] += len(some)
+        return [members for _, members in groups.values()], which, rows
 
     def to_stack(self, shape: tuple[int, int], *, planes=PLANES, fillval=np.nan) -> Stack:
         """

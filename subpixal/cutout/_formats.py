@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os import PathLike
+
 from astropy.io.registry import UnifiedReadWrite
 
 __all__ = ["ReadCollection", "WriteCollection"]
@@ -13,12 +15,13 @@ class ReadCollection(UnifiedReadWrite):
 
     Parameters
     ----------
-    path : str or path
+    path : str, path or file
         The file.
     format : str, optional
-        Its format, ``'asdf'``; by default found from the file.
+        Its format; by default found from the name of the file.
     **options
-        Of the format.
+        Of the format. For ``'asdf'``: ``lazy=False`` reads all pixels now, and not
+        when they are asked for.
 
     Returns
     -------
@@ -28,8 +31,13 @@ class ReadCollection(UnifiedReadWrite):
     def __init__(self, instance, cls) -> None:
         super().__init__(instance, cls, "read", registry=None)
 
-    def __call__(self, *args, **options):
-        return self.registry.read(self._cls, *args, **options)
+    def __call__(self, *args, format=None, **options):  # noqa: A002
+        if format is None and args and isinstance(args[0], str | PathLike):
+            # The registry would open the file to see what it is, and hand it on open.
+            path = str(args[0])
+            found = self.registry.identify_format("read", self._cls, path, None, args, options)
+            format = found[0] if len(found) == 1 else None  # noqa: A001
+        return self.registry.read(self._cls, *args, format=format, **options)
 
 
 class WriteCollection(UnifiedReadWrite):

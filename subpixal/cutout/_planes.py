@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from astropy.nddata import InverseVariance, bitfield_to_boolean_mask
@@ -245,14 +246,26 @@ class PackedPlane:
     def __init__(self, flat: np.ndarray) -> None:
         self.flat = flat
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels."""
+        return self.flat.dtype
+
     def piece(self, row) -> np.ndarray:
         """View of the pixels of the cutout that a row of the index describes."""
         height, width, start = int(row["height"]), int(row["width"]), int(row["start"])
         return self.flat[start : start + height * width].reshape(height, width)
 
+    def span(self, start: int, stop: int) -> np.ndarray:
+        """View of the pixels of cutouts that follow one another."""
+        return self.flat[start:stop]
+
 
 class ViewedPlane:
     """Pixels that are still those of the image; pieces are read-only."""
+
+    # Cutouts do not follow one another in an image.
+    span = None
 
     def __init__(self, image: np.ndarray, fill, dtype: np.dtype) -> None:
         self.image, self.fill, self.dtype = image, fill, dtype
@@ -270,10 +283,20 @@ class DeferredPlane:
 
     def __init__(self, make: Callable[[], np.ndarray]) -> None:
         self._make = make
-        self._plane = None
+
+    @cached_property
+    def _plane(self) -> PackedPlane:
+        return PackedPlane(self.__dict__.pop("_make")())
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the pixels."""
+        return self._plane.dtype
 
     def piece(self, row) -> np.ndarray:
         """View of the pixels of the cutout that a row of the index describes."""
-        if self._plane is None:
-            self._plane, self._make = PackedPlane(self._make()), None
         return self._plane.piece(row)
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        """View of the pixels of cutouts that follow one another."""
+        return self._plane.span(start, stop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -201,10 +200,60 @@ class Store:
             image or self.image, self.index.copy(), self.ids.copy(), planes=self.planes, own=own
         )
 
-    @classmethod
-    def packed(cls, members: list[tuple[Store, np.ndarray]]) -> Store:
+    def signatures(self, rows: np.ndarray) -> dict[tuple, np.ndarray]:
         """
-        Copies of cutouts of one image, wherever they are, in planes of their own.
+        Which cutouts have the same planes.
+
+        Parameters
+        ----------
+        rows : array of int
+
+        Returns
+        -------
+        dict
+            Arrays of rows, by names and types of their planes.
+        """
+        groups, own = {}, self._with_own(PLANES)
+        common = {name: plane.dtype for name, plane in self.planes.items()}
+        for i in rows.tolist() if own else ():
+            mine = self.own[i] if i in own else {}
+            types = {n: None if mine[n] is None else mine[n].dtype for n in PLANES if n in mine}
+            groups.setdefault(_signature(common | types), []).append(i)
+        if not own and len(rows):
+            groups[_signature(common)] = rows
+        return {key: np.array(some) for key, some in groups.items()}
+
+    def _with_own(self, names) -> set[int]:
+        """Cutouts that have planes of their own."""
+        return {i for i, own in self.own.items() if not own.keys().isdisjoint(names)}
+
+    def pixels(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """
+        Pixels of cutouts, one cutout after the other.
+
+        Parameters
+        ----------
+        name : str
+            A plane that all of them have.
+        rows : array of int
+
+        Returns
+        -------
+        array of shape (P,)
+            A view, not to be written to, where they follow one another already.
+        """
+        plane, index = self.planes.get(name), self.index[rows]
+        start, stop = index["start"], index["start"] + _size(index)
+        span = getattr(plane, "span", None)
+        together = len(rows) > 0 and (start[1:] == stop[:-1]).all()
+        if span and together and self._with_own([name]).isdisjoint(rows.tolist()):
+            return span(int(start[0]), int(stop[-1]))
+        return np.concatenate([self.plane(i, name).ravel() for i in rows.tolist()])
+
+    @classmethod
+    def joined(cls, members: list[tuple[Store, np.ndarray]]) -> Store:
+        """
+        Cutouts of one image without their planes, wherever they are.
 
         Parameters
         ----------
@@ -214,33 +263,48 @@ class Store:
         Returns
         -------
         Store
-            The WCS is referred to. What most cutouts have is in planes; a cutout
-            that lacks a plane, or has one of another type, has that of its own.
+            Its index says where their pixels are in planes that hold them one
+            after the other.
         """
         index = np.concatenate([store.index[rows] for store, rows in members])
+        index["start"] = np.cumsum(_size(index)) - _size(index)
         ids = [store.ids[rows] for store, rows in members]
-        size = index["width"].astype(np.int64) * index["height"]
-        index["start"] = np.cumsum(size) - size
-        cutouts = [(store, i) for store, rows in members for i in rows.tolist()]
-        own = {k: rest for k, (store, i) in enumerate(cutouts) if (rest := store.rest(i))}
-        planes = {}
-        for name in PLANES:
-            pieces = [store.plane(i, name) for store, i in cutouts]
-            dtypes = Counter(piece.dtype for piece in pieces if piece is not None)
-            if not dtypes:
-                continue
-            (dtype, count), *_ = dtypes.most_common(1)
-            if count < len(pieces):
-                _set_aside(pieces, name, dtype, index, own)
-            planes[name] = PackedPlane(np.concatenate([piece.ravel() for piece in pieces]))
         same = len({part.dtype for part in ids}) == 1
         ids = np.concatenate(ids) if same else as_ids([i for part in ids for i in part.tolist()])
-        return cls(members[0][0].image, index, ids, planes=planes, own=own)
+        own, before = {}, 0
+        for store, rows in members:
+            for k, i in enumerate(rows.tolist(), before) if store.own else ():
+                if rest := store.rest(i):
+                    own[k] = rest
+            before += len(rows)
+        return cls(members[0][0].image, index, ids, own=own)
+
+    @classmethod
+    def packed(cls, members: list[tuple[Store, np.ndarray]]) -> Store:
+        """
+        Copies of cutouts of one image that have the same planes, wherever they are.
+
+        Parameters
+        ----------
+        members : list of (Store, array of int)
+            As for `joined`.
+
+        Returns
+        -------
+        Store
+            With planes of its own; the WCS is referred to.
+        """
+        store, (first, rows) = cls.joined(members), members[0]
+        for name in first.plane_names(rows[0]):
+            pieces = [member.pixels(name, rows) for member, rows in members]
+            store.planes[name] = PackedPlane(np.concatenate(pieces))
+        return store
 
 
-def _set_aside(pieces, name, dtype, index, own) -> None:
-    """Make pieces that do not fit into a plane those of single cutouts."""
-    for k, piece in enumerate(pieces):
-        if piece is None or piece.dtype != dtype:
-            own.setdefault(k, {})[name] = None if piece is None else piece.copy()
-            pieces[k] = np.zeros((index["height"][k], index["width"][k]), dtype)
+def _signature(types: dict) -> tuple:
+    return tuple((name, types[name]) for name in PLANES if types.get(name) is not None)
+
+
+def _size(index) -> np.ndarray:
+    """Numbers of pixels."""
+    return index["width"].astype(np.int64) * index["height"]

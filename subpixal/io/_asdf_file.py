@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import asdf
 
 from subpixal.cutout import Cutout, CutoutCollection
 
+from ._collection_tree import tree_to_collection
+from ._converters import RawCollection
 from ._files import refuse_existing, replacing
+from ._seal import write_seal
+from ._source import KEY, Source, name_of
+from .integration import URI
 
 __all__ = ["read_asdf", "read_collection", "read_cutout", "write_asdf"]
-
-KEY = "cutouts"
 
 
 def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, compression=None):
@@ -24,7 +29,8 @@ def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, com
     overwrite : bool
         Whether an existing file may be replaced.
     compression : str, optional
-        How arrays are compressed: ``'zlib'``, ``'bzp2'``, ``'lz4'``.
+        How arrays are compressed: ``'zlib'``, ``'bzp2'``, ``'lz4'``, or what else
+        asdf knows.
 
     Raises
     ------
@@ -34,27 +40,36 @@ def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, com
     refuse_existing(path, overwrite=overwrite)
     with replacing(path) as file:
         asdf.AsdfFile({KEY: cutouts}).write_to(file, all_array_compression=compression)
+        write_seal(file)
 
 
-def read_collection(path) -> CutoutCollection:
-    """Read a collection from an ASDF file."""
-    return read_asdf(path, CutoutCollection)
+def read_collection(file, *, lazy: bool | None = None) -> CutoutCollection:
+    """Read a collection from an ASDF file, as `read_asdf` does."""
+    return read_asdf(file, CutoutCollection, lazy=lazy)
 
 
-def read_cutout(path) -> Cutout:
+def read_cutout(file) -> Cutout:
     """Read a cutout from an ASDF file."""
-    return read_asdf(path, Cutout)
+    return read_asdf(file, Cutout)
 
 
-def read_asdf(path, kind=(Cutout, CutoutCollection)) -> Cutout | CutoutCollection:
+def read_asdf(
+    file, kind=(Cutout, CutoutCollection), *, lazy: bool | None = None
+) -> Cutout | CutoutCollection:
     """
     Read what was written to an ASDF file, a cutout or a collection.
 
     Parameters
     ----------
-    path : str, path or file
+    file : str, path or file
+        The name of a file, a URL that fsspec understands, or a file that is open
+        for reading bytes.
     kind : type or tuple of type
         What is expected.
+    lazy : bool, optional
+        Whether pixels of a collection are read when they are asked for, or all of
+        them now. By default they wait, except in a file that is open already:
+        it must stay open then.
 
     Returns
     -------
@@ -63,28 +78,48 @@ def read_asdf(path, kind=(Cutout, CutoutCollection)) -> Cutout | CutoutCollectio
     Raises
     ------
     OSError
-        If the file is missing, damaged, or holds something else.
+        If the file is missing, damaged, holds something else, or was written by a
+        later version.
     """
-    # Where the format was found from the contents, the registry hands on an open file.
-    name = getattr(path, "name", path)
-    with asdf.config_context() as config:
-        # A node that cannot be read is an error, not a raw dict.
-        config.warn_on_failed_conversion = False
-        try:
-            with asdf.open(path, lazy_load=False, memmap=False) as file:
-                found = file.tree.get(KEY)
-        except FileNotFoundError as error:
-            msg = f"{name}: there is no such file"
-            raise FileNotFoundError(msg) from error
-        except Exception as error:
-            msg = f"{name} cannot be read as an ASDF file of cutouts: {error}"
-            raise OSError(msg) from error
+    name = name_of(file)
+    lazy = not hasattr(file, "read") if lazy is None else lazy
+    try:
+        source = Source(file)
+        with source.open(validate_checksums=True) as tree:
+            found = tree.tree.get(KEY)
+            if isinstance(found, RawCollection):
+                found = tree_to_collection(_without_pixels(found.tree), source, lazy=lazy)
+    except FileNotFoundError as error:
+        msg = f"{name}: there is no such file"
+        raise FileNotFoundError(msg) from error
+    except ImportError:
+        raise
+    except Exception as error:
+        msg = f"{name} cannot be read as an ASDF file of cutouts: {error}"
+        raise OSError(msg) from error
     if not isinstance(found, kind):
-        wanted = kind.__name__ if isinstance(kind, type) else "cutouts"
-        what = "nothing" if found is None else f"a {type(found).__name__}"
-        msg = (
-            f"{name} holds no {wanted} under {KEY!r} but {what}; "
-            "asdf.open gives what is elsewhere in the file"
-        )
-        raise OSError(msg)
+        raise OSError(_unexpected(name, found, kind))
     return found
+
+
+def _without_pixels(tree: dict) -> dict:
+    """The tree of a collection with everything in memory but the pixels."""
+    parts = [{**part} for part in tree["parts"]]
+    planes = [part.pop("planes") for part in parts]
+    loaded = copy.deepcopy({**tree, "parts": parts})
+    for part, pixels in zip(loaded["parts"], planes, strict=True):
+        part["planes"] = pixels
+    return loaded
+
+
+def _unexpected(name, found, kind) -> str:
+    """What to say of a file that holds something else."""
+    tag = getattr(found, "_tag", "")
+    if tag.startswith(URI):
+        return f"{name} was written by a later version of subpixal: it holds {tag}"
+    wanted = kind.__name__ if isinstance(kind, type) else "cutouts"
+    what = "nothing" if found is None else f"a {type(found).__name__}"
+    return (
+        f"{name} holds no {wanted} under {KEY!r} but {what}; "
+        "asdf.open gives what is elsewhere in the file"
+    )

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
 from asdf.extension import Converter
 
-__all__ = ["CollectionConverter", "CutoutConverter", "OffsetConverter"]
+__all__ = [
+    "CollectionConverter",
+    "CutoutConverter",
+    "OffsetConverter",
+    "RawCollection",
+    "raw_collections",
+]
+
+_RAW = ContextVar("raw", default=False)
+
+
+@dataclass
+class RawCollection:
+    """A collection that is still a tree."""
+
+    tree: dict
+
+
+@contextmanager
+def raw_collections() -> Iterator[None]:
+    """Leave collections trees when files are opened, so that their pixels are not read."""
+    token = _RAW.set(True)
+    try:
+        yield
+    finally:
+        _RAW.reset(token)
 
 
 class CutoutConverter(Converter):
@@ -16,34 +46,34 @@ class CutoutConverter(Converter):
 
     def to_yaml_tree(self, obj, tag, ctx):
         """Tree of a cutout."""
-        from ._tree import cutout_to_tree
+        from ._cutout_tree import cutout_to_tree
 
         return cutout_to_tree(obj)
 
     def from_yaml_tree(self, node, tag, ctx):
         """Cutout of a tree."""
-        from ._tree import tree_to_cutout
+        from ._cutout_tree import tree_to_cutout
 
         return tree_to_cutout(node)
 
 
 class CollectionConverter(Converter):
-    """A collection, with columns and packed planes."""
+    """A collection, with columns and pixels in blocks."""
 
     tags = ("asdf://subpixal.org/tags/cutout_collection-*",)
     types = ("subpixal.cutout.CutoutCollection",)
 
     def to_yaml_tree(self, obj, tag, ctx):
         """Tree of a collection."""
-        from ._tree import collection_to_tree
+        from ._collection_tree import collection_to_tree
 
         return collection_to_tree(obj)
 
     def from_yaml_tree(self, node, tag, ctx):
-        """Collection of a tree."""
-        from ._tree import tree_to_collection
+        """Collection of a tree, with pixels of its own."""
+        from ._collection_tree import tree_to_collection
 
-        return tree_to_collection(node)
+        return RawCollection(node) if _RAW.get() else tree_to_collection(node)
 
 
 class OffsetConverter(Converter):
