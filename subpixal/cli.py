@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_create(commands)
     _add_info(commands)
     _add_show(commands)
+    _add_merge(commands)
     _add_demo(commands)
     return parser
 
@@ -134,8 +135,12 @@ def _add_create(commands) -> None:
         "--dqbitmask", default="mission",
         help="flags that are good: 0, none, bits, names, ~ bits or names (default: by instrument)",
     )  # fmt: skip
-    parser.add_argument("--compression", choices=("zlib", "bzp2", "lz4"), help="of the arrays")
+    _add_compression(parser)
     parser.set_defaults(run=_create)
+
+
+def _add_compression(parser) -> None:
+    parser.add_argument("--compression", choices=("zlib", "bzp2", "lz4"), help="of the arrays")
 
 
 def _add_info(commands) -> None:
@@ -153,6 +158,15 @@ def _add_show(commands) -> None:
         "--limit", type=_number(1), default=12, help="most sources if none is named"
     )
     parser.set_defaults(run=_show)
+
+
+def _add_merge(commands) -> None:
+    parser = commands.add_parser("merge", help="make one archive of several")
+    parser.add_argument("archives", nargs="+", metavar="FILE", help="ASDF files, in their order")
+    parser.add_argument("--output", required=True, type=Path, help="ASDF file that is written")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    _add_compression(parser)
+    parser.set_defaults(run=_merge)
 
 
 def _add_demo(commands) -> None:
@@ -255,6 +269,20 @@ def _show(arguments) -> None:
         raise ValueError(msg)
     _save(plot_gallery(cutouts, ids, limit=arguments.limit), arguments.output)
     print(f"the gallery is in {arguments.output}")
+
+
+def _merge(arguments) -> None:
+    from subpixal.io import merge_archives, read_asdf
+
+    # The output may be one of the inputs: an archive grows that way.
+    _check_output(arguments.output, [], overwrite=arguments.overwrite)
+    merge_archives(
+        arguments.archives,
+        arguments.output,
+        overwrite=arguments.overwrite,
+        compression=arguments.compression,
+    )
+    print(f"{len(read_asdf(arguments.output))} cutouts are in {arguments.output}")
 
 
 def _demo(arguments) -> None:

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import importlib
 
-__all__ = ["read_asdf", "read_catalog", "read_image", "read_images", "read_segmentation"]
+__all__ = [
+    "merge_archives",
+    "read_asdf",
+    "read_catalog",
+    "read_image",
+    "read_images",
+    "read_segmentation",
+]
 
 _HOME = {
+    "merge_archives": "._merge",
     "read_asdf": "._asdf_file",
     "read_catalog": "._catalogs",
     "read_image": "._read",

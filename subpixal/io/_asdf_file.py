@@ -89,6 +89,9 @@ def read_asdf(
             found = tree.tree.get(KEY)
             if isinstance(found, RawCollection):
                 found = tree_to_collection(_without_pixels(found.tree), source, lazy=lazy)
+            elif isinstance(found, Cutout):
+                # A gwcs may have tables that are still in the file.
+                found = copy.deepcopy(found)
     except FileNotFoundError as error:
         msg = f"{name}: there is no such file"
         raise FileNotFoundError(msg) from error

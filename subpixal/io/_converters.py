@@ -61,13 +61,13 @@ class CollectionConverter(Converter):
     """A collection, with columns and pixels in blocks."""
 
     tags = ("asdf://subpixal.org/tags/cutout_collection-*",)
-    types = ("subpixal.cutout.CutoutCollection",)
+    types = ("subpixal.cutout.CutoutCollection", RawCollection)
 
     def to_yaml_tree(self, obj, tag, ctx):
         """Tree of a collection."""
         from ._collection_tree import collection_to_tree
 
-        return collection_to_tree(obj)
+        return obj.tree if isinstance(obj, RawCollection) else collection_to_tree(obj)
 
     def from_yaml_tree(self, node, tag, ctx):
         """Collection of a tree, with pixels of its own."""

@@ -19,7 +19,7 @@ from ._image_tree import (
     tree_to_uncertainty,
     uncertainty_to_tree,
 )
-from ._meta_tree import meta_to_tree
+from ._meta_tree import loaded, meta_to_tree
 
 __all__ = ["cutout_to_tree", "rest_to_tree", "tree_to_cutout", "tree_to_rest"]
 
@@ -78,7 +78,7 @@ def rest_to_tree(rest: Mapping) -> dict:
 
 def tree_to_rest(tree: Mapping) -> dict:
     """What a cutout has of its own besides planes, of the tree."""
-    rest = {name: tree[name] for name in ("meta", "psf") if name in tree}
+    rest = {name: loaded(tree[name]) for name in ("meta", "psf") if name in tree}
     if "uncertainty" in tree:
         rest["uncertainty_type"] = tree_to_uncertainty(tree["uncertainty"])
     if "available" in tree:

@@ -10,7 +10,7 @@ from astropy import units as u
 
 from subpixal.cutout._image import Image
 
-from ._meta_tree import check_writable, meta_to_tree
+from ._meta_tree import check_writable, loaded, meta_to_tree
 from ._wcs_tree import tree_to_wcs, wcs_to_tree
 
 __all__ = [
@@ -76,8 +76,8 @@ def tree_to_image(tree: Mapping) -> Image:
         exptime=float(tree["exptime"]),
         uncertainty_type=kind,
         uncertainty_unit=unit,
-        psf=tree.get("psf"),
-        meta=dict(tree.get("meta", {})),
+        psf=loaded(tree.get("psf")),
+        meta=loaded(dict(tree.get("meta", {}))),
         dqbitmask=tree.get("dqbitmask", 0) if tree.get("flags_mask", True) else None,
         name=tree.get("name", ""),
         stage=tree.get("stage", ""),

@@ -48,7 +48,7 @@ def block_starts(size: np.ndarray, itemsize: int) -> list[int]:
 
 def to_block(name: str, pixels: np.ndarray) -> np.ndarray:
     """Pixels as they are written: eight of a mask in a byte, the first in the highest bit."""
-    return np.packbits(pixels) if name == "mask" else pixels
+    return np.packbits(pixels) if name == "mask" else np.asarray(pixels)
 
 
 def checksums(planes: list[np.ndarray], size: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from ._converters import raw_collections
 from ._seal import check_seal
 
-__all__ = ["KEY", "Source", "name_of"]
+__all__ = ["KEY", "Source", "is_mapped", "name_of"]
 
 # Where the cutouts are in a file.
 KEY = "cutouts"
@@ -94,7 +94,7 @@ class Source:
         if self._close is None or self._held > HELD:
             self._start()
         block = np.asarray(self._tree["parts"][part]["planes"][plane][k])
-        if not _is_mapped(block):
+        if not is_mapped(block):
             self._held += block.nbytes
         return block
 
@@ -121,7 +121,8 @@ def _open_url(url):
     return fsspec.open(url, "rb")
 
 
-def _is_mapped(array) -> bool:
+def is_mapped(array) -> bool:
+    """Whether an array is in a file and not in memory."""
     while array is not None:
         if isinstance(array, np.memmap):
             return True

@@ -1,0 +1,105 @@
+"""Many archives made one."""
+
+import numpy as np
+import pytest
+
+from subpixal import Cutout, CutoutCollection, create_cutouts
+from subpixal.cli import main
+from subpixal.datasets import make_wcs
+from subpixal.io import _merge, _source, merge_archives
+from subpixal.testing import assert_cutouts_equal
+
+SHAPE = (60, 70)
+
+
+def make_parts(count=3, kind="sip"):
+    """Cutouts of some exposures, and those of the combined image that belong to them."""
+    drz, rng = make_wcs("tan", SHAPE), np.random.default_rng(5)
+    data = rng.normal(size=SHAPE).astype(np.float32)
+    primary = CutoutCollection(
+        [
+            Cutout(data, drz, (x, y), (x + 6, y + 8), src_id=y)
+            for y in range(10, 40, 5)
+            for x in (20,)
+        ]
+    )
+    labels = np.ones(SHAPE, np.int32)
+    parts = []
+    for k in range(count):
+        wcs = make_wcs(kind, SHAPE, rotation=10.0 * k)
+        flt = rng.normal(size=SHAPE)
+        parts.append(
+            create_cutouts(primary, labels, data, drz, flt, wcs, mask_policy=None, mode="fill")
+        )
+    return [flt + drz for flt, drz in parts]
+
+
+@pytest.fixture(params=[None, "lz4"])
+def written(request, tmp_path):
+    parts = make_parts()
+    paths = [tmp_path / f"{k}.asdf" for k in range(len(parts))]
+    for part, path in zip(parts, paths, strict=True):
+        part.write(path, compression=request.param)
+    return parts, paths
+
+
+def test_merge(written, tmp_path):
+    """All cutouts follow one another, bit for bit; the combined image is there once."""
+    parts, paths = written
+    merge_archives(paths, tmp_path / "all.asdf")
+    found = CutoutCollection.read(tmp_path / "all.asdf")
+    assert_cutouts_equal(found, parts[0] + parts[1] + parts[2])
+    assert len(found.images) == 4
+    assert (tmp_path / "all.asdf").read_bytes().count(b"!<tag:astropy.org:astropy/wcs/wcs") == 4
+
+
+def test_command(written, tmp_path, capsys):
+    """The command appends to an archive, too."""
+    parts, paths = written
+    assert main(["merge", *map(str, paths[:2]), "--output", str(tmp_path / "all.asdf")]) == 0
+    both = [str(tmp_path / "all.asdf"), str(paths[2])]
+    assert main(["merge", *both, "--output", both[0]]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["merge", *both, "--output", both[0], "--overwrite"]) == 0
+    assert_cutouts_equal(CutoutCollection.read(both[0]), parts[0] + parts[1] + parts[2])
+
+
+def test_pixels_are_not_held(written, tmp_path, monkeypatch):
+    """What is written comes from files, mapped to memory."""
+    _, paths = written
+    mapped = []
+
+    def look(raw, *_, **__):
+        for part in raw.tree["parts"]:
+            for plane in part["planes"].values():
+                mapped.extend(map(_source.is_mapped, plane))
+
+    monkeypatch.setattr(_source, "HELD", 0)
+    monkeypatch.setattr(_merge, "write_asdf", look)
+    merge_archives(paths, tmp_path / "all.asdf")
+    assert len(mapped) >= 8
+    assert all(mapped)
+
+
+def test_nothing_is_written(written, tmp_path):
+    """An archive that cannot be read stops it, and leaves nothing behind."""
+    _, paths = written
+    (tmp_path / "bad.asdf").write_bytes(b"#ASDF 1.0.0\n")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OSError, match=r"bad\.asdf"):
+        merge_archives([*paths, tmp_path / "bad.asdf"], tmp_path / "all.asdf")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_cutout_and_other_images(tmp_path):
+    """Single cutouts are merged, too; images that differ in anything stay apart."""
+    wcs, data = make_wcs("tan", SHAPE), np.zeros(SHAPE)
+    options = [{}, {"exptime": 2}, {"meta": {"filter": "F140W"}}, {"psf": np.ones((3, 3))}, {}]
+    cutouts = [Cutout(data, wcs, (1, 2), (5, 6), src_id=k, **o) for k, o in enumerate(options)]
+    paths = [tmp_path / f"{k}.asdf" for k in range(len(cutouts))]
+    for cutout, path in zip(cutouts, paths, strict=True):
+        cutout.write(path)
+    merge_archives(paths, tmp_path / "all.asdf")
+    found = CutoutCollection.read(tmp_path / "all.asdf")
+    assert_cutouts_equal(found, CutoutCollection(cutouts))
+    assert found.image_numbers.tolist() == [0, 1, 2, 3, 0]
