@@ -28,10 +28,16 @@ __all__ = [
     "create_input_image_cutouts",
     "create_primary_cutouts",
     "drz_from_input_cutouts",
+    "map_exposures",
 ]
 
 
 def __getattr__(name: str):
+    if name == "map_exposures":
+        # It opens files.
+        from subpixal.batch import map_exposures
+
+        return map_exposures
     if name == "__version__":
         # Reading the metadata costs more than the rest of the import.
         from importlib.metadata import version

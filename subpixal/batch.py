@@ -1,13 +1,36 @@
-"""Many exposures: opened one after the other, cut, and gathered."""
+"""Many exposures: opened one after the other or on many machines, cut, and gathered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import as_completed
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from subpixal.cutout import Cutout, CutoutCollection, create_cutouts
+from subpixal.errors import ExposureError
+from subpixal.geometry import PixelMap
+from subpixal.io import merge_archives, read_asdf, read_image, read_images, read_segmentation
+from subpixal.io._files import refuse_existing, replacing
+from subpixal.io._fits_files import parse_image_name
 
-__all__ = ["ExposureCutouts", "cut_exposures", "gather"]
+__all__ = [
+    "ExposureCutouts",
+    "ExposureReport",
+    "cut_exposures",
+    "gather",
+    "map_exposures",
+    "other_grid",
+    "report_on",
+]
 
 
 class ExposureCutouts(NamedTuple):
@@ -76,3 +99,195 @@ def gather(primary: CutoutCollection, results: Iterable[ExposureCutouts]) -> Cut
     for result in results:
         everything = everything + result.flt + result.drz[:]
     return everything
+
+
+class ExposureReport(NamedTuple):
+    """
+    What became of an image of an exposure.
+
+    Attributes
+    ----------
+    name : str
+        The image: file and extension.
+    cut : int
+        Number of sources that were cut.
+    dropped : dict
+        Numbers of those that were not, by status.
+    """
+
+    name: str
+    cut: int
+    dropped: dict[str, int]
+
+
+def report_on(result: ExposureCutouts) -> ExposureReport:
+    """Count what became of an exposure."""
+    dropped = Counter(result.flt.dropped["status"].tolist())
+    return ExposureReport(result.name, len(result.flt), dict(dropped))
+
+
+def map_exposures(
+    primary: CutoutCollection,
+    exposures: Iterable,
+    executor=None,
+    *,
+    combined,
+    segmentation,
+    output,
+    dqbitmask="mission",
+    overwrite: bool = False,
+    compression: str | None = None,
+    progress: Callable[[Iterable, int], Iterable] | None = None,
+    **options,
+) -> list[ExposureReport]:
+    """
+    Map cutouts to many exposures and back, into one archive.
+
+    Each exposure is a task of its own: it is opened, cut, and what comes of it is
+    written next to the output, in a folder with ``.parts`` added to its name.
+    When all are there they are merged, and the folder is removed. A run that was
+    stopped goes on where it was when it is started again with the same files and
+    options. No more than one exposure is in memory in a process.
+
+    Parameters
+    ----------
+    primary : CutoutCollection
+        Cutouts of a combined image.
+    exposures : iterable of str or path
+        Files of exposures, all of whose chips are cut, or ``'f.fits[SCI,2]'`` for
+        one.
+    executor : `concurrent.futures.Executor`, optional
+        Where the tasks run: a process pool, ``Client.get_executor()`` of
+        dask.distributed, ``MPIPoolExecutor`` of mpi4py. They all must see the
+        files. By default they run here, one after the other.
+    combined, segmentation : str or path
+        Files of the combined image that exposures are mapped back to, and of the
+        labels.
+    output : str or path
+        The archive: the primary cutouts, then for each exposure its cutouts and
+        those of the combined image.
+    dqbitmask : object
+        Flags that are good, as in `~subpixal.io.read_image`.
+    overwrite : bool
+        Whether an existing output may be replaced.
+    compression : str, optional
+        How arrays are compressed, as in `~subpixal.io.merge_archives`.
+    progress : callable, optional
+        ``progress(items, total)`` returns an iterable over the same items, such as a
+        progress bar; there is an item for each finished exposure.
+    **options
+        Of `~subpixal.cutout.create_cutouts`.
+
+    Returns
+    -------
+    list of ExposureReport
+        One for each image, in the order of the exposures.
+
+    Raises
+    ------
+    ExposureError
+        If exposures failed, with their tracebacks. The parts of the others stay;
+        there is no output.
+    OSError
+        If the output cannot be written.
+    """
+    refuse_existing(output, overwrite=overwrite)
+    folder = Path(f"{os.fspath(output)}.parts")
+    folder.mkdir(exist_ok=True)
+    everything = folder / "primary.asdf"
+    primary.write(everything, format="asdf", overwrite=True)
+    names = [os.fspath(name) for name in (everything, combined, segmentation)]
+    key = pickle.dumps([dqbitmask, sorted(options.items()), list(map(_state_of, names[1:]))])
+    key += _digest(everything.read_bytes())
+    tasks = []
+    for exposure in map(os.fspath, exposures):
+        part = folder / f"{_digest(key + repr(_state_of(exposure)).encode()).hex()}.asdf"
+        tasks.append((exposure, *names, os.fspath(part), dqbitmask, options))
+    reports, failures = [[]] * len(tasks), {}
+    done = _run(tasks, executor)
+    for k, report, error in done if progress is None else progress(done, len(tasks)):
+        reports[k] = report
+        if error is not None:
+            failures[tasks[k][0]] = "".join(traceback.format_exception(error))
+    if failures:
+        raise ExposureError(failures, f"what others gave is in {folder}, where a new run goes on")
+    parts = [everything, *(task[4] for task in tasks)]
+    merge_archives(parts, output, overwrite=overwrite, compression=compression)
+    shutil.rmtree(folder)
+    return [entry for report in reports for entry in report]
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()[:16]
+
+
+def _state_of(name: str) -> tuple:
+    """What changes when a file does."""
+    path, _ = parse_image_name(name)
+    if not Path(path).exists():
+        return (name,)
+    known = Path(path).stat()
+    return name, known.st_size, known.st_mtime_ns
+
+
+def _run(tasks, executor) -> Iterator[tuple[int, list, BaseException | None]]:
+    """Number, reports and error of each task, as soon as it is done."""
+    if executor is None:
+        for k, task in enumerate(tasks):
+            try:
+                yield k, _cut_part(*task), None
+            except Exception as error:  # noqa: BLE001 (one does not stop the others)
+                yield k, [], error
+        return
+    futures = {executor.submit(_cut_part, *task): k for k, task in enumerate(tasks)}
+    for future in as_completed(futures):
+        error = future.exception()
+        yield futures[future], future.result() if error is None else [], error
+
+
+def _cut_part(exposure, primary, combined, segmentation, part, dqbitmask, options) -> list:
+    """Cut all images of an exposure and write them, unless an earlier run did."""
+    report = Path(part).with_suffix(".json")
+    if Path(part).exists() and report.exists():
+        return [ExposureReport(*entry) for entry in json.loads(report.read_text())]
+    drz, labels = _read_combined(_state_of(combined), _state_of(segmentation), dqbitmask)
+    images = read_images(exposure, dqbitmask=dqbitmask)
+    options = {"segmentation_wcs": other_grid(labels, drz), **options}
+    results = list(cut_exposures(read_asdf(primary), labels, drz, images, **options))
+    gather(CutoutCollection(), results).write(part, format="asdf", overwrite=True)
+    reports = [report_on(result) for result in results]
+    with replacing(report) as file:
+        file.write(json.dumps(reports).encode())
+    return reports
+
+
+@lru_cache(maxsize=1)
+def _read_combined(combined, segmentation, dqbitmask):
+    """The combined image and the labels, which all exposures of a process share."""
+    return read_image(combined[0], dqbitmask=dqbitmask), read_segmentation(segmentation[0])
+
+
+def other_grid(segmentation, combined: Cutout):
+    """
+    WCS of a segmentation image that is not on the grid of the combined image.
+
+    Parameters
+    ----------
+    segmentation : `~astropy.nddata.NDData`
+        As `~subpixal.io.read_segmentation` returns it.
+    combined : Cutout
+        The whole combined image.
+
+    Returns
+    -------
+    object or None
+        `None` if the grids are the same, or the segmentation image has no WCS.
+    """
+    wcs = segmentation.wcs
+    if wcs is None:
+        return None
+    ny, nx = combined.shape
+    corners = (-0.5, nx - 0.5, nx - 0.5, -0.5), (-0.5, -0.5, ny - 0.5, ny - 0.5)
+    x, y = PixelMap(combined.image.sky, wcs)(*corners)
+    same = abs(x - corners[0]).max() < 0.5 and abs(y - corners[1]).max() < 0.5
+    return None if same and segmentation.data.shape == combined.shape else wcs

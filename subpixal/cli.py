@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["main"]
 
 # What bad input raises; the option --debug shows where.
-ERRORS = (OSError, ValueError, TypeError, KeyError, ImportError, MemoryError)
+ERRORS = (OSError, ValueError, TypeError, KeyError, ImportError, MemoryError, RuntimeError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,6 +136,11 @@ def _add_create(commands) -> None:
         help="flags that are good: 0, none, bits, names, ~ bits or names (default: by instrument)",
     )  # fmt: skip
     _add_compression(parser)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=_number(1), default=1, metavar="N", help="processes (default 1)"
+    )
+    where.add_argument("--scheduler", metavar="ADDRESS", help="of dask.distributed")
     parser.set_defaults(run=_create)
 
 
@@ -177,13 +182,15 @@ def _add_demo(commands) -> None:
 
 
 def _create(arguments) -> None:
-    from subpixal.batch import cut_exposures, gather
+    from subpixal.batch import map_exposures, other_grid
     from subpixal.cutout import create_primary_cutouts
     from subpixal.io import read_catalog, read_image, read_segmentation
+    from subpixal.io._missions import parse_flags
 
     inputs = [arguments.combined, *arguments.exposures, arguments.catalog, arguments.segmentation]
     _check_output(arguments.output, inputs, overwrite=arguments.overwrite)
-    dqbitmask = _read_flags(arguments.dqbitmask)
+    _check_exposures(arguments.exposures)
+    dqbitmask = parse_flags(arguments.dqbitmask)
     combined = read_image(arguments.combined, dqbitmask=dqbitmask)
     catalog = read_catalog(arguments.catalog)
     segmentation = read_segmentation(arguments.segmentation)
@@ -193,33 +200,55 @@ def _create(arguments) -> None:
         "catalog": arguments.catalog,
         "column": arguments.catalog,
     }
+    options = {
+        "pad": arguments.pad,
+        "mask_policy": _read_policy(arguments.mask_policy),
+        "keep_segmentation": arguments.keep_segmentation,
+    }
     with _named(files, arguments.combined):
-        options = {
-            "pad": arguments.pad,
-            "mask_policy": _read_policy(arguments.mask_policy),
-            "keep_segmentation": arguments.keep_segmentation,
-            "segmentation_wcs": _other_grid(segmentation, combined),
-        }
-        primary = create_primary_cutouts(catalog, segmentation, combined, None, **options)
+        grid = other_grid(segmentation, combined)
+        primary = create_primary_cutouts(
+            catalog, segmentation, combined, None, segmentation_wcs=grid, **options
+        )
     _check_any(primary, arguments.combined)
-    options |= {
-        "mode": arguments.mode, "flt_mask_policy": _read_policy(arguments.flt_mask_policy)
-    }  # fmt: skip
-    exposures = _read_exposures(arguments.exposures, dqbitmask)
-    results = list(cut_exposures(primary, segmentation, combined, exposures, **options))
-    everything = gather(primary, results)
-    everything.write(
-        arguments.output,
-        format="asdf",
-        overwrite=arguments.overwrite,
-        compression=arguments.compression,
-    )
-    _print_counts(primary, results)
-    print(f"{len(everything)} cutouts are in {arguments.output}")
+    with _executor(arguments) as executor:
+        reports = map_exposures(
+            primary, arguments.exposures, executor,
+            combined=arguments.combined, segmentation=arguments.segmentation,
+            output=arguments.output, dqbitmask=dqbitmask, overwrite=arguments.overwrite,
+            compression=arguments.compression, progress=_progress, mode=arguments.mode,
+            flt_mask_policy=_read_policy(arguments.flt_mask_policy), **options,
+        )  # fmt: skip
+    _print_counts(primary, reports)
+    count = len(primary) + 2 * sum(report.cut for report in reports)
+    print(f"{count} cutouts are in {arguments.output}")
+
+
+@contextmanager
+def _executor(arguments):
+    """Where exposures are cut: here, in processes, or where a scheduler has workers."""
+    if arguments.scheduler is not None:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            msg = "--scheduler needs dask.distributed: pip install 'subpixal[distributed]'"
+            raise ImportError(msg) from error
+        with Client(arguments.scheduler) as client:
+            yield client.get_executor()
+    elif arguments.workers > 1:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        with ProcessPoolExecutor(arguments.workers, get_context("spawn")) as executor:
+            yield executor
+    else:
+        yield None
 
 
 def _info(arguments) -> None:
     from astropy.table import Table
+
+    from subpixal.io._missions import format_flags
 
     cutouts = _read_archive(arguments.archive)
     groups = cutouts.group_by("image")
@@ -233,7 +262,9 @@ def _info(arguments) -> None:
             "exptime": image.exptime,
             "WCS": f"{type(image.wcs).__module__.split('.')[0]}.{type(image.wcs).__name__}",
             "planes": " ".join(groups[k][0].planes),
-            "good flags": _write_flags(image) if "flags" in groups[k][0].planes else "-",
+            "good flags": format_flags(image.dqbitmask, image.meta.get("flag_names", {}))
+            if "flags" in groups[k][0].planes
+            else "-",
         }
         for k, image in enumerate(cutouts.images)
     ]
@@ -288,7 +319,7 @@ def _merge(arguments) -> None:
 def _demo(arguments) -> None:
     import numpy as np
 
-    from subpixal.batch import cut_exposures, gather
+    from subpixal.batch import cut_exposures, gather, report_on
     from subpixal.cutout import CutoutCollection, create_primary_cutouts
     from subpixal.datasets import make_scene
     from subpixal.plotting import plot_gallery
@@ -302,7 +333,7 @@ def _demo(arguments) -> None:
     print(f"photutils detects {segmentation.n_labels} sources on the combined image")
     primary = create_primary_cutouts(catalog, segmentation, combined, None)
     results = list(cut_exposures(primary, segmentation, combined, exposures))
-    _print_counts(primary, results)
+    _print_counts(primary, [report_on(result) for result in results])
     for image, result in zip(scene.exposures, results, strict=True):
         distance = _distance(result.flt.table["src_pos"], image.positions)
         print(
@@ -356,75 +387,25 @@ def _distance(found, true):
     return np.hypot(*separation.transpose(2, 0, 1)).min(axis=1)
 
 
-def _read_exposures(names: Sequence[str], dqbitmask) -> Iterator:
-    """Every chip of every file, opened when it is its turn."""
-    from subpixal.io import read_images
+def _check_exposures(names: Sequence[str]) -> None:
+    """Refuse before the work exposures that are not there."""
     from subpixal.io._fits_files import check_file, parse_image_name
 
     for name in names:
         check_file(parse_image_name(name)[0])
-    for name in _progress(names):
-        yield from read_images(name, dqbitmask=dqbitmask)
 
 
-def _progress(items: Sequence) -> Iterable:
+def _progress(items: Iterable, total: int) -> Iterable:
     """The items, with a progress bar on a terminal."""
     try:
         from tqdm import tqdm
     except ImportError:
         return items
-    return tqdm(items, desc="exposures", unit="file", disable=None, leave=False)
-
-
-def _read_flags(text: str):
-    """Good flags; their names wait for the image, which knows their bits."""
-    from astropy.nddata import extend_bit_flag_map, interpret_bit_flags
-
-    from subpixal.io._missions import FLAGS
-
-    if text.lower() in ("mission", "none"):
-        return "mission" if text.lower() == "mission" else None
-    names = {name: bit for flags in FLAGS for name, bit in flags.names.items()}
-    try:
-        interpret_bit_flags(text, flag_name_map=extend_bit_flag_map("AnyFlags", **names))
-    except (AttributeError, ValueError):
-        msg = (
-            "--dqbitmask must be none, bits as in 16,64 or 80, names as in HOT+WARM, "
-            f"or ~ bits or names, got {text!r}"
-        )
-        raise ValueError(msg) from None
-    return text
-
-
-def _write_flags(image) -> str:
-    """Good flags as --dqbitmask takes them, by their names if they have any."""
-    good, names = image.dqbitmask, image.meta.get("flag_names", {})
-    if not good:
-        return "none" if good is None else "0"
-    bits = ~good if good < 0 else good
-    found = sorted((bit, name) for name, bit in names.items() if bit & bits)
-    if sum(bit for bit, _ in found) != bits:
-        return str(good)
-    text = "+".join(name for _, name in found)
-    return f"~({text})" if good < 0 else text
+    return tqdm(items, desc="exposures", total=total, unit="file", disable=None, leave=False)
 
 
 def _read_policy(text: str) -> str | None:
     return None if text == "none" else text
-
-
-def _other_grid(segmentation, combined):
-    """WCS of a segmentation image that is not on the grid of the combined image."""
-    from subpixal.geometry import PixelMap
-
-    wcs = segmentation.wcs
-    if wcs is None:
-        return None
-    ny, nx = combined.shape
-    corners = (-0.5, nx - 0.5, nx - 0.5, -0.5), (-0.5, -0.5, ny - 0.5, ny - 0.5)
-    x, y = PixelMap(combined.image.sky, wcs)(*corners)
-    same = abs(x - corners[0]).max() < 0.5 and abs(y - corners[1]).max() < 0.5
-    return None if same and segmentation.data.shape == combined.shape else wcs
 
 
 @contextmanager
@@ -470,15 +451,16 @@ def _check_any(primary, name: str) -> None:
         raise ValueError(msg)
 
 
-def _print_counts(primary, results) -> None:
+def _print_counts(primary, reports) -> None:
     """A row for each exposure: what was cut, and what was dropped by reason."""
     from astropy.table import Table
 
-    rows = [("(combined image)", primary), *((r.name, r.flt) for r in results)]
-    reasons = list(dict.fromkeys(s for _, c in rows for s in c.dropped["status"]))
-    table = {"image": [name for name, _ in rows], "cut": [len(c) for _, c in rows]}
+    rows = [("(combined image)", len(primary), Counter(primary.dropped["status"].tolist()))]
+    rows += reports
+    reasons = list(dict.fromkeys(reason for *_, dropped in rows for reason in dropped))
+    table = {"image": [name for name, *_ in rows], "cut": [cut for _, cut, _ in rows]}
     for reason in reasons:
-        table[str(reason)] = [int((c.dropped["status"] == reason).sum()) for _, c in rows]
+        table[str(reason)] = [dropped.get(reason, 0) for *_, dropped in rows]
     _print_table(Table(table))
 
 

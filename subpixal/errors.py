@@ -7,7 +7,13 @@ serves both libraries. What is new has a builtin base besides.
 from astropy.nddata import NoOverlapError, PartialOverlapError
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ["NoOverlapError", "NotConvergedError", "PartialOverlapError", "SubpixalWarning"]
+__all__ = [
+    "ExposureError",
+    "NoOverlapError",
+    "NotConvergedError",
+    "PartialOverlapError",
+    "SubpixalWarning",
+]
 
 
 class NotConvergedError(ValueError):
@@ -24,6 +30,29 @@ class NotConvergedError(ValueError):
     def __init__(self, message: str, where=None) -> None:
         super().__init__(message)
         self.where = where
+
+
+class ExposureError(RuntimeError):
+    """Exposures of a batch failed.
+
+    Parameters
+    ----------
+    failures : dict
+        Tracebacks by name of the exposure.
+    rest : str
+        What became of the others.
+    """
+
+    def __init__(self, failures: dict[str, str], rest: str) -> None:
+        self.failures, self.rest = failures, rest
+        super().__init__(failures, rest)
+        for name, text in failures.items():
+            self.add_note(f"{name}:\n{text}")
+
+    def __str__(self) -> str:
+        whats = [text.strip().splitlines()[-1] for text in self.failures.values()]
+        each = "; ".join(f"{n}: {what}" for n, what in zip(self.failures, whats, strict=True))
+        return f"{len(self.failures)} exposures failed ({each}); {self.rest}"
 
 
 class SubpixalWarning(AstropyUserWarning):

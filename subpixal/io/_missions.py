@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["FLAGS", "InstrumentFlags", "find_flags"]
+from astropy.nddata import extend_bit_flag_map, interpret_bit_flags
+
+__all__ = ["FLAGS", "InstrumentFlags", "find_flags", "format_flags", "parse_flags"]
 
 
 class InstrumentFlags(NamedTuple):
@@ -124,3 +126,48 @@ def find_flags(meta: Mapping) -> InstrumentFlags:
         if same and flags.detector in ("", detector):
             return flags
     return InstrumentFlags(telescope, instrument, detector, {}, 0)
+
+
+def parse_flags(text: str):
+    """
+    Good flags of a command.
+
+    Parameters
+    ----------
+    text : str
+        ``none``, ``mission``, bits, names, or ``~`` bits or names.
+
+    Returns
+    -------
+    str or None
+        `None` for ``none``; names wait for the image, which knows their bits.
+
+    Raises
+    ------
+    ValueError
+        If the text is something else.
+    """
+    if text.lower() in ("mission", "none"):
+        return "mission" if text.lower() == "mission" else None
+    names = {name: bit for flags in FLAGS for name, bit in flags.names.items()}
+    try:
+        interpret_bit_flags(text, flag_name_map=extend_bit_flag_map("AnyFlags", **names))
+    except (AttributeError, ValueError):
+        msg = (
+            "--dqbitmask must be none, bits as in 16,64 or 80, names as in HOT+WARM, "
+            f"or ~ bits or names, got {text!r}"
+        )
+        raise ValueError(msg) from None
+    return text
+
+
+def format_flags(good: int | None, names: Mapping[str, int]) -> str:
+    """Good flags as `parse_flags` takes them, by their names if they have any."""
+    if not good:
+        return "none" if good is None else "0"
+    bits = ~good if good < 0 else good
+    found = sorted((bit, name) for name, bit in names.items() if bit & bits)
+    if sum(bit for bit, _ in found) != bits:
+        return str(good)
+    text = "+".join(name for _, name in found)
+    return f"~({text})" if good < 0 else text

@@ -1,0 +1,185 @@
+"""Exposures as tasks, here and elsewhere."""
+
+import os
+import signal
+import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from subpixal import CutoutCollection, create_primary_cutouts, map_exposures
+from subpixal.batch import cut_exposures, gather, report_on
+from subpixal.datasets import make_scene
+from subpixal.errors import ExposureError
+from subpixal.io import read_image, read_images, read_segmentation
+from subpixal.testing import assert_cutouts_equal
+
+
+def write(path, image, instrument):
+    """A file as the missions have them, without its planes."""
+    header = image.wcs.to_header(relax=True)
+    header["BUNIT"], header["EXPTIME"] = "ELECTRONS/S", image.exptime
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(image.data, header, name="SCI")]
+    hdus[0].header["TELESCOP"], hdus[0].header["INSTRUME"] = "HST", instrument
+    fits.HDUList(hdus).writeto(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(n_sources=20, shape=(160, 170), seed=2, exposures=("tan", "sip", "sip"))
+
+
+@pytest.fixture
+def files(scene, tmp_path):
+    combined = write(tmp_path / "drz.fits", scene.combined, "WFC3")
+    segmentation = str(tmp_path / "seg.fits")
+    fits.writeto(segmentation, scene.segmentation)
+    exposures = [
+        write(tmp_path / f"flt{k}.fits", image, "WFC3") for k, image in enumerate(scene.exposures)
+    ]
+    return {"combined": combined, "segmentation": segmentation}, exposures
+
+
+@pytest.fixture
+def primary(scene, files):
+    shared, _ = files
+    combined, labels = read_image(shared["combined"]), read_segmentation(shared["segmentation"])
+    return create_primary_cutouts(scene.truth, labels, combined, None)
+
+
+def in_memory(primary, files):
+    shared, exposures = files
+    combined, labels = read_image(shared["combined"]), read_segmentation(shared["segmentation"])
+    images = (image for name in exposures for image in read_images(name))
+    results = list(cut_exposures(primary, labels, combined, images))
+    return gather(primary, results), [report_on(result) for result in results]
+
+
+class Threadless(Executor):
+    """Runs what is submitted, and counts it; fails where it is told to."""
+
+    def __init__(self, fail=()):
+        self.count, self.fail = 0, fail
+
+    def submit(self, function, *args):
+        future, self.count = Future(), self.count + 1
+        if self.count - 1 in self.fail:
+            future.set_exception(ZeroDivisionError("as told"))
+        else:
+            future.set_result(function(*args))
+        return future
+
+
+@pytest.mark.parametrize("where", ["here", "processes"])
+def test_as_in_memory(primary, files, tmp_path, where):
+    """The archive holds what the generator gives, in the order of the exposures."""
+    shared, exposures = files
+    expected, reports = in_memory(primary, files)
+    output, seen = tmp_path / "out.asdf", []
+
+    def progress(items, total):
+        for item in items:
+            seen.append(total)
+            yield item
+
+    options = shared | {"output": output, "progress": progress}
+    if where == "here":
+        assert map_exposures(primary, exposures, **options) == reports
+    else:
+        with ProcessPoolExecutor(2, get_context("spawn")) as executor:
+            assert map_exposures(primary, exposures, executor, **options) == reports
+    assert seen == [3, 3, 3]
+    assert_cutouts_equal(CutoutCollection.read(output), expected)
+    assert not output.with_name("out.asdf.parts").exists()
+
+
+def test_failure_and_resumption(primary, files, tmp_path):
+    """The others finish; a second run does only what is missing."""
+    shared, exposures = files
+    options = shared | {"output": tmp_path / "out.asdf"}
+    with pytest.raises(ExposureError, match=r"1 exposures failed .*flt1.fits: .*as told") as error:
+        map_exposures(primary, exposures, Threadless(fail=[1]), **options)
+    assert list(error.value.failures) == [exposures[1]]
+    assert "ZeroDivisionError" in error.value.failures[exposures[1]]
+    assert not (tmp_path / "out.asdf").exists()
+    parts = sorted((tmp_path / "out.asdf.parts").glob("*.asdf"))
+    assert len(parts) == 3  # the primary cutouts, and two exposures
+    before = {path: path.stat().st_mtime_ns for path in parts if path.stem != "primary"}
+    kept = []
+
+    class Watching(Threadless):
+        def submit(self, function, *args):
+            future = super().submit(function, *args)
+            kept.append({p: p.stat().st_mtime_ns for p in before} == before)
+            return future
+
+    reports = map_exposures(primary, exposures, Watching(), **options)
+    assert kept == [True] * 3
+    expected, counts = in_memory(primary, files)
+    assert reports == counts
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
+
+
+def test_what_changed_is_done_again(primary, files, tmp_path):
+    """Parts of other files or options are not taken for those that are asked for."""
+    shared, exposures = files
+    options = shared | {"output": tmp_path / "out.asdf"}
+    with pytest.raises(ExposureError):
+        map_exposures(primary, exposures, Threadless(fail=[0]), **options)
+    with fits.open(exposures[1], mode="update") as hdus:
+        hdus["SCI"].data += 1
+    map_exposures(primary, exposures, mode="fill", **options)
+    found = CutoutCollection.read(tmp_path / "out.asdf")
+    shared, _ = files
+    combined, labels = read_image(shared["combined"]), read_segmentation(shared["segmentation"])
+    images = (image for name in exposures for image in read_images(name))
+    results = cut_exposures(primary, labels, combined, images, mode="fill")
+    assert_cutouts_equal(found, gather(primary, results))
+
+
+def test_bad_file(primary, files, tmp_path):
+    """A file that cannot be read is named, with the traceback of where it happened."""
+    shared, exposures = files
+    bad = tmp_path / "bad.fits"
+    bad.write_bytes(b"SIMPLE  =")
+    with pytest.raises(ExposureError, match=r"bad\.fits") as error:
+        map_exposures(primary, [*exposures, bad], **shared, output=tmp_path / "out.asdf")
+    assert list(error.value.failures) == [str(bad)]
+    assert "read_images" in error.value.failures[str(bad)]
+
+
+def test_existing_output(primary, files, tmp_path):
+    """What exists is not replaced, and no work is done for it."""
+    shared, exposures = files
+    (tmp_path / "out.asdf").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=r"out\.asdf exists already"):
+        map_exposures(primary, exposures, **shared, output=tmp_path / "out.asdf")
+    assert (tmp_path / "out.asdf").read_bytes() == b"mine"
+
+
+def test_dask_with_a_killed_worker(primary, files, tmp_path):
+    """A worker that dies in the middle costs nothing but time."""
+    distributed = pytest.importorskip("distributed")
+    shared, exposures = files
+    expected, _ = in_memory(primary, files)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+    )
+    with cluster, distributed.Client(cluster) as client:
+        pids = client.run(os.getpid)
+
+        def progress(items, _):
+            for k, item in enumerate(items):
+                if k == 0:
+                    os.kill(next(iter(pids.values())), signal.SIGKILL)
+                    time.sleep(0.5)
+                yield item
+
+        options = shared | {"output": tmp_path / "out.asdf", "progress": progress}
+        reports = map_exposures(primary, exposures, client.get_executor(), **options)
+    assert np.sum([report.cut for report in reports]) > 20
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
