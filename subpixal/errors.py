@@ -50,8 +50,8 @@ class ExposureError(RuntimeError):
             self.add_note(f"{name}:\n{text}")
 
     def __str__(self) -> str:
-        whats = [text.strip().splitlines()[-1] for text in self.failures.values()]
-        each = "; ".join(f"{n}: {what}" for n, what in zip(self.failures, whats, strict=True))
+        reasons = [text.strip().splitlines()[-1] for text in self.failures.values()]
+        each = "; ".join(f"{n}: {reason}" for n, reason in zip(self.failures, reasons, strict=True))
         return f"{len(self.failures)} exposures failed ({each}); {self.rest}"
 
 
