@@ -37,18 +37,28 @@ def perimeter(xmin, ymin, xmax, ymax, *, refinement: int = 1):
     edges = np.array([xmin, ymin, xmax, ymax], float)
     # A rectangle that is not finite has points all the same, which are NaN.
     edges[:, ~np.isfinite(edges).all(0)] = np.nan
-    xmin, ymin, xmax, ymax = edges
-    width, height = xmax - xmin, ymax - ymin
-    longest = np.nan_to_num(np.maximum(width, height))
+    low, size = edges[:2], edges[2:] - edges[:2]
+    longest = np.nan_to_num(size.max(0, initial=0.0))
     intervals = 2 * np.maximum(1, np.ceil(longest / (2 * SPACING))).astype(int) * refinement
-    count = 4 * intervals
-    start = np.cumsum(count) - count
-    box = np.repeat(np.arange(len(count)), count)
-    side, k = np.divmod(np.arange(count.sum()) - start[box], intervals[box])
-    along = k / intervals[box]
-    u = np.choose(side, [along, 1.0, 1 - along, 0.0])
-    v = np.choose(side, [0.0, along, 1.0, 1 - along])
-    return xmin[box] + u * width[box], ymin[box] + v * height[box], start
+    start = np.cumsum(4 * intervals) - 4 * intervals
+    points = np.empty((2, 4 * intervals.sum()))
+    for rectangles, where in _alike(start, points.shape[1]):
+        along = np.arange(where.shape[1] // 4) / (where.shape[1] // 4)
+        zero, one = np.zeros_like(along), np.ones_like(along)
+        around = [along, one, 1 - along, zero], [zero, along, one, 1 - along]
+        for axis, part in enumerate(around):
+            points[axis, where] = (
+                low[axis, rectangles, None] + np.concatenate(part) * size[axis, rectangles, None]
+            )
+    return *points, start
+
+
+def _alike(start: np.ndarray, count: int):
+    """Curves with the same number of points: which they are, and the points of each."""
+    sizes = np.diff(start, append=count)
+    for size in np.unique(sizes).tolist():
+        curves = np.flatnonzero(sizes == size)
+        yield curves, start[curves, None] + np.arange(size)
 
 
 def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,37 +81,37 @@ def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray
         The largest bulge that is allowed for, in pixels: the edges are at most
         this much looser than the tightest ones.
     """
-    if not len(start):
-        return np.empty((4, 0)), np.empty(0)
-    bulges = [_bulge(u, start) for u in (x, y)]
-    low = [np.minimum.reduceat(u - bulge, start) for u, bulge in zip((x, y), bulges, strict=True)]
-    high = [np.maximum.reduceat(u + bulge, start) for u, bulge in zip((x, y), bulges, strict=True)]
-    found = np.array([*low, *high])
+    found, bulge = np.empty((4, len(start))), np.zeros(len(start))
+    for curves, where in _alike(start, len(x)):
+        for axis, u in enumerate((x[where], y[where])):
+            rise = _bulge(u)
+            found[axis, curves] = (u - rise).min(1)
+            found[axis + 2, curves] = (u + rise).max(1)
+            bulge[curves] = np.maximum(bulge[curves], rise.max(1))
     found[:, ~np.isfinite(found).all(0)] = np.nan
-    return found, np.maximum.reduceat(np.maximum(*bulges), start)
+    return found, bulge
 
 
-def _bulge(u, start):
+def _bulge(u: np.ndarray) -> np.ndarray:
     """
-    Bound of what a curve rises above its samples, next to each sample.
+    Bound of what closed curves rise above their samples, next to each sample.
 
     A curve with a kink between two of its samples, as lookup tables have them,
     rises at most by half of the second difference there; a smooth one rises
     less. Corners have no second difference of their own; next to them that of
     the neighbour must do, which half a kink is missing from.
+
+    Parameters
+    ----------
+    u : array of shape (N, P)
+        Curves, each with P / 4 intervals between corners.
     """
-    stop = np.append(start[1:], len(u))
-    intervals = np.repeat((stop - start) // 4, stop - start)
-    position = np.arange(len(u)) - np.repeat(start, stop - start)
-    following = np.arange(1, len(u) + 1)
-    following[stop - 1] = start
-    previous = np.empty_like(following)
-    previous[following] = np.arange(len(u))
-    second = np.abs(u[following] - 2 * u + u[previous]) / 2
-    corner = position % intervals == 0
-    second[corner] = 0.0
-    second = np.where(corner[following] | corner[previous], 2 * second, second)
-    return np.maximum(second, np.maximum(second[following], second[previous]))
+    intervals = u.shape[1] // 4
+    second = np.abs(np.roll(u, -1, 1) - 2 * u + np.roll(u, 1, 1)) / 2
+    second[:, ::intervals] = 0.0
+    for next_to_corner in {1, intervals - 1}:
+        second[:, next_to_corner::intervals] *= 2
+    return np.maximum(second, np.maximum(np.roll(second, -1, 1), np.roll(second, 1, 1)))
 
 
 def whole_pixels(edges: np.ndarray, *, tolerance: float = 0.0):

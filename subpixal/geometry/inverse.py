@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["jacobian", "newton", "pseudo_inverse"]
+__all__ = ["jacobian", "newton", "pseudo_inverse", "tangents"]
 
 # Derivatives are renewed where a step leaves more than this part of what there was.
 CHORD = 0.1
@@ -43,20 +43,40 @@ def jacobian(forward: Forward, x, y, base=None, *, step: float = STEP) -> np.nda
         Derivatives by x and by y.
     """
     if base is None:
-        base = forward(x, y)
-    found = _differences(forward, x, y, base, step)
-    lost = np.flatnonzero(np.isfinite(base).all(0) & ~np.isfinite(found).all((0, 1)))
-    if lost.size:
-        # Next to where the sky ends one side will do.
-        back = _differences(forward, x[lost], y[lost], base[:, lost], -step)
-        found[..., lost] = np.where(np.isfinite(found[..., lost]), found[..., lost], back)
-    return found
-
-
-def _differences(forward, x, y, base, step):
+        return tangents(forward, x, y, step=step)[1]
     # One call for all: a gwcs costs milliseconds a call and nothing a point.
     points = forward(np.concatenate([x + step, x]), np.concatenate([y, y + step]))
-    return np.stack([points[:, : len(x)] - base, points[:, len(x) :] - base]) / step
+    found = np.stack(np.split(points, 2, axis=1)) - base
+    return _complete(forward, x, y, base, found / step, step)
+
+
+def tangents(forward: Forward, x, y, *, step: float = STEP) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Points of a forward function, and its Jacobian as `jacobian` has it, in one call.
+
+    Returns
+    -------
+    points : array of shape (M, N)
+    derivatives : array of shape (2, M, N)
+    """
+    points = forward(np.concatenate([x, x + step, x]), np.concatenate([y, y, y + step]))
+    base, *others = np.split(points, 3, axis=1)
+    return base, _complete(forward, x, y, base, (np.stack(others) - base) / step, step)
+
+
+def _complete(forward, x, y, base, found, step) -> np.ndarray:
+    """Derivatives, from the other side where one side is beyond the end of the sky."""
+    lost = np.flatnonzero(np.isfinite(base).all(0) & ~np.isfinite(found).all((0, 1)))
+    if lost.size:
+        left, below = np.split(
+            forward(
+                np.concatenate([x[lost] - step, x[lost]]), np.concatenate([y[lost], y[lost] - step])
+            ),
+            2, axis=1,
+        )  # fmt: skip
+        back = (base[:, lost] - np.stack([left, below])) / step
+        found[..., lost] = np.where(np.isfinite(found[..., lost]), found[..., lost], back)
+    return found
 
 
 def pseudo_inverse(derivatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,8 +139,8 @@ def newton(
         Longest step in pixels; a longer one is shortened.
     close : float
         Residuals up to this length count as closed without a step.
-    near : tuple of array, optional
-        `pseudo_inverse` at points near the start points; NaN where not known.
+    near : tuple, optional
+        `pseudo_inverse`, of shape (2, M) and a number, that all points start with.
 
     Returns
     -------
@@ -129,11 +149,8 @@ def newton(
     closed : array of bool, shape (N,)
     """
     x, y = np.array(x, float), np.array(y, float)
-    closed = np.zeros(x.shape, bool)
-    left = np.zeros(x.shape)
-    if near is None:
-        near = np.full((2, *target.shape), np.nan), np.full(x.shape, np.nan)
-    inverse, size = near
+    closed, left = np.zeros(x.shape, bool), np.zeros(x.shape)
+    chord = _Chord(target.shape, near)
     todo = np.arange(x.size)
     # A polynomial overflows where a start point is far off.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -149,21 +166,54 @@ def newton(
                 )  # fmt: skip
             if not todo.size or taken == maxiter:
                 break
-            stale = np.isnan(size[todo])
+            stale = chord.is_missing(todo)
             if taken:
                 stale |= ~(left[todo] < CHORD * before)
             if stale.any():
                 at = todo[stale]
-                inverse[..., at], size[at] = pseudo_inverse(
-                    jacobian(forward, x[at], y[at], base[:, stale])
-                )
-            step = np.einsum("kmn,mn->kn", inverse[..., todo], residual)
+                chord.renew(at, jacobian(forward, x[at], y[at], base[:, stale]))
+            step, size = chord.step(todo, residual)
             length = np.hypot(*step)
-            step *= np.minimum(1, max_step / np.maximum(length, 1e-300))
+            long = length > max_step
+            if long.any():
+                step[:, long] *= max_step / length[long]
             x[todo] += step[0]
             y[todo] += step[1]
             # What is left across the surface no step removes, however short it is.
-            closed[todo] = (length <= accuracy) & (left[todo] <= 2 * accuracy * size[todo])
+            closed[todo] = (length <= accuracy) & (left[todo] <= 2 * accuracy * size)
             todo = todo[length > accuracy]
     x[~closed] = y[~closed] = np.nan
     return x, y, closed
+
+
+class _Chord:
+    """Pseudo-inverses that steps are taken with: one for all, or one of a point's own."""
+
+    def __init__(self, shape, near) -> None:
+        self._shape, self._near, self._own = shape, near, None
+
+    def is_missing(self, at) -> np.ndarray:
+        """Which points have none."""
+        if self._own is None:
+            return np.full(at.shape, self._near is None)
+        return np.isnan(self._own[1][at]) & (self._near is None)
+
+    def renew(self, at, derivatives) -> None:
+        """Give points their own."""
+        if self._own is None:
+            self._own = np.empty((2, *self._shape)), np.full(self._shape[1], np.nan)
+        inverse, size = self._own
+        inverse[..., at], size[at] = pseudo_inverse(derivatives)
+
+    def step(self, at, residual) -> tuple[np.ndarray, np.ndarray | float]:
+        """Steps that remove residuals, and the lengths of the derivatives."""
+        if self._own is None:
+            inverse, size = self._near
+            return np.einsum("km,mn->kn", inverse, residual), size
+        inverse, size = self._own
+        step, size = np.einsum("kmn,mn->kn", inverse[..., at], residual), size[at]
+        common = np.isnan(size)
+        if self._near is not None and common.any():
+            step[:, common] = np.einsum("km,mn->kn", self._near[0], residual[:, common])
+            size[common] = self._near[1]
+        return step, size

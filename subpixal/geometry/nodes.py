@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .inverse import Forward, jacobian, pseudo_inverse
+from .inverse import Forward, pseudo_inverse, tangents
 
 __all__ = ["Nodes"]
 
@@ -26,8 +26,17 @@ REACH = 256
 # What the cap around an image is larger than the nodes, for bulges between them.
 BULGE = 1.25
 
-# How much derivatives may change from node to node to serve for what is between.
-SMOOTH = 0.1
+# How much derivatives may differ from their mean for it to serve everywhere.
+SMOOTH = 0.2
+
+# Degree of the polynomial that searches start from, how far it reaches (1: as far as the
+# nodes), and how many pixels it may be off.
+DEGREE = 10
+AWAY = 1.02
+USEFUL = 1.0
+
+# Points that it is evaluated at in one go.
+CHUNK = 2048
 
 # Points between the image and a position off it, at which it is checked for folds.
 STOPS = 4
@@ -69,8 +78,7 @@ class Nodes:
             np.linspace(-MARGIN * ny - 0.5, (1 + MARGIN) * ny - 0.5, COUNT),
         )
         x, y = x.ravel(), y.ravel()
-        points = forward(x, y)
-        derivatives = jacobian(forward, x, y, points)
+        points, derivatives = tangents(forward, x, y)
         sides = np.sign(self._orientation(points, derivatives))
         self._side = 1.0 if np.nansum(sides) >= 0 else -1.0
         self._good = good = np.isfinite(points).all(0) & (sides == self._side)
@@ -78,6 +86,76 @@ class Nodes:
         self.derivatives = derivatives[..., good]
 
     # Where to start
+
+    def estimate(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """
+        Pixel positions of points, by a polynomial through the nodes.
+
+        Parameters
+        ----------
+        target : array of shape (M, N)
+
+        Returns
+        -------
+        x, y : array of shape (N,)
+            NaN away from the nodes; `None` where no polynomial is any good.
+        """
+        if self._polynomial is None:
+            return None
+        found = np.empty((2, target.shape[1]))
+        # In pieces that stay in the cache, and for which BLAS starts no threads.
+        for begin in range(0, target.shape[1], CHUNK):
+            piece = slice(begin, begin + CHUNK)
+            found[:, piece] = self._evaluate(target[:, piece])
+        return tuple(found)
+
+    def _evaluate(self, target) -> np.ndarray:
+        """The polynomial at points, NaN away from the nodes."""
+        middle, linear, coefficients = self._polynomial
+        a, b = linear @ (target - middle)
+        with np.errstate(invalid="ignore"):
+            away = ~((np.abs(a) < AWAY) & (np.abs(b) < AWAY))
+        if self._is_sky:
+            # The other half of the sky is behind.
+            away |= (middle * target).sum(0) <= 0
+        a[away] = b[away] = 0.0
+        along_a, along_b = _chebyshev(a), _chebyshev(b)
+        found = np.stack([np.einsum("kn,kn->n", c @ along_b, along_a) for c in coefficients])
+        found[:, away] = np.nan
+        return found
+
+    @cached_property
+    def _polynomial(self) -> tuple[np.ndarray, ...] | None:
+        """
+        What turns points into pixel positions.
+
+        A linear map to coordinates a, b that are -1 and 1 about where the nodes end,
+        and Chebyshev polynomials in these, by least squares.
+        """
+        if len(self.x) < COUNT**2 / 2:
+            return None
+        middle = self.points.mean(1)[:, None]
+        around = self.points - middle
+        # The surface that the points are on is flat enough for two axes.
+        axes = np.linalg.eigh(around @ around.T)[1][:, :-3:-1].T
+        flat = axes @ around
+        pixels = np.stack([self.x, self.y])
+        center, half = pixels.mean(1)[:, None], np.ptp(pixels, axis=1)[:, None] / 2
+        linear = (pixels - center) / half @ flat.T @ np.linalg.inv(flat @ flat.T)
+        a, b = linear @ flat
+        i, j = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]).T
+        design = _chebyshev(a)[i] * _chebyshev(b)[j]
+        # Not by BLAS, whose threads cost more than they gain on anything so small.
+        normal = np.einsum("in,jn->ij", design, design)
+        try:
+            found = np.linalg.solve(normal, design @ pixels.T).T
+        except np.linalg.LinAlgError:
+            return None
+        if not np.abs(found @ design - pixels).max() < USEFUL:
+            return None
+        coefficients = np.zeros((2, DEGREE + 1, DEGREE + 1))
+        coefficients[:, i, j] = found
+        return middle, linear @ axes, coefficients
 
     def nearest(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixel positions of the nodes that are nearest to points; NaN if there are none."""
@@ -92,42 +170,21 @@ class Nodes:
 
         return KDTree(self.points.T)
 
-    def inverse_near(self, x, y) -> tuple[np.ndarray, np.ndarray] | None:
-        """
-        Pseudo-inverse of the derivatives at the nodes nearest to pixel positions.
-
-        Parameters
-        ----------
-        x, y : array of shape (N,)
-
-        Returns
-        -------
-        tuple of array or None
-            As `pseudo_inverse` returns them, NaN where no good node is near;
-            `None` if they differ too much from node to node.
-        """
-        if self._inverse is None:
-            return None
-        ny, nx = self._shape
-        at, there = np.zeros(x.shape, np.intp), np.ones(x.shape, bool)
-        for p, n, stride in ((x, nx, 1), (y, ny, COUNT)):
-            step = ((p + 0.5) / n + MARGIN) * (COUNT - 1) / (1 + 2 * MARGIN)
-            there &= (step > -0.5) & (step < COUNT - 0.5)
-            at += stride * np.rint(np.where(there, step, 0)).astype(np.intp)
-        inverse, size = self._inverse
-        return inverse[..., at], np.where(there, size[at], np.nan)
-
     @cached_property
-    def _inverse(self):
-        """Pseudo-inverse at all nodes, NaN at the others; `None` if it changes fast."""
+    def inverse(self) -> tuple[np.ndarray, float] | None:
+        """
+        Pseudo-inverse of the derivatives, for steps on all of the image.
+
+        As `pseudo_inverse` returns it, of shape (2, M) and a number; `None` if the
+        derivatives differ too much from node to node.
+        """
         if not self.x.size:
             return None
-        all_nodes = np.full((*self.derivatives.shape[:2], COUNT**2), np.nan)
-        all_nodes[..., self._good] = self.derivatives
-        grid = all_nodes.reshape(*all_nodes.shape[:2], COUNT, COUNT)
-        change = max(np.nanmax(np.abs(np.diff(grid, axis=k)), initial=0.0) for k in (2, 3))
-        smooth = change <= SMOOTH * np.abs(self.derivatives).max()
-        return pseudo_inverse(all_nodes) if smooth else None
+        mean = self.derivatives.mean(-1, keepdims=True)
+        if np.abs(self.derivatives - mean).max() > SMOOTH * np.abs(mean).max():
+            return None
+        inverse, size = pseudo_inverse(mean)
+        return inverse[..., 0], float(size[0])
 
     # What is on the image
 
@@ -155,8 +212,7 @@ class Nodes:
             way = np.linspace(0, 1, STOPS + 1)[1:, None]
             u = (near_x[off] + way * (x - near_x)[off]).ravel()
             v = (near_y[off] + way * (y - near_y)[off]).ravel()
-            points = self._forward(u, v)
-            side = self._orientation(points, jacobian(self._forward, u, v, points))
+            side = self._orientation(*tangents(self._forward, u, v))
             unfolded[off] = ~(side * self._side < 0).reshape(STOPS, -1).any(0)
         return unfolded
 
@@ -213,3 +269,13 @@ class Nodes:
         """Largest angle between neighbouring pixels in radians."""
         # Singular values, as the derivatives need not be perpendicular.
         return float(np.linalg.svd(self.derivatives.transpose(2, 0, 1), compute_uv=False).max())
+
+
+def _chebyshev(t: np.ndarray) -> np.ndarray:
+    """Chebyshev polynomials of arrays of shape (N,), of shape (degree + 1, N)."""
+    values = np.empty((DEGREE + 1, len(t)))
+    values[0], values[1] = 1.0, t
+    for k in range(2, DEGREE + 1):
+        np.multiply(2 * t, values[k - 1], out=values[k])
+        values[k] -= values[k - 2]
+    return values

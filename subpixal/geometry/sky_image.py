@@ -65,10 +65,10 @@ class SkyImage:
         """
         Pixel positions of world values, confirmed by the forward transform.
 
-        Starts from the inverse that the WCS has, or from a grid over the image
-        where it has none or a wrong one, and refines by Newton's method. Of
-        several positions, as a polynomial has them where it folds over, the
-        one is taken that hangs together with the image.
+        Starts from a polynomial through nodes over the image; where that fails from
+        the inverse that the WCS has, and last from the nearest node. Refines by
+        Newton's method. Of several positions, as a distortion has them where it
+        folds over, the one is taken that hangs together with the image.
 
         Parameters
         ----------
@@ -139,8 +139,8 @@ class SkyImage:
         """Positions of those points that are near; NaN for the others."""
         _check_search(accuracy, maxiter)
         x, y = np.full((2, target.shape[1]), np.nan)
-        here = np.flatnonzero(near)
-        if here.size:
+        if near.any():
+            here = _where(near)
             flat = [w[here] for w in world]
             x[here], y[here] = self._invert(flat, target[:, here], accuracy, maxiter)
         return x, y
@@ -154,17 +154,22 @@ class SkyImage:
             # World values are rounded; no step gets below that.
             "close": _ROUNDING if self.world.is_sky else 0.0,
         }
-        guess = self.transform.guess(*world)
-        x, y = nodes.nearest(target) if guess is None else guess
-        near = nodes.inverse_near(x, y)
-        x, y, closed = newton(self._forward, target, x, y, near=near, **options)
-        closed &= nodes.is_unfolded(x, y)
-        if not closed.all() and guess is not None:
-            again = np.flatnonzero(~closed)
-            start = nodes.nearest(target[:, again])
-            u, v, closed[again] = newton(self._forward, target[:, again], *start, **options)
-            closed[again] &= nodes.is_unfolded(u, v)
-            x[again], y[again] = u, v
+        x, y = np.full((2, target.shape[1]), np.nan)
+        closed = np.zeros(x.shape, bool)
+        for start in (
+            lambda here: nodes.estimate(target[:, here]),
+            lambda here: self.transform.guess(*(w[here] for w in world)),
+            lambda here: nodes.nearest(target[:, here]),
+        ):
+            if closed.all():
+                break
+            here = _where(~closed)
+            at = start(here)
+            if at is not None:
+                x[here], y[here], closed[here] = newton(
+                    self._forward, target[:, here], *at, near=nodes.inverse, **options
+                )
+                closed[here] &= nodes.is_unfolded(x[here], y[here])
         x[~closed] = y[~closed] = np.nan
         return x, y
 
@@ -275,6 +280,11 @@ class SkyImage:
             otherwise.
         """
         return np.sqrt(self.pixel_area(x, y))
+
+
+def _where(chosen: np.ndarray):
+    """Index of what is chosen; no copy is needed of all."""
+    return slice(None) if chosen.all() else np.flatnonzero(chosen)
 
 
 def _check_search(accuracy, maxiter) -> None:
