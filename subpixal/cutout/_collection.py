@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 
@@ -15,8 +15,10 @@ from subpixal.geometry.low_level import low_level_wcs
 
 from ._cutout import Cutout
 from ._dropped import Dropped, dropped_table
+from ._epsf import make_epsf_stars
 from ._formats import ReadCollection, WriteCollection
 from ._image import Image
+from ._measure import measure_cutouts
 from ._planes import PLANES
 from ._stack import Stack, stack_cutouts
 from ._store import INDEX, KEPT, Store, as_ids
@@ -360,6 +362,74 @@ class CutoutCollection(Sequence):
             is not possible.
         """
         return stack_cutouts(self, shape, planes=planes, fillval=fillval)
+
+    def to_epsf_stars(self, *, linked: bool = False):
+        """
+        Stars for the `~photutils.psf.EPSFBuilder` of photutils, without cutting again.
+
+        Parameters
+        ----------
+        linked : bool
+            Whether cutouts of one source become one `~photutils.psf.LinkedEPSFStar`,
+            for which photutils demands one position on the sky.
+
+        Returns
+        -------
+        `~photutils.psf.EPSFStars`
+            In the order of the collection, or of the sources. Centres are
+            ``cutout_src_pos``, labels ``src_id``. Weights are 1, or where there are
+            uncertainties, 1 over their standard deviations; 0 where pixels are masked.
+            Cutouts with too few good pixels are left out, with a
+            `~subpixal.errors.SubpixalWarning`.
+        """
+        return make_epsf_stars(self, linked=linked)
+
+    def measure(self, function: Callable, *planes: str, **named: str):
+        """
+        Apply a function to each cutout.
+
+        Parameters
+        ----------
+        function : callable
+            It returns a number, an array, a `~astropy.units.Quantity`, a string, a
+            tuple of numbers, or a dict of these.
+        *planes : str
+            What the function is given, by default ``'data'``: names of planes, or of
+            any other attributes of a cutout, such as ``'error'`` or ``'wcs'``;
+            ``'cutout'`` is the cutout itself. The pixels are those of the cutout,
+            not copies.
+        **named : str
+            The same for arguments by name: ``mask='mask'``. For other options of the
+            function there is `functools.partial`.
+
+        Returns
+        -------
+        `~astropy.table.QTable`
+            A row for each cutout, with the columns ``id, image, status, message`` and
+            one that is called as the function (``value``, if it has no name), or those
+            of the dict. Where the function raised an exception, ``status`` is
+            ``'error'``, ``message`` says which, and numbers are NaN (integers become
+            floats). What has not one shape, or is not a number, is kept as an object.
+
+        Raises
+        ------
+        ValueError
+            If a cutout has no attribute of a name, or the dict has keys that are
+            columns already.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from subpixal import Cutout, CutoutCollection
+        >>> from subpixal.datasets import make_wcs
+        >>> image = np.arange(100.0).reshape(10, 10)
+        >>> cutout = Cutout(image, make_wcs("tan", image.shape), (2, 3), (5, 4), src_id=7)
+        >>> print(CutoutCollection([cutout]).measure(np.nanmean))
+         id image status message nanmean
+        --- ----- ------ ------- -------
+          7     0     ok            38.5
+        """
+        return measure_cutouts(self, function, planes, named)
 
     def __copy__(self) -> CutoutCollection:
         return self._of(self._stores, self._which, self._rows, self._dropped)

@@ -35,6 +35,7 @@ from ._units import (
     data_units_of,
     exposure,
     is_countable,
+    standard_deviations,
     uncertainty_power,
 )
 
@@ -324,6 +325,11 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         new.parent_nddata = self
         self._own().update(uncertainty=new.array, uncertainty_type=(type(new), new.unit))
         self._uncertainty = new
+
+    @property
+    def error(self) -> np.ndarray | None:
+        """Standard deviations in the unit of the data, whatever kind of uncertainty there is."""
+        return standard_deviations(self.uncertainty, self.unit)
 
     def _uncertainty_kind(self, array) -> NDUncertainty:
         kind, unit = self._store.uncertainty_kind(self._i)

@@ -1,11 +1,17 @@
-"""Whether numbers are counts or counts per time."""
+"""Whether numbers are counts or counts per time, and what their uncertainties are."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 from astropy import units as u
-from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+from astropy.nddata import (
+    InverseVariance,
+    NDUncertainty,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
 
 __all__ = [
     "DATA_UNITS",
@@ -14,6 +20,7 @@ __all__ = [
     "data_units_of",
     "exposure",
     "is_countable",
+    "standard_deviations",
     "uncertainty_power",
 ]
 
@@ -86,6 +93,40 @@ def exposure(exptime: float, unit: u.UnitBase | None):
 def uncertainty_power(kind: type) -> int | None:
     """Power of a factor with which an uncertainty of some class goes, `None` if unknown."""
     return next((power for known, power in _POWERS.items() if issubclass(kind, known)), None)
+
+
+def standard_deviations(uncertainty: NDUncertainty | None, unit) -> np.ndarray | None:
+    """
+    Standard deviations that an uncertainty stands for, as numbers.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty` or None
+    unit : `~astropy.units.Unit` or None
+        Unit of the data, and of the result.
+
+    Returns
+    -------
+    array or None
+        Infinite where an inverse variance is 0.
+
+    Raises
+    ------
+    TypeError
+        If nobody knows what the uncertainty is.
+    """
+    if uncertainty is None:
+        return None
+    if not isinstance(uncertainty, StdDevUncertainty):
+        try:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                uncertainty = uncertainty.represent_as(StdDevUncertainty)
+        except TypeError:
+            msg = f"a {type(uncertainty).__name__} is not known to be any standard deviation"
+            raise TypeError(msg) from None
+    if uncertainty.unit in (None, unit):
+        return uncertainty.array
+    return uncertainty.array * uncertainty.unit.to(unit)
 
 
 def _powers(unit) -> dict:
