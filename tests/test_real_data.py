@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import Angle, SkyCoord
+from astropy.nddata import InverseVariance, NDData, StdDevUncertainty, VarianceUncertainty
 from astropy.table import Table
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 from numpy.testing import assert_allclose
+from photutils.aperture import ApertureStats, SkyCircularAperture, aperture_photometry
 
 from subpixal import (
     Cutout,
@@ -262,6 +264,47 @@ def test_goodss_cores(goodss, shared_data):
     assert count_masked(0) > 0.2
     assert count_masked("mission") < 0.1
     assert count_masked("~BADPIX") < 0.02
+
+
+@pytest.mark.parametrize("power", [1, 2, -2])
+@pytest.mark.parametrize("name", ["drz", "21qnq", "23rtq"])
+def test_goodss_photometry(name, power, goodss, shared_data):
+    """What photutils measures on cutouts is what it measures on the image, to 1e-9."""
+    drz = name == "drz"
+    path = shared_data / "hst_wfc3ir_goodss" / f"ib6o{name}_flt.fits.gz"
+    image = goodss.image if drz else read_image(path)
+    bad = image.mask | ((image.weight == 0) if drz else (image.dq & 512 != 0))
+    sigma = np.random.default_rng(2).uniform(0.01, 0.02, image.shape)
+    kind = {1: StdDevUncertainty, 2: VarianceUncertainty, -2: InverseVariance}[power]
+    nd = NDData(image.data, wcs=image.image_wcs, mask=bad, unit=image.unit)
+    nd.uncertainty = kind(sigma**power)
+    primary = create_primary_cutouts(goodss.catalog, goodss.segmentation, goodss.image, None,
+                                     mask_policy=None, min_size=31)  # fmt: skip
+    cutouts, _ = create_input_image_cutouts(primary, nd, None)
+    assert len(cutouts) >= 60
+    whole = NDData(nd, uncertainty=StdDevUncertainty(sigma))
+    places = SkyCoord([c.pix2world(*c.cutout_src_pos) for c in cutouts[::4]], unit="deg")
+    errors = 0
+    for cutout, place in zip(cutouts[::4], places, strict=True):
+        assert type(cutout.uncertainty) is kind
+        cutout.uncertainty = cutout.error
+        sky = SkyCircularAperture(place, Angle(0.4, "arcsec"))
+        pixels = sky.to_pixel(image.image_wcs)
+        in_cutout = sky.to_pixel(cutout.wcs)
+        assert_allclose(in_cutout.positions + cutout.blc, pixels.positions, rtol=1e-12)
+        for aperture, known in ((sky, sky), (in_cutout, pixels)):
+            part, expected = (
+                aperture_photometry(cutout, aperture),
+                aperture_photometry(whole, known),
+            )
+            for column in ("aperture_sum", "aperture_sum_err"):
+                assert_allclose(part[column].value, expected[column].value, rtol=1e-9)
+            errors += np.isfinite(expected["aperture_sum_err"].value).sum()
+            statistics = [ApertureStats(*both) for both in ((cutout, aperture), (whole, known))]
+            for value in ("median", "std", "sum_err", "max"):
+                found, known_value = (getattr(s, value).value for s in statistics)
+                assert_allclose(found, known_value, rtol=1e-9)
+    assert errors >= len(places)
 
 
 def test_jwst_exposures(jwst, jwst_exposure):

@@ -363,26 +363,19 @@ class CutoutCollection(Sequence):
         """
         return stack_cutouts(self, shape, planes=planes, fillval=fillval)
 
-    def to_epsf_stars(self, *, linked: bool = False):
+    def to_epsf_stars(self):
         """
         Stars for the `~photutils.psf.EPSFBuilder` of photutils, without cutting again.
-
-        Parameters
-        ----------
-        linked : bool
-            Whether cutouts of one source become one `~photutils.psf.LinkedEPSFStar`,
-            for which photutils demands one position on the sky.
 
         Returns
         -------
         `~photutils.psf.EPSFStars`
-            In the order of the collection, or of the sources. Centres are
-            ``cutout_src_pos``, labels ``src_id``. Weights are 1, or where there are
-            uncertainties, 1 over their standard deviations; 0 where pixels are masked.
-            Cutouts with too few good pixels are left out, with a
-            `~subpixal.errors.SubpixalWarning`.
+            In the order of the collection. Centres are ``cutout_src_pos``, labels
+            ``src_id``. Weights are 1, or where there are uncertainties, 1 over their
+            standard deviations; 0 where pixels are masked. Cutouts with too few good
+            pixels are left out, with a `~subpixal.errors.SubpixalWarning`.
         """
-        return make_epsf_stars(self, linked=linked)
+        return make_epsf_stars(self)
 
     def measure(self, function: Callable, *planes: str, **named: str):
         """

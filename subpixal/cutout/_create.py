@@ -16,6 +16,7 @@ from ._collection import CutoutCollection
 from ._cutout import Cutout
 from ._cutting import Cutter
 from ._image import read_image_arguments
+from ._recut import refer_to_image
 from ._segmentation import Segmentation, read_mask_policy
 from ._sources import check_pad, cut_sources, map_cutouts
 
@@ -70,7 +71,8 @@ def create_primary_cutouts(
         Labels of the sources.
     imdata : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
         The (combined) image, of shape ``(ny, nx)``. What an NDData has besides
-        its data is used unless it is given explicitly.
+        its data is used unless it is given explicitly. If it is a `Cutout`, catalogue
+        and labels are on its grid; the result are cutouts of the image of that one.
     imwcs : object
         WCS of the image, anything with the APE 14 interface; `None` where
         ``imdata`` is an NDData that has one.
@@ -147,7 +149,7 @@ def create_primary_cutouts(
     grid = cutter.segmentation.sky or cutter.image.sky
     sources = read_catalog_columns(catalog, grid, src_pos=src_pos, src_weight=src_weight)
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    return cut_sources(sources, cutter, policy, **search)
+    return _refer(cut_sources(sources, cutter, policy, **search), imdata, imwcs)
 
 
 def create_input_image_cutouts(
@@ -185,7 +187,7 @@ def create_input_image_cutouts(
     primary_cutouts : CutoutCollection or iterable of `Cutout`
         Cutouts of a combined image, or of several.
     imdata, imwcs, imdq, imweight, data_units, exptime
-        The exposure, as in `create_primary_cutouts`.
+        The exposure, or a `Cutout` of it, as in `create_primary_cutouts`.
     pad : int
         Pixels around the smallest box that encloses a mapped cutout.
     mode : {'strict', 'fill'}
@@ -225,7 +227,8 @@ def create_input_image_cutouts(
         labels = None
     cutter = _read_cutter("im", "input_image", image, labels, fillval=fillval, copy=copy)
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    return map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, **search)
+    new, valid = map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, **search)
+    return _refer(new, imdata, imwcs), valid
 
 
 def drz_from_input_cutouts(
@@ -288,7 +291,8 @@ def drz_from_input_cutouts(
               "keep": keep_segmentation}  # fmt: skip
     cutter = _read_cutter("im", "drz", image, labels, fillval=fillval, copy=copy)
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    return map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", **search)
+    new, valid = map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", **search)
+    return _refer(new, imdata, imwcs), valid
 
 
 def create_cutouts(
@@ -385,9 +389,19 @@ def create_cutouts(
         drz_cutter = replace(drz_cutter, image=replace(drz_cutter.image, meta=meta))
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
     flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, **search)
+    flt = _refer(flt, flt_data, flt_wcs)
     drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", **search)
+    drz = _refer(drz, drz_data, drz_wcs)
     dropped = (*flt._dropped, *drz._dropped)
     return valid._with_dropped(dropped), drz._with_dropped(dropped)
+
+
+def _refer(cutouts: CutoutCollection, data, wcs) -> CutoutCollection:
+    """New cutouts, which are those of an image if what they were cut from is a cutout of it."""
+    if isinstance(data, Cutout) and wcs is None:
+        for store in cutouts._stores:
+            refer_to_image(store, data)
+    return cutouts
 
 
 def _read_cutter(prefix, stage, image, labels, *, fillval, copy) -> Cutter:

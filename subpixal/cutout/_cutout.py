@@ -17,7 +17,7 @@ from subpixal.errors import SubpixalWarning
 from ._arithmetic import Arithmetic
 from ._fields import check_finite, column, plane, same_pixels
 from ._image import Image, as_uncertainty, check_meta, check_numbers, read_image_arguments
-from ._place import Placed, check_overlap, check_position, cut_box, pixel_slices, read_box
+from ._place import Placed, check_overlap, check_position, pixel_slices, read_box
 from ._planes import (
     bad_pixels,
     check_fill,
@@ -26,6 +26,7 @@ from ._planes import (
     overlap,
     plane_dtype,
 )
+from ._recut import refer_to_image
 from ._store import KEPT, Store, as_ids, make_index
 from ._texts import Described
 from ._units import (
@@ -56,8 +57,8 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
     ----------
     data : array, `~astropy.units.Quantity`, masked array, `~astropy.nddata.NDData` or None
         The image, of shape ``(ny, nx)``. What an NDData has besides its data is
-        used unless it is given explicitly; masks are or-ed. `None` makes an
-        empty grid of ``fillval`` (float32), all masked; it needs ``trc``.
+        used unless it is given explicitly; masks are or-ed. What is cut out of a
+        `Cutout` is a cutout of the image of that one. `None` makes an empty grid of ``fillval`` (float32), all masked; it needs ``trc``.
     wcs : object
         WCS of the image: anything with the APE 14 interface, low or high level.
         It is kept by reference, never copied. May be `None` if ``data`` is an
@@ -159,9 +160,11 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         else:
             image_wcs = wcs
             if isinstance(data, Cutout) and wcs is None:
-                # Not its own WCS, which would be made for nothing: see `_relabel`.
+                # Not its own WCS, which would be made for nothing: see `refer_to_image`.
                 image_wcs = data.image_wcs
             image, planes = read_image_arguments(data, image_wcs, **planes, **said)
+            if isinstance(data, Cutout) and data.segmentation is not None:
+                planes["segmentation"] = data.segmentation
             box = read_box(blc, trc, image.shape)
             check_overlap(box, image.shape, mode)
             own = _cut(planes, box, image, fillval, view=not copy)
@@ -172,7 +175,7 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         )
         store = Store(image, index, as_ids([src_id]), own={0: own})
         if isinstance(data, Cutout) and wcs is None:
-            _relabel(store, data)
+            refer_to_image(store, data)
         self._attach(store, 0)
         self.src_weight = src_weight
 
@@ -478,18 +481,3 @@ def _cut(planes, box, image, fillval, *, view) -> dict:
     own["mask"] = own["mask"] | outside if "mask" in own else outside
     own["mask"] = bad_pixels(own, dqbitmask=image.dqbitmask)
     return own
-
-
-def _relabel(store, parent: Cutout) -> None:
-    """Let a cutout that was cut from a cutout refer to the image of that one."""
-    image, row = parent.image, store.index[0]
-    store.image = replace(store.image, wcs=image.wcs, shape=image.shape, name=image.name)
-    for name, blc, origin in zip("xy", parent.blc, parent.origin, strict=True):
-        row[name] += blc
-        row[f"cut_{name}"] += parent._row[f"cut_{name}"]
-        row[f"src_{name}"] += origin
-        row[f"d{name}"] = parent._row[f"d{name}"]
-    there = parent._inside
-    if there is not None:
-        store.own[0]["available"] = there
-        row["status"] = KEPT.index("ok" if cut_box(row) in there else "filled")

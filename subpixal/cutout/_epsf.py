@@ -13,25 +13,22 @@ from subpixal.geometry.low_level import low_level_wcs
 __all__ = ["make_epsf_stars"]
 
 
-def make_epsf_stars(collection, *, linked: bool):
+def make_epsf_stars(collection):
     """Stars of a collection; see `CutoutCollection.to_epsf_stars`."""
-    from photutils.psf import EPSFStars, LinkedEPSFStar
+    from photutils.psf import EPSFStars
     from scipy.spatial import QhullError
 
-    stars, lost = {}, []
+    stars, lost = [], []
     for cutout in collection:
         try:
-            star = _make_star(cutout)
+            stars.append(_make_star(cutout))
         except (ValueError, QhullError):
             # Photutils refuses stars without pixels, or with so few that no flux can be guessed.
             lost.append(cutout.src_id)
-        else:
-            stars.setdefault(cutout.src_id if linked else len(stars), []).append(star)
     if lost:
         msg = f"{len(lost)} cutouts have too few good pixels for a star: {lost[:5]}"
         warnings.warn(msg, SubpixalWarning, stacklevel=3)
-    groups = stars.values()
-    return EPSFStars([LinkedEPSFStar(some) if len(some) > 1 else some[0] for some in groups])
+    return EPSFStars(stars)
 
 
 def _make_star(cutout):

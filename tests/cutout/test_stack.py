@@ -185,38 +185,3 @@ def test_the_stack_has_pixels_of_its_own():
     found = stack(cutout)
     found.data[...] = 0
     assert cutout.data.any()
-
-
-def test_photutils_builds_an_epsf_from_a_stack():
-    """Stars at known fractions of pixels give the PSF that they were made with."""
-    from photutils.psf import CircularGaussianPRF, EPSFBuilder, EPSFStar, EPSFStars
-
-    rng = np.random.default_rng(8)
-    shape, fwhm = (200, 200), 3.0
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    positions = np.array([(20 * i, 20 * j) for i in range(1, 9) for j in range(1, 9)])
-    positions = positions + rng.uniform(-0.5, 0.5, positions.shape)
-    image = sum(
-        CircularGaussianPRF(flux=1000, x_0=x0, y_0=y0, fwhm=fwhm)(x, y) for x0, y0 in positions
-    )
-    wcs = make_wcs("tan", shape)
-    # Boxes of all sizes, none of which is centred.
-    cutouts = CutoutCollection(
-        Cutout(image, wcs, (int(x0) - 9 - k % 4, int(y0) - 10), (int(x0) + 11, int(y0) + 9 + k % 3),
-               src_id=k, src_pos=(x0, y0))
-        for k, (x0, y0) in enumerate(positions)
-    )  # fmt: skip
-    found = cutouts.to_stack((21, 21), fillval=0)
-    assert found.mask.any()
-    stars = EPSFStars([
-        EPSFStar(data, weights=np.where(mask, 0.0, 1.0), cutout_center=center, origin=blc)
-        for data, mask, center, blc in zip(
-            found.data, found.mask, found.src_pos, found.blc, strict=True
-        )
-    ])  # fmt: skip
-    np.testing.assert_allclose(stars.center, positions)
-    result = EPSFBuilder(oversampling=1, maxiters=5, progress_bar=False)(stars)
-    epsf = result.epsf if hasattr(result, "epsf") else result[0]
-    truth = CircularGaussianPRF(flux=1, x_0=10, y_0=10, fwhm=fwhm)
-    y, x = np.mgrid[6:15, 6:15]
-    np.testing.assert_allclose(epsf.evaluate(x, y, 1, 10, 10), truth(x, y), atol=0.004)
