@@ -393,7 +393,7 @@ class CutoutCollection(Sequence):
             not copies.
         **named : str
             The same for arguments by name: ``mask='mask'``. For other options of the
-            function there is `functools.partial`.
+            function there is ``functools.partial``.
 
         Returns
         -------

@@ -58,7 +58,8 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
     data : array, `~astropy.units.Quantity`, masked array, `~astropy.nddata.NDData` or None
         The image, of shape ``(ny, nx)``. What an NDData has besides its data is
         used unless it is given explicitly; masks are or-ed. What is cut out of a
-        `Cutout` is a cutout of the image of that one. `None` makes an empty grid of ``fillval`` (float32), all masked; it needs ``trc``.
+        `Cutout` is a cutout of the image of that one. `None` makes an empty grid
+        of ``fillval`` (float32), all masked; it needs ``trc``.
     wcs : object
         WCS of the image: anything with the APE 14 interface, low or high level.
         It is kept by reference, never copied. May be `None` if ``data`` is an

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from subpixal.geometry import PixelBox
 
-from ._place import cut_box
 from ._planes import ViewedPlane
 from ._store import KEPT, Store
 
@@ -23,9 +24,10 @@ def refer_to_image(store: Store, parent) -> None:
         What has just been cut; positions in it become those in the image.
     parent : Cutout
     """
-    image, row = parent.image, parent._row
+    image, row, there = parent.image, parent._row, parent._inside
     whole = None if image.shape is None else PixelBox.from_shape(image.shape)
-    if cut_box(row) == whole and parent.blc == parent.origin == (0, 0):
+    if there is not None and there == whole == parent.box and parent.origin == (0, 0):
+        # Nothing to say, and the record of the image knows the sky.
         return
     store.image = replace(store.image, wcs=image.wcs, shape=image.shape, name=image.name)
     for axis, blc, origin in zip("xy", parent.blc, parent.origin, strict=True):
@@ -37,15 +39,18 @@ def refer_to_image(store: Store, parent) -> None:
     for name, plane in store.planes.items():
         if isinstance(plane, ViewedPlane):
             store.planes[name] = _ShiftedPlane(plane, start)
-    if parent._inside not in (None, whole):
-        _limit_to(store, parent._inside)
+    if there not in (None, whole):
+        _limit_to(store, there)
 
 
 def _limit_to(store: Store, there: PixelBox) -> None:
     """Say that cutouts have no pixel that the parent did not have."""
-    for i, row in enumerate(store.index):
+    x, y, width, height = (store.index[name] for name in ("cut_x", "cut_y", "width", "height"))
+    inside = (x >= there.xmin) & (x + width - 1 <= there.xmax)
+    inside &= (y >= there.ymin) & (y + height - 1 <= there.ymax)
+    for i in np.flatnonzero(~inside).tolist():
         store.own.setdefault(i, {})["available"] = there
-        row["status"] = KEPT.index("ok" if cut_box(row) in there else "filled")
+        store.index["status"][i] = KEPT.index("filled")
 
 
 class _ShiftedPlane:

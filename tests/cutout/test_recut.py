@@ -1,5 +1,6 @@
 """Images as NDData, CCDData and cutouts: the cutouts are those of the arrays."""
 
+import pickle
 from functools import cache
 
 import numpy as np
@@ -139,7 +140,7 @@ def assert_same_place(actual, expected):
 
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("step", CUTTERS)
-def test_parts_of_images(step, copy):
+def test_parts_of_images(step, copy, tmp_path):
     """What is cut out of a part of an image is what is cut out of the image."""
     cut, number = CUTTERS[step]
     options = OPTIONS | {"copy": copy}
@@ -155,8 +156,11 @@ def test_parts_of_images(step, copy):
     assert 5 <= inside.sum() <= len(expected)
     complete = np.array([c.status == "ok" for c in actual])
     assert_same_place(actual[complete], expected[inside])
-    # A copy and an archive have pixels of their own.
+    # Copies, pickles and archives have pixels of their own.
     assert_cutouts_equal(actual.copy(), actual)
+    assert_cutouts_equal(pickle.loads(pickle.dumps(actual)), actual)
+    actual.write(tmp_path / "cutouts.asdf")
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "cutouts.asdf"), actual)
 
 
 @pytest.mark.parametrize("copy", [True, False])
@@ -201,6 +205,19 @@ def test_parts_in_both_directions():
         assert same.sum() > 10
         unfilled = np.array([c.status == "ok" for c in some])
         assert_same_place(some[unfilled], every[same][unfilled])
+
+
+def test_what_a_filled_image_does_not_have():
+    """A part that was filled to the size of the image has no more than the part."""
+    whole, _ = give(-1, "cutout")[0]
+    ny, nx = whole.shape
+    filled = Cutout(whole[30:, 40:], None, (-40, -30), (nx - 41, ny - 31), mode="fill")
+    assert (filled.box, filled.origin) == (whole.box, (0, 0))
+    for cutout in create_primary_cutouts(CATALOG, SCENE.segmentation, filled, None):
+        inside = cutout.box in whole[30:, 40:].box
+        assert cutout.status == ("ok" if inside else "filled")
+        assert inside == (cutout.insertion_slice == (slice(0, cutout.height),
+                                                     slice(0, cutout.width)))  # fmt: skip
 
 
 def test_a_moved_part():
