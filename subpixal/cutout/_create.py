@@ -72,7 +72,9 @@ def create_primary_cutouts(
     imdata : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
         The (combined) image, of shape ``(ny, nx)``. What an NDData has besides
         its data is used unless it is given explicitly. If it is a `Cutout`, catalogue
-        and labels are on its grid; the result are cutouts of the image of that one.
+        and labels are on its grid; the result are cutouts of the image of that one. All
+        images may be arrays that are read piece by piece, such as a section of a FITS
+        file or an array of dask.
     imwcs : object
         WCS of the image, anything with the APE 14 interface; `None` where
         ``imdata`` is an NDData that has one.
@@ -126,7 +128,8 @@ def create_primary_cutouts(
         Value of data outside the image.
     copy : bool
         `False` leaves read-only views of the image until a pixel is written or
-        the collection is copied; masks are made when one is asked for.
+        the collection is copied; masks are made when one is asked for. What is read
+        piece by piece is read at once in any case.
 
     Returns
     -------

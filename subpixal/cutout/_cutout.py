@@ -17,15 +17,9 @@ from subpixal.errors import SubpixalWarning
 from ._arithmetic import Arithmetic
 from ._fields import check_finite, column, plane, same_pixels
 from ._image import Image, as_uncertainty, check_meta, check_numbers, read_image_arguments
+from ._own import Unread, cut_own
 from ._place import Placed, check_overlap, check_position, pixel_slices, read_box
-from ._planes import (
-    bad_pixels,
-    check_fill,
-    cut_piece,
-    fill_value,
-    overlap,
-    plane_dtype,
-)
+from ._planes import check_fill
 from ._recut import refer_to_image
 from ._store import KEPT, Store, as_ids, make_index
 from ._texts import Described
@@ -102,7 +96,9 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
     psf, meta : optional
         As in `~astropy.nddata.NDData`.
     copy : bool
-        `False` leaves read-only views of the image where the cutout lies inside.
+        `False` leaves read-only views of the image where the cutout lies inside. Of a
+        whole image, the mask is then made when it is asked for, and planes that are not
+        in memory are read when they are asked for.
 
     Raises
     ------
@@ -168,7 +164,7 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
                 planes["segmentation"] = data.segmentation
             box = read_box(blc, trc, image.shape)
             check_overlap(box, image.shape, mode)
-            own = _cut(planes, box, image, fillval, view=not copy)
+            own = cut_own(planes, box, image, fillval, view=not copy)
         index = make_index(
             image,
             np.array([[box.xmin], [box.ymin], [box.width], [box.height]]),
@@ -273,6 +269,16 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
     def psf(self, value) -> None:
         self._own()["psf"] = value
 
+    def _unread(self) -> dict:
+        """What to cut in place of planes that nobody has asked for."""
+        own = self._store.own.get(self._i, {})
+        found = {name: p.image for name, p in own.items() if isinstance(p, Unread)}
+        array = found.get("uncertainty", own.get("uncertainty"))
+        if array is not None:
+            # An uncertainty that has a parent has asked for its data.
+            found["uncertainty"] = self._uncertainty_kind(array)
+        return found
+
     def _own(self) -> dict:
         return self._store.own.setdefault(self._i, {})
 
@@ -324,7 +330,7 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         if np.shape(value.array) != self.shape:
             msg = f"uncertainty has shape {np.shape(value.array)}, the cutout has {self.shape}"
             raise ValueError(msg)
-        array = check_numbers("uncertainty", value.array)
+        array = check_numbers("uncertainty", np.asarray(value.array))
         new = type(value)(array.astype(array.dtype.newbyteorder("=")), unit=value.unit, copy=False)
         new.parent_nddata = self
         self._own().update(uncertainty=new.array, uncertainty_type=(type(new), new.unit))
@@ -469,16 +475,3 @@ def _empty(wcs, blc, trc, fillval, planes, said):
     check_fill(fillval, np.float32)
     pixels = {"data": np.full(box.shape, fillval, np.float32), "mask": np.ones(box.shape, bool)}
     return replace(image, shape=None), box, pixels
-
-
-def _cut(planes, box, image, fillval, *, view) -> dict:
-    own = {}
-    for name, pixels in planes.items():
-        fill = fill_value(name, fillval, image.uncertainty_type)
-        dtype = plane_dtype(name, pixels.dtype)
-        own[name] = cut_piece(pixels, (*box.blc, *box.naxis), fill, dtype, view=view)
-    outside = np.ones(box.shape, bool)
-    outside[overlap((*box.blc, *box.naxis), image.shape)[1]] = False
-    own["mask"] = own["mask"] | outside if "mask" in own else outside
-    own["mask"] = bad_pixels(own, dqbitmask=image.dqbitmask)
-    return own

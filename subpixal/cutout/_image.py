@@ -6,7 +6,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from numbers import Number
 
 import numpy as np
@@ -25,6 +25,7 @@ from subpixal.geometry import SkyImage
 from subpixal.geometry.fits_wcs import exact_pickle
 from subpixal.geometry.low_level import low_level_wcs
 
+from ._lazy import LazyImage, UnitedMask, as_image
 from ._planes import bad_flags
 from ._units import check_data_units, check_exptime, data_units_of
 
@@ -143,7 +144,7 @@ def read_image_arguments(
     exptime=1,
     dqbitmask=0,
     prefix="",
-) -> tuple[Image, dict[str, np.ndarray]]:
+) -> tuple[Image, dict]:
     """
     Understand what a user passes as an image.
 
@@ -151,7 +152,8 @@ def read_image_arguments(
     ----------
     data : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
         The image. What an NDData has besides its data is used where nothing
-        else is given; masks are or-ed.
+        else is given; masks are or-ed. All planes may be arrays that are read
+        piece by piece.
     wcs, dq, weight, mask, uncertainty, unit, psf, meta, data_units, exptime, dqbitmask
         What was given explicitly. The exposure time 1 and the bit mask 0 are what
         the public functions have where nothing is said. ``meta['flag_names']`` has
@@ -163,18 +165,20 @@ def read_image_arguments(
     -------
     image : Image
     planes : dict
-        2-D arrays of the shape of the image: ``'data'`` and as far as there are
-        any ``'mask', 'uncertainty', 'flags', 'weight'``. Nothing is copied.
+        2-D arrays, `LazyImage` or `UnitedMask` of the shape of the image: ``'data'`` and as
+        far as there are any ``'mask', 'uncertainty', 'flags', 'weight'``. Nothing is copied.
     """
     masks, units = [mask], [unit]
     if isinstance(data, NDData):
-        nd, data = data, data.data
-        masks.append(nd.mask)
+        nd, said = data, _planes_of(data)
+        data = said["data"]()
+        # The mask of a cutout has its own flags, other flags are or-ed to it.
+        masks.append(said["mask"]() if dq is None else nd.mask)
         units.append(nd.unit)
         wcs = _grid_wcs(nd) if wcs is None else wcs
-        dq = getattr(nd, "flags", None) if dq is None else dq
-        weight = getattr(nd, "weight", None) if weight is None else weight
-        uncertainty = nd.uncertainty if uncertainty is None else uncertainty
+        dq = said["flags"]() if dq is None else dq
+        weight = said["weight"]() if weight is None else weight
+        uncertainty = said["uncertainty"]() if uncertainty is None else uncertainty
         psf = nd.psf if psf is None else psf
         meta = _meta_of(nd) if meta is None else meta
         if isinstance(exptime, Number) and exptime == 1:
@@ -183,7 +187,7 @@ def read_image_arguments(
             data_units = getattr(nd, "data_units", data_units)
         if isinstance(dqbitmask, Number) and dqbitmask == 0:
             dqbitmask = getattr(getattr(nd, "image", None), "dqbitmask", dqbitmask)
-        else:
+        elif masks[-1] is not None:
             masks[-1] = _mask_without_flags(nd)
     data = _bare(data, masks, units, f"{prefix}data")
     if wcs is None:
@@ -195,7 +199,7 @@ def read_image_arguments(
         "data": data,
         "mask": _union(masks, data.shape, prefix),
         "uncertainty": None if uncertainty is None else uncertainty.array,
-        "flags": None if dq is None else check_flags(f"{prefix}dq", dq),
+        "flags": None if dq is None else check_flags(f"{prefix}dq", as_image(dq)),
         "weight": weight,
     }
     names = {"uncertainty": "uncertainty", "flags": f"{prefix}dq", "weight": f"{prefix}weight"}
@@ -218,6 +222,15 @@ def read_image_arguments(
         name=_name(meta),
     )
     return image, {name: plane for name, plane in planes.items() if plane is not None}
+
+
+def _planes_of(nd: NDData) -> dict:
+    """Functions that give the planes of an NDData; of a whole image, without reading them."""
+    unread = getattr(nd, "_unread", dict)()
+    return {
+        name: (lambda name=name: unread[name] if name in unread else getattr(nd, name, None))
+        for name in ("data", "mask", "uncertainty", "flags", "weight")
+    }
 
 
 def _meta_of(nd: NDData) -> Mapping:
@@ -265,21 +278,21 @@ def as_uncertainty(value) -> NDUncertainty | None:
         return None
     if isinstance(value, u.Quantity):
         return StdDevUncertainty(value.value, unit=value.unit, copy=False)
-    return StdDevUncertainty(np.asanyarray(value), copy=False)
+    return StdDevUncertainty(as_image(value), copy=False)
 
 
-def check_flags(name: str, value) -> np.ndarray:
+def check_flags(name: str, value) -> np.ndarray | LazyImage:
     """Pixels that must be integers or booleans."""
-    value = np.asarray(value)
+    value = value if isinstance(value, LazyImage) else np.asarray(value)
     if value.dtype.kind not in "iub":
         msg = f"{name} must hold integers or booleans, got an array of {value.dtype}"
         raise TypeError(msg)
     return value
 
 
-def check_numbers(name: str, value) -> np.ndarray:
+def check_numbers(name: str, value) -> np.ndarray | LazyImage:
     """Pixels that may be any numbers."""
-    value = np.asarray(value)
+    value = value if isinstance(value, LazyImage) else np.asarray(value)
     if value.dtype.kind not in "biufc":
         msg = f"{name} must hold numbers, got an array of {value.dtype}"
         raise TypeError(msg)
@@ -328,7 +341,7 @@ def _grid_wcs(nd: NDData):
 
 
 def _as_plane(array, argument, shape):
-    array = check_numbers(argument, array)
+    array = check_numbers(argument, as_image(array))
     if array.ndim != 2:
         msg = f"{argument} must have 2 dimensions, got shape {array.shape}"
         raise ValueError(msg)
@@ -339,15 +352,17 @@ def _as_plane(array, argument, shape):
 
 
 def _union(masks, shape, prefix):
-    masks = [np.asarray(m, bool) for m in masks if m is not None]
+    masks = [as_image(m) for m in masks if m is not None]
     for mask in masks:
         if mask.ndim and mask.shape != shape:
             msg = f"the mask of {prefix}data has shape {mask.shape}, the image has {shape}"
             raise ValueError(msg)
     masks = [m for m in masks if m.ndim or m]
-    if not masks:
-        return None
-    return np.broadcast_to(reduce(np.logical_or, masks), shape)
+    masks = [m if m.ndim else np.broadcast_to(m, shape) for m in masks]
+    if len(masks) < 2:
+        return masks[0] if masks else None
+    united = UnitedMask(masks)
+    return LazyImage(united) if united.lazy else united
 
 
 def _one_unit(units, argument):

@@ -6,18 +6,21 @@ import numbers
 
 import numpy as np
 
+from ._lazy import read_rows
+
 __all__ = ["as_labels", "label_boxes", "nearer_to_neighbour"]
 
 
-def label_boxes(segmentation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def label_boxes(segmentation) -> tuple[np.ndarray, np.ndarray]:
     """
     Boxes of all labels, in one pass over runs of equal labels.
 
-    The cost does not depend on how large the labels are.
+    The cost does not depend on how large the labels are, and the memory not on how
+    large the image is.
 
     Parameters
     ----------
-    segmentation : array of int, shape (ny, nx)
+    segmentation : array of int or LazyImage, shape (ny, nx)
 
     Returns
     -------
@@ -26,31 +29,37 @@ def label_boxes(segmentation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     boxes : array of int, shape (4, N)
         ``xmin, ymin, xmax, ymax``, both corners included.
     """
-    nx = segmentation.shape[1]
-    flat = segmentation.ravel()
+    found = [(np.empty(0, np.int64), np.empty((4, 0), np.int64))]
+    found += [_unite(*_find_runs(pixels, y)) for y, pixels in read_rows(segmentation)]
+    labels, boxes = zip(*found, strict=True)
+    return _unite(np.concatenate(labels), np.concatenate(boxes, axis=1))
+
+
+def _find_runs(pixels, y) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and boxes of the runs of equal labels in rows from ``y`` on."""
+    nx = pixels.shape[1]
+    flat = pixels.astype(pixels.dtype.newbyteorder("="), copy=False).ravel()
     border = np.ones(flat.size, bool)
     np.not_equal(flat[1:], flat[:-1], out=border[1:])
-    border[:: max(nx, 1)] = True
+    border[::nx] = True
     first = np.flatnonzero(border)
-    del border
-    last = np.append(first[1:], flat.size) - 1
-    labels = flat[first].astype(np.int64)
-    found = labels != 0
-    labels, first, last = labels[found], first[found], last[found]
+    labels = flat[first]
+    found = np.flatnonzero(labels)
+    last = np.append(first[1:], flat.size)[found] - 1
+    row, x1 = np.divmod(first[found], nx)
+    row_y = row + y
+    return labels[found].astype(np.int64), np.array([x1, row_y, last - row * nx, row_y])
+
+
+def _unite(labels, boxes) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted labels, each once, and what encloses all boxes of each."""
     order = np.argsort(labels, kind="stable")
-    labels, first, last = labels[order], first[order], last[order]
+    labels, boxes = labels[order], boxes[:, order]
     start = np.flatnonzero(np.append(True, labels[1:] != labels[:-1])[: labels.size])
     if not start.size:
-        return labels, np.empty((4, 0), np.int64)
-    y, x1 = np.divmod(first, nx)
-    x2 = last - y * nx
-    boxes = [
-        np.minimum.reduceat(x1, start),
-        np.minimum.reduceat(y, start),
-        np.maximum.reduceat(x2, start),
-        np.maximum.reduceat(y, start),
-    ]
-    return labels[start], np.array(boxes)
+        return labels, boxes
+    low = np.minimum.reduceat(boxes[:2], start, axis=1)
+    return labels[start], np.concatenate([low, np.maximum.reduceat(boxes[2:], start, axis=1)])
 
 
 def as_labels(ids: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 from astropy.nddata import InverseVariance, bitfield_to_boolean_mask
 
+from ._lazy import read_bands
+
 __all__ = [
     "PLANES",
     "DeferredPlane",
@@ -55,6 +57,11 @@ def plane_dtype(name: str, dtype: np.dtype, *, promote: bool = False) -> np.dtyp
     promote : bool
         Whether integer data become floats.
     """
+    if name == "mask":
+        return np.dtype(bool)
+    if name == "uncertainty" and dtype == np.float16:
+        # Half precision is a way to store errors, not to calculate with them.
+        return np.dtype(np.float32)
     if dtype.kind in "biu" and ((name == "data" and promote) or name == "uncertainty"):
         return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
     return dtype.newbyteorder("=")
@@ -147,13 +154,13 @@ def cut_piece(image: np.ndarray, box, fill, dtype: np.dtype, *, view: bool = Fal
     return piece
 
 
-def cut_pixels(image: np.ndarray, boxes: np.ndarray, fill, dtype: np.dtype) -> np.ndarray:
+def cut_pixels(image, boxes: np.ndarray, fill, dtype: np.dtype) -> np.ndarray:
     """
     Pixels of many boxes, one box after the other.
 
     Parameters
     ----------
-    image : array of shape (ny, nx)
+    image : array or LazyImage, shape (ny, nx)
     boxes : array of int, shape (4, N)
         ``x, y, width, height``.
     fill : scalar
@@ -164,20 +171,21 @@ def cut_pixels(image: np.ndarray, boxes: np.ndarray, fill, dtype: np.dtype) -> n
     Returns
     -------
     array of shape (P,)
-        The pixels of each box row by row; only they are read and converted.
+        The pixels of each box row by row; only they are converted.
     """
-    flat = np.empty(int((boxes[2] * boxes[3]).sum()), dtype)
-    ny, nx = image.shape
-    start = 0
-    for x, y, width, height in boxes.T.tolist():
-        stop = start + width * height
-        piece = flat[start:stop].reshape(height, width)
-        # Spelt out: this loop is where cutting spends its time.
-        if 0 <= x <= nx - width and 0 <= y <= ny - height:
-            piece[...] = image[y : y + height, x : x + width]
-        else:
-            piece[...] = cut_piece(image, (x, y, width, height), fill, dtype)
-        start = stop
+    size = boxes[2] * boxes[3]
+    flat = np.empty(int(size.sum()), dtype)
+    rows = np.array([*boxes, np.cumsum(size) - size])
+    for which, x0, y0, pixels in read_bands(image, boxes):
+        ny, nx = pixels.shape
+        for x, y, width, height, start in zip(*rows[:, which].tolist(), strict=True):
+            x, y = x - x0, y - y0
+            piece = flat[start : start + width * height].reshape(height, width)
+            # Spelt out: this loop is where cutting spends its time.
+            if 0 <= x <= nx - width and 0 <= y <= ny - height:
+                piece[...] = pixels[y : y + height, x : x + width]
+            else:
+                piece[...] = cut_piece(pixels, (x, y, width, height), fill, dtype)
     return flat
 
 
@@ -222,7 +230,7 @@ def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np
     """
     bad = ~np.isfinite(planes["data"])
     if planes.get("mask") is not None:
-        bad |= planes["mask"]
+        bad |= planes["mask"].astype(bool, copy=False)
     flags, weight = planes.get("flags"), planes.get("weight")
     if flags is not None and dqbitmask is not None:
         bad |= bad_flags(flags, dqbitmask)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.nddata import NDData
 
 from subpixal.geometry import PixelMap, SkyImage
 from subpixal.geometry.sampling import map_centers
 
 from ._image import Image
 from ._labels import as_labels, nearer_to_neighbour
+from ._lazy import LazyImage, as_image, read_points
 from ._planes import cut_pixels
 
 __all__ = ["MASK_POLICIES", "Segmentation", "read_mask_policy", "read_segmentation"]
@@ -18,9 +20,9 @@ __all__ = ["MASK_POLICIES", "Segmentation", "read_mask_policy", "read_segmentati
 MASK_POLICIES = ("segment", "neighbours", "uberseg", None)
 
 
-def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.ndarray:
+def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.ndarray | LazyImage:
     """
-    Array of a segmentation image.
+    Array of a segmentation image, or what is read of it piece by piece.
 
     Parameters
     ----------
@@ -29,10 +31,12 @@ def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.
     shape : tuple of int, optional
         Shape that it has to have.
     """
-    if not isinstance(segmentation, np.ndarray):
+    if isinstance(segmentation, NDData) or not hasattr(segmentation, "dtype"):
         segmentation = getattr(segmentation, "data", segmentation)
+    if isinstance(segmentation, np.ma.MaskedArray):
+        segmentation = segmentation.filled(0)
     try:
-        array = np.asarray(np.ma.filled(segmentation, 0))
+        array = as_image(segmentation)
     except ValueError:
         array = np.empty(0, object)
     if array.dtype.kind not in "iu":
@@ -67,7 +71,7 @@ class Segmentation:
 
     Attributes
     ----------
-    labels : array of int, shape (ny, nx)
+    labels : array of int or LazyImage, shape (ny, nx)
         The segmentation image.
     sky : SkyImage or None
         Its grid; `None` if it is that of the image.
@@ -126,7 +130,7 @@ class Segmentation:
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Labels at pixels of the image."""
         if self.pixel_map is None:
-            return self.labels[y, x]
+            return read_points(self.labels, x, y)
         return self._nearest(*self.pixel_map(x, y))
 
     def _nearest(self, x, y) -> np.ndarray:
@@ -134,7 +138,7 @@ class Segmentation:
         found = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
         labels = np.zeros(x.shape, self.labels.dtype.newbyteorder("="))
         column, row = (np.floor(p[found] + 0.5).astype(np.intp) for p in (x, y))
-        labels[found] = self.labels[row, column]
+        labels[found] = read_points(self.labels, column, row)
         return labels
 
     def mask(self, labels: np.ndarray, ids: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -153,6 +157,10 @@ class Segmentation:
         if self.policy is None:
             return np.zeros(labels.shape, bool)
         ids, size = as_labels(ids), boxes[2] * boxes[3]
+        same = ids.astype(labels.dtype)
+        if np.array_equal(same, ids):
+            # Integers of one type are compared several times as fast.
+            ids = same
         other = labels != np.repeat(ids, size)
         if self.policy == "segment":
             return other

@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from ._image import Image
+from ._own import Unread
 from ._planes import PLANES, PackedPlane
 from ._units import DATA_UNITS
 
@@ -113,7 +114,8 @@ class Store:
         Planes that hold the pixels of all of them.
     own : dict
         ``own[i]`` is a dict of what cutout *i* has of its own: 2-D arrays that
-        stand in for planes, `None` for a plane it does not have, its ``'meta'``
+        stand in for planes (`Unread` until they are asked for), `None` for a plane it
+        does not have, its ``'meta'``
         and ``'psf'``, the ``'uncertainty_type'`` (class and unit) of its own
         uncertainty, and the `PixelBox` of the image that was ``'available'``
         when it was cut, if not the whole image was.
@@ -139,13 +141,19 @@ class Store:
         """2-D pixels of a plane of cutout ``i``, `None` if it does not have it."""
         own = self.own.get(i)
         if own is not None and name in own:
+            if isinstance(own[name], Unread):
+                own[name] = own[name].pixels
             return own[name]
         plane = self.planes.get(name)
         return None if plane is None else plane.piece(self.index[i])
 
     def set_plane(self, i: int, name: str, pixels: np.ndarray | None) -> None:
         """Give cutout ``i`` pixels of its own."""
-        self.own.setdefault(i, {})[name] = pixels
+        own = self.own.setdefault(i, {})
+        if isinstance(own.get("mask"), Unread):
+            # It is the mask of the other planes as they were.
+            own["mask"] = own["mask"].pixels
+        own[name] = pixels
 
     def set_id(self, i: int, src_id) -> None:
         """Set an identifier, whatever its type."""

@@ -16,6 +16,9 @@ __all__ = ["jacobian", "newton", "pseudo_inverse", "tangents"]
 # Derivatives are renewed where a step leaves more than this part of what there was.
 CHORD = 0.1
 
+# How short the last step is, in accuracies: a chord leaves a part of what it removes.
+LAST = 0.1
+
 Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 # Large against rounding of the forward transform, small against its curvature.
@@ -180,8 +183,9 @@ def newton(
             x[todo] += step[0]
             y[todo] += step[1]
             # What is left across the surface no step removes, however short it is.
-            closed[todo] = (length <= accuracy) & (left[todo] <= 2 * accuracy * size)
-            todo = todo[length > accuracy]
+            short = length <= LAST * accuracy
+            closed[todo] = short & (left[todo] <= 2 * accuracy * size)
+            todo = todo[~short]
     x[~closed] = y[~closed] = np.nan
     return x, y, closed
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
-from ._fits_files import IMAGE_HDUS, open_fits
+from ._fits_files import (
+    IMAGE_HDUS,
+    FitsFile,
+    FitsPixels,
+    is_gzip,
+    is_late,
+    is_remote,
+    open_fits,
+)
 from ._image_wcs import read_wcs
 from ._provenance import describe_header, read_unit
 
@@ -52,7 +60,8 @@ def read_fits_images(path: str, extension: Any = None) -> list[dict[str, Any]]:
         chosen = _choose(hdulist, path, extension)
         if extension is None:
             chosen = [hdu for hdu in chosen if hdu.name == "SCI"] or chosen[:1]
-        return [_read_image(hdulist, hdu, path) for hdu in chosen]
+        file = FitsFile(path)
+        return [_read_image(hdulist, hdu, file) for hdu in chosen]
 
 
 def read_fits_labels(
@@ -96,6 +105,7 @@ def read_fits_labels(
             msg = f"{where} is an image with ERR, DQ or WHT, not a segmentation image"
             raise ValueError(msg)
         labels = _exact_integers(hdu.data, where)
+        labels = labels.astype(labels.dtype.newbyteorder("="), copy=False)
         return labels, read_wcs(hdulist, hdu, where), f"{Path(path).name}[{_label(hdulist, hdu)}]"
 
 
@@ -128,53 +138,65 @@ def _bracketed(extension: Any) -> str:
     return "[" + ",".join(str(part) for part in parts if part is not None) + "]"
 
 
-def _read_image(hdulist: fits.HDUList, hdu: Any, path: str) -> dict[str, Any]:
+def _read_image(hdulist: fits.HDUList, hdu: Any, file: FitsFile) -> dict[str, Any]:
     """Collect what the file has about the image in `hdu`."""
-    label = _label(hdulist, hdu)
+    path, label = file.path, _label(hdulist, hdu)
     wcs = read_wcs(hdulist, hdu, f"{path}[{label}]")
     if wcs is None:
         msg = f"{path}[{label}] has no celestial WCS of two axes"
         raise ValueError(msg)
     filename = Path(path).name
     meta, exptime = describe_header(hdu.header, hdulist[0].header)
-    dq = _plane(hdulist, hdu, "DQ", path)
+    dq = _plane(hdulist, hdu, "DQ", file)
     return {
-        "data": hdu.data,
+        "data": _pixels(hdulist, hdu, file),
         "wcs": wcs,
-        "uncertainty": _plane(hdulist, hdu, "ERR", path),
+        "uncertainty": _plane(hdulist, hdu, "ERR", file),
         "dq": None if dq is None else _exact_integers(dq, f"{path}[DQ,{hdu.ver}]"),
-        "weight": _plane(hdulist, hdu, "WHT", path),
+        "weight": _plane(hdulist, hdu, "WHT", file),
         "unit": read_unit(meta.get("bunit", "")),
         "exptime": exptime,
         "meta": {"name": f"{filename}[{label}]", "filename": filename, "extension": label} | meta,
     }
 
 
-def _plane(hdulist: fits.HDUList, science: Any, name: str, path: str) -> np.ndarray | None:
+def _plane(hdulist: fits.HDUList, science: Any, name: str, file: FitsFile) -> Any:
     """Return the plane `name` that belongs to a SCI extension, or None."""
     if science.name != "SCI":
         return None
     found = [hdu for hdu in hdulist if (hdu.name, hdu.ver) == (name, science.ver)]
     twins = [hdu for hdu in hdulist if (hdu.name, hdu.ver) == ("SCI", science.ver)]
     if found and len(found) + len(twins) > 2:
-        msg = f"{path}: {len(twins)} SCI and {len(found)} {name} have the EXTVER {science.ver}"
+        msg = f"{file.path}: {len(twins)} SCI and {len(found)} {name} have the EXTVER {science.ver}"
         raise ValueError(msg)
-    if not found or (found[0].data is None and "PIXVALUE" not in found[0].header):
+    if not found or (not found[0].shape and "PIXVALUE" not in found[0].header):
         return None
-    if found[0].data is None:
+    if not found[0].shape:
         # HST files write a plane of one value as a header alone.
-        return np.full(science.shape, found[0].header["PIXVALUE"])
+        return np.broadcast_to(found[0].header["PIXVALUE"], science.shape)
     if found[0].shape != science.shape:
-        msg = f"{path}[{name},{science.ver}] has shape {found[0].shape}, SCI has {science.shape}"
+        msg = (
+            f"{file.path}[{name},{science.ver}] has shape {found[0].shape}, SCI has {science.shape}"
+        )
         raise ValueError(msg)
-    return found[0].data
+    return _pixels(hdulist, found[0], file)
 
 
-def _exact_integers(values: np.ndarray, where: str) -> np.ndarray:
-    """Return `values` as integers in native byte order; refuse to round."""
+def _pixels(hdulist: fits.HDUList, hdu: Any, file: FitsFile) -> np.ndarray | FitsPixels:
+    """Return pixels that are read when they are needed, as a memory map if possible."""
+    late = is_remote(file.path) or (is_late(hdu) and not is_gzip(file.path))
+    if not late or 0 in hdu.shape:
+        return hdu.data
+    index = next(i for i, other in enumerate(hdulist) if other is hdu)
+    return FitsPixels(file, index, hdu)
+
+
+def _exact_integers(values: Any, where: str) -> Any:
+    """Return `values` as integers; refuse to round."""
     dtype = values.dtype
     if dtype.kind in "iu":
-        return values.astype(dtype.newbyteorder("="), copy=False)
+        return values
+    values = np.asarray(values)
     with np.errstate(invalid="ignore"):
         integers = values.astype(np.int64)
     if not np.array_equal(integers, values):

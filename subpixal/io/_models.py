@@ -123,13 +123,11 @@ def model_images(model, name: str | None = None) -> list[dict[str, Any]]:
     unit = unit or read_unit(meta.get("bunit", ""))
     if unit is None and meta.get("telescope") == "ROMAN":
         unit = _roman_unit(tree, weight)
-    # Half precision is a way to store errors, not to calculate with them.
-    half = error is not None and error.dtype == np.float16
     return [
         {
             "data": data,
             "wcs": wcs,
-            "uncertainty": error.astype(np.float32) if half else error,
+            "uncertainty": error,
             "dq": _plane(tree, "dq", name)[0],
             "weight": weight,
             "unit": unit,

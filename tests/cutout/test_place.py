@@ -300,6 +300,9 @@ def test_defaults_of_a_class():
     world = Cutout(IMAGE, wcs).pix2world(13.3, 14.1)
     assert np.isnan(Hasty(IMAGE, wcs).world2pix(*world)).all()
     assert not np.isnan(Hasty(IMAGE, wcs).world2pix(*world, maxiter=50)).any()
+    # What its tables do, the start of a search does not know.
+    wcs = image_wcs("lookup")
+    world = Cutout(IMAGE, wcs).pix2world(13.3, 14.1)
     error = np.hypot(*np.subtract(Sloppy(IMAGE, wcs).world2pix(*world), (13.3, 14.1)))
     fine = Sloppy(IMAGE, wcs).world2pix(*world, accuracy=1e-8)
     assert_allclose(fine, (13.3, 14.1), rtol=0, atol=1e-8)

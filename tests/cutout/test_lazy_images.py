@@ -1,0 +1,460 @@
+"""Images that are not in memory, and how much of any image is touched."""
+
+import copy
+import pickle
+import tracemalloc
+from contextlib import ExitStack
+
+import asdf
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import NDData, StdDevUncertainty, VarianceUncertainty
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from subpixal import (
+    Cutout,
+    create_input_image_cutouts,
+    create_primary_cutouts,
+    drz_from_input_cutouts,
+)
+from subpixal.cutout import _lazy
+from subpixal.cutout._labels import label_boxes
+from subpixal.cutout._lazy import LazyImage, as_image, read_bands, read_points
+from subpixal.cutout._planes import cut_pixels
+from subpixal.datasets import make_wcs
+from subpixal.testing import assert_cutouts_equal
+
+SHAPE = (60, 50)
+WCS = make_wcs("tan", SHAPE)
+RNG = np.random.default_rng(3)
+CATALOG = {"id": [1, 2, 3, 4]}
+
+
+def make_planes():
+    labels = np.zeros(SHAPE, np.int32)
+    for label, (y, x) in enumerate([(3, 40), (1, 4), (30, 20), (52, 10)], 1):
+        labels[y : y + 5, x : x + 7] = label
+    flags = (RNG.random(SHAPE) < 0.1).astype(np.uint16) * 40_000
+    data = RNG.integers(0, 60_000, SHAPE).astype(np.uint16)
+    return {
+        "data": data,
+        "weight": RNG.random(SHAPE).astype(np.float32),
+        "dq": flags,
+        "uncertainty": RNG.random(SHAPE),
+        "labels": labels,
+    }
+
+
+PLANES = make_planes()
+
+
+class Recorder:
+    """An array as of zarr or h5py that knows what was read of it."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, []
+
+    def __getitem__(self, item):
+        rows, columns = (slice(*i.indices(n)) for i, n in zip(item, self.shape, strict=True))
+        self.read.append((rows.start, rows.stop, columns.start, columns.stop))
+        return self.array[rows, columns]
+
+    def __array__(self, dtype=None, copy=None):
+        pytest.fail("the whole image was read")
+
+    @property
+    def rows(self):
+        return [row for start, stop, *_ in self.read for row in range(start, stop)]
+
+
+def as_memmap(array, folder, _):
+    np.save(folder / "plane.npy", array)
+    return np.load(folder / "plane.npy", mmap_mode="r")
+
+
+def as_section(array, folder, opened):
+    fits.writeto(folder / "plane.fits", array)
+    return opened.enter_context(fits.open(folder / "plane.fits"))[0].section
+
+
+def as_compressed_section(array, folder, opened):
+    hdu = fits.CompImageHDU(array, compression_type="GZIP_1", quantize_level=0)
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(folder / "plane.fits")
+    return opened.enter_context(fits.open(folder / "plane.fits"))[1].section
+
+
+def as_dask(array, *_):
+    return pytest.importorskip("dask.array").from_array(array, chunks=(17, 23))
+
+
+def as_asdf(array, folder, opened):
+    asdf.AsdfFile({"plane": array}).write_to(folder / "plane.asdf")
+    return opened.enter_context(asdf.open(folder / "plane.asdf", memmap=True))["plane"]
+
+
+def as_recorder(array, *_):
+    return Recorder(array)
+
+
+KINDS = [as_memmap, as_section, as_compressed_section, as_dask, as_asdf, as_recorder]
+
+
+@pytest.fixture(params=KINDS)
+def other(request, tmp_path):
+    """The planes as arrays of another kind."""
+    found = {}
+    with ExitStack() as opened:
+        for name, plane in PLANES.items():
+            (tmp_path / name).mkdir()
+            found[name] = request.param(plane, tmp_path / name, opened)
+        yield found
+
+
+def cut_all(planes, **options):
+    image = {"imdq": planes["dq"], "imweight": planes["weight"]}
+    options = {"uncertainty": planes["uncertainty"], "pad": 4, "dqbitmask": 0} | options
+    return create_primary_cutouts(
+        CATALOG, planes["labels"], planes["data"], WCS, **image, keep_segmentation=True, **options
+    )
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_any_array_is_cut(other, copy):
+    """Cutouts of arrays of any kind are those of arrays in memory, of every plane."""
+    assert_cutouts_equal(cut_all(other, copy=copy), cut_all(PLANES))
+
+
+def test_any_array_is_mapped(other):
+    """Arrays of any kind stand for exposures, and for segmentation images of another grid."""
+    primary, moved = cut_all(PLANES), make_wcs("tan", SHAPE, crpix=(26, 31.3))
+    results = []
+    for planes in (PLANES, other):
+        options = {"imdq": planes["dq"], "imweight": planes["weight"], "segmentation_wcs": moved}
+        flt, _ = create_input_image_cutouts(
+            primary, planes["data"], WCS, mode="fill", mask_policy="neighbours",
+            segmentation_image=planes["labels"], **options)  # fmt: skip
+        drz, _ = drz_from_input_cutouts(flt, planes["labels"], planes["data"], WCS, **options)
+        assert len(drz) == 4
+        results.append(flt + drz)
+    assert_cutouts_equal(*results)
+
+
+@pytest.mark.parametrize("copy", [True, False])
+@pytest.mark.parametrize("corners", [((-3, 5), (9, 20)), ((0, 0), None)])
+def test_any_array_is_an_image(other, corners, copy):
+    """So are single cutouts, also those of the whole image."""
+    cutouts = []
+    for planes in (PLANES, other):
+        more = {"dq": planes["dq"], "weight": planes["weight"]}
+        cutout = Cutout(
+            planes["data"], WCS, *corners, mode="fill", fillval=7, copy=copy,
+            uncertainty=planes["uncertainty"], **more)  # fmt: skip
+        cutouts.append(cutout)
+    assert_cutouts_equal(*cutouts)
+
+
+@pytest.mark.parametrize("scale", [{"bscale": 0.5, "bzero": 3}, {"bzero": 2**31}])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_scaled_sections(tmp_path, scale, compressed):
+    """Integers of a FITS file that are scaled are cut as the numbers that they stand for."""
+    values = RNG.integers(0, 1000, SHAPE).astype(np.int32)
+    hdu = fits.CompImageHDU(values) if compressed else fits.ImageHDU(values)
+    hdu.header.update(scale)
+    hdu.header["BLANK"] = -1
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "scaled.fits", output_verify="ignore")
+    with fits.open(tmp_path / "scaled.fits") as file:
+        expected = np.array(file[1].data)
+    with fits.open(tmp_path / "scaled.fits") as file:
+        cutouts = create_primary_cutouts(CATALOG, PLANES["labels"], file[1].section, WCS)
+    assert_cutouts_equal(cutouts, create_primary_cutouts(CATALOG, PLANES["labels"], expected, WCS))
+
+
+def test_masks_of_any_kind():
+    """Masks of any type and kind are or-ed."""
+    bits = (RNG.random((2, *SHAPE)) < 0.1).astype(np.uint8)
+
+    def cut(image):
+        return create_primary_cutouts(CATALOG, PLANES["labels"], image, WCS, mask_policy=None)
+
+    for mask in (bits[0], Recorder(bits[0]), bits[0] > 0, bits[0].tolist()):
+        for cutout in cut(NDData(PLANES["weight"], mask=mask)):
+            assert_array_equal(cutout.mask, bits[0][cutout.extraction_slice] > 0)
+        both = Cutout(np.ma.array(PLANES["weight"], mask=bits[1]), WCS, mask=mask, copy=False)
+        for cutout in cut(both):
+            assert_array_equal(cutout.mask, bits.any(0)[cutout.extraction_slice])
+
+
+def test_only_rows_that_are_needed_are_read():
+    """Of each plane, rows of cutouts are read once, neighbours together, others never."""
+    planes = {name: Recorder(plane) for name, plane in PLANES.items()}
+    cutouts = cut_all(planes)
+    needed = set()
+    for cutout in cutouts:
+        y, _ = cutout.extraction_slice
+        needed |= set(range(y.start, y.stop))
+    assert len(needed) < SHAPE[0]
+    for name in ("data", "weight", "dq", "uncertainty"):
+        assert sorted(planes[name].rows) == sorted(needed)
+        # The first two sources share rows.
+        assert len(planes[name].read) == 3
+    # All labels are needed to find the sources.
+    assert sorted(planes["labels"].rows) == sorted([*range(SHAPE[0]), *needed])
+
+
+def test_what_lies_beside_is_not_read():
+    """Where all sources are in a part of the columns, the others are not read."""
+    data = Recorder(PLANES["data"])
+    create_primary_cutouts({"id": [4]}, PLANES["labels"], data, WCS, pad=1)
+    assert data.read == [(51, 58, 9, 18)]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-5, 60), st.integers(-5, 70), st.integers(1, 15), st.integers(1, 15)),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(1, 40),
+)
+def test_bands(boxes, rows):
+    """Bands of any size give the pixels of the boxes; they are small, and read little twice."""
+    boxes = np.array(boxes).T
+    image = Recorder(RNG.integers(1, 1000, SHAPE))
+    limit = rows * SHAPE[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_lazy, "_BAND_BYTES", limit * image.dtype.itemsize)
+        found = cut_pixels(LazyImage(image), boxes, 0, image.dtype)
+    assert_array_equal(found, cut_pixels(image.array, boxes, 0, image.dtype))
+    read = [(y2 - y1) * (x2 - x1) for y1, y2, x1, x2 in image.read]
+    assert max(read, default=0) <= max(limit, 15 * SHAPE[1])
+    needed = {
+        row
+        for y, height in boxes[[1, 3]].T.tolist()
+        for row in range(max(y, 0), min(y + height, SHAPE[0]))
+    }
+    assert set(image.rows) <= needed
+
+
+@pytest.mark.parametrize("rows", [16, 30, 1000])
+def test_little_is_read_twice(monkeypatch, rows):
+    """Where bands end within boxes, at most twice as many pixels are read as there are."""
+    monkeypatch.setattr(_lazy, "_BAND_BYTES", rows * SHAPE[1] * 8)
+    image = Recorder(RNG.integers(0, 10, SHAPE))
+    y, x = np.mgrid[0:53, 0:43].reshape(2, -1)
+    boxes = np.array([x, y, x * 0 + 8, x * 0 + 8])
+    for _ in read_bands(LazyImage(image), boxes):
+        pass
+    assert len(image.rows) <= 2 * SHAPE[0]
+
+
+@given(st.integers(0, 200), st.integers(1, 40))
+def test_points(number, rows):
+    """Single pixels of a lazy image are those of the array."""
+    image, y = Recorder(PLANES["dq"]), RNG.integers(0, SHAPE[0], number)
+    x = RNG.integers(0, SHAPE[1], number)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_lazy, "_BAND_BYTES", rows * SHAPE[1] * 2)
+        assert_array_equal(read_points(LazyImage(image), x, y), PLANES["dq"][y, x])
+    assert set(image.rows) == set(y.tolist())
+
+
+def test_boxes_of_labels_in_bands(monkeypatch):
+    """Segments that reach over several bands have one box."""
+    expected = label_boxes(PLANES["labels"])
+    for name in ("_BAND_BYTES", "_CACHE_PIXELS"):
+        monkeypatch.setattr(_lazy, name, 4 * SHAPE[1])
+    for image in (PLANES["labels"], LazyImage(Recorder(PLANES["labels"]))):
+        for found, right in zip(label_boxes(image), expected, strict=True):
+            assert_array_equal(found, right)
+
+
+@pytest.mark.parametrize("wrap", [np.ma.masked_array, lambda a: a * u.Jy])
+def test_what_would_be_lost(wrap):
+    """A mask or a unit that comes only with the pixels is not dropped without a word."""
+    data = Recorder(wrap(PLANES["weight"]))
+    with pytest.raises(TypeError, match="its mask or unit must be passed as such"):
+        create_primary_cutouts(CATALOG, PLANES["labels"], data, WCS)
+
+
+def test_pixels_of_another_type():
+    """Pixels that do not fit into the type that was announced are refused."""
+    data = Recorder(PLANES["weight"])
+    data.dtype = np.dtype("i2")
+    with pytest.raises(TypeError, match="an image of int16 must not have pixels of float32"):
+        create_primary_cutouts(CATALOG, PLANES["labels"], data, WCS)
+
+
+@pytest.mark.parametrize("shape", [(60,), (60, 50, 2), (50, 60)])
+def test_shapes_are_checked_without_reading(shape):
+    """An array of another shape is refused before anything is read."""
+    weight = Recorder(np.zeros(shape))
+    with pytest.raises(ValueError, match=r"imweight (has|must have 2)"):
+        create_primary_cutouts(CATALOG, PLANES["labels"], PLANES["data"], WCS, imweight=weight)
+    assert weight.read == []
+
+
+@pytest.mark.parametrize("value", [3, [1, 2], np.float64(3), np.zeros((2, 2)), memoryview(b"ab")])
+def test_what_is_in_memory_is_an_array(value):
+    """Numbers, lists and whatever numpy knows become arrays."""
+    assert isinstance(as_image(value), np.ndarray)
+
+
+# How much memory is taken
+
+
+def peak_memory(function):
+    """Most memory that a call takes, in bytes; the result is counted."""
+    tracemalloc.start()
+    try:
+        result = function()
+        return tracemalloc.get_traced_memory()[1], result
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Planes of many pixels with few sources."""
+    shape = (3000, 4000)
+    labels = np.zeros(shape, np.int32)
+    for label in range(1, 101):
+        y, x = divmod(label, 10)
+        labels[y * 200 + 50 :, x * 300 + 50 :][:20, :20] = label
+    noise = RNG.random(shape, np.float32)
+    return {
+        "data": noise,
+        "labels": labels,
+        "dq": np.zeros(shape, np.uint8),
+        "mask": np.zeros(shape, np.uint8),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i2", "f8"])
+@pytest.mark.parametrize("copy", [True, False])
+def test_no_plane_is_copied(large, dtype, copy):
+    """Cutting never copies or converts a whole plane, whatever the planes and masks are."""
+    data = (large["data"] * 9 + 1).astype(dtype)
+    image = NDData(
+        np.ma.array(data, mask=large["mask"].view(bool)),
+        uncertainty=StdDevUncertainty(data, copy=False), wcs=make_wcs("tan", data.shape),
+    )  # fmt: skip
+    whole = Cutout(image, None, mask=large["mask"], dq=large["dq"], copy=False)
+    catalog = {"id": np.arange(1, 101)}
+    for source in (image, whole):
+        options = {"imdq": large["dq"].astype(">i2"), "imweight": data, "copy": copy}
+        peak, cutouts = peak_memory(
+            lambda source=source, options=options: create_primary_cutouts(
+                catalog, large["labels"], source, None, **options
+            )
+        )
+        assert len(cutouts) == 100
+        # The smallest of the planes has 12 MB.
+        assert peak < 10e6
+
+
+def test_memory_is_that_of_the_cutouts(large):
+    """Besides the pixels of the cutouts, memory does not grow with the image."""
+    catalog = {"id": np.arange(1, 101)}
+    wcs = make_wcs("tan", large["data"].shape)
+    peaks = []
+    for rows in (1500, 3000):
+        part = large["labels"][:rows].copy()
+        part[1000:] = 0
+        peak, _ = peak_memory(
+            lambda part=part, rows=rows: create_primary_cutouts(
+                catalog, part, large["data"][:rows], wcs
+            )
+        )
+        peaks.append(peak)
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_large_labels_cost_nothing():
+    """A label of two billions takes no more memory than a label of two."""
+    labels = np.zeros((1000, 1000), np.int32)
+    labels[10:20, 10:20], labels[30:35, 30:35] = 1, 2
+    small, _ = peak_memory(lambda: label_boxes(labels))
+    labels[labels == 2] = 2_000_000_000
+    huge, (found, boxes) = peak_memory(lambda: label_boxes(labels))
+    assert found.tolist() == [1, 2_000_000_000]
+    assert boxes[:, 1].tolist() == [30, 30, 34, 34]
+    assert huge < small + 10_000
+
+
+# The mask of a whole image
+
+
+def test_mask_is_made_when_it_is_asked_for():
+    """To cut cutouts out of a cutout of a whole image, its mask is not made."""
+    flags = Recorder(PLANES["dq"])
+    data, variance = Recorder(PLANES["weight"]), Recorder(PLANES["uncertainty"])
+    image = Cutout(
+        data, WCS, dq=flags, data_units="counts", copy=False, unit="Jy",
+        uncertainty=VarianceUncertainty(variance, unit="mJy2", copy=False))  # fmt: skip
+    for options in ({}, {"dqbitmask": 40_000}, {"dqbitmask": None}):
+        found = create_primary_cutouts(CATALOG, PLANES["labels"], image, None, **options)
+        expected = create_primary_cutouts(
+            CATALOG, PLANES["labels"], PLANES["weight"] * u.Jy, WCS, PLANES["dq"],
+            uncertainty=VarianceUncertainty(PLANES["uncertainty"], unit="mJy2"), **options
+        )  # fmt: skip
+        assert_cutouts_equal(found, expected)
+    for plane in (data, flags, variance):
+        assert 0 < len(set(plane.rows)) < SHAPE[0]
+
+
+def test_mask_that_was_made_counts():
+    """What was written to the mask of an image masks its cutouts."""
+    image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
+    assert_array_equal(image.mask, PLANES["dq"] != 0)
+    image.mask[...] = False
+    image.mask[30, 20] = True
+    cutouts = create_primary_cutouts(
+        {"id": [3]}, PLANES["labels"], image, None, pad=0, dqbitmask=None
+    )
+    assert np.argwhere(cutouts[0].mask).tolist() == [[0, 0]]
+
+
+def test_mask_of_the_pixels_that_were():
+    """A mask that was not asked for is that of the pixels before others were set."""
+    image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
+    image.data = np.full(SHAPE, np.nan)
+    image.dq = None
+    assert_array_equal(image.mask, PLANES["dq"] != 0)
+
+
+def test_other_flags_are_added():
+    """Where other flags are given, the mask of the image with its own counts as well."""
+    image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
+    other = np.zeros(SHAPE, np.uint8)
+    cutouts = create_primary_cutouts(
+        CATALOG, PLANES["labels"], image, None, other, mask_policy=None
+    )
+    for cutout in cutouts:
+        assert_array_equal(cutout.mask, PLANES["dq"][cutout.extraction_slice] != 0)
+
+
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c)), lambda c: c[:, :]]
+)
+def test_copies_are_whole(again):
+    """Copies, pickles and slices have the pixels and the mask that were not asked for."""
+    image = Cutout(LazyImage(PLANES["data"]), WCS, dq=PLANES["dq"], copy=False)
+    other = again(image)
+    assert_array_equal(other.data, PLANES["data"])
+    assert_array_equal(other.mask, PLANES["dq"] != 0)
+
+
+def test_pixels_that_are_read_once():
+    """Planes of a whole image are read when they are asked for, once, and are read-only."""
+    image = Cutout(LazyImage(PLANES["data"]), WCS, dq=PLANES["dq"].astype(">u2"), copy=False)
+    for name in ("data", "dq"):
+        pixels = getattr(image, name)
+        assert pixels is getattr(image, name)
+        assert pixels.dtype.isnative
+        with pytest.raises(ValueError, match="read-only"):
+            pixels[0, 0] = 1
+    assert image.copy().data.flags.writeable

@@ -1,0 +1,189 @@
+"""Pixels of FITS files that are read when they are needed, from remote files as well."""
+
+import gc
+import gzip
+import io
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.testing import assert_array_equal
+
+from subpixal import Cutout, create_primary_cutouts
+from subpixal.datasets import make_wcs
+from subpixal.io import read_image, read_images, read_segmentation
+from subpixal.testing import assert_cutouts_equal
+
+SHAPE = (1500, 2000)
+WCS = make_wcs("tan", SHAPE)
+
+
+def write(path):
+    """A compressed image with unsigned flags and a memory map of errors."""
+    rng = np.random.default_rng(1)
+    header = WCS.to_header()
+    flags = np.where(rng.random(SHAPE) < 0.01, 50_000, 0).astype(np.uint16)
+    data = rng.integers(0, 9, SHAPE).astype(np.float32)
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.CompImageHDU(data, header, name="SCI", compression_type="GZIP_1", quantize_level=0),
+        fits.CompImageHDU(flags, name="DQ"),
+        fits.ImageHDU(flags + np.uint16(1), name="WHT"),
+        fits.ImageHDU(data + 1, name="ERR"),
+    ]
+    fits.HDUList(hdus).writeto(path)
+    return {"data": data, "dq": flags, "weight": flags + np.uint16(1), "uncertainty": data + 1}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("late") / "late.fits"
+    return path, write(path)
+
+
+def test_whole_planes(file):
+    """What is read late is what the file has, in native byte order where it is not mapped."""
+    path, planes = file
+    image = read_image(path, dqbitmask=0)
+    for name in ("data", "dq", "weight"):
+        pixels = getattr(image, name)
+        assert_array_equal(pixels, planes[name])
+        assert pixels.dtype == planes[name].dtype
+        assert not pixels.flags.writeable
+    assert_array_equal(image.uncertainty.array, planes["uncertainty"])
+    assert_array_equal(image.mask, planes["dq"] != 0)
+
+
+def test_cutting_reads_little(file):
+    """To read an image and to cut a part of it takes no memory for the whole."""
+    path, planes = file
+    read_image(path)
+    tracemalloc.start()
+    image = read_image(path, dqbitmask=0)
+    cutout = Cutout(image, None, (100, 700), (130, 730))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The mask would have 3 MB, the flags have 6 MB.
+    assert peak < 2e6
+    part = slice(700, 731), slice(100, 131)
+    for name in ("data", "dq", "weight"):
+        assert_array_equal(getattr(cutout, name), planes[name][part])
+    assert_array_equal(cutout.mask, planes["dq"][part] != 0)
+    assert cutout.uncertainty.array[0, 0] == planes["uncertainty"][700, 100]
+
+
+def test_cutouts_of_late_pixels(file):
+    """Cutouts of an image that is read late are those of its arrays."""
+    path, planes = file
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[40:50, 60:70], labels[1400:1420, 1900:1910] = 1, 2
+    image = read_image(path, dqbitmask=0)
+    found = create_primary_cutouts({"id": [1, 2]}, labels, image, None)
+    image.data, image.dq, image.weight = planes["data"], planes["dq"], planes["weight"]
+    expected = create_primary_cutouts({"id": [1, 2]}, labels, image, None)
+    assert len(found) == 2
+    assert_cutouts_equal(found, expected)
+
+
+def test_pickle(file):
+    """An image whose pixels nobody asked for is whole after pickling."""
+    path, planes = file
+    image = pickle.loads(pickle.dumps(read_image(path)))
+    assert_array_equal(image.data, planes["data"])
+
+
+def test_gzip(file, tmp_path):
+    """A file that is compressed as a whole is unpacked once."""
+    path, planes = file
+    packed = tmp_path / "late.fits.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes(), 1))
+    image = read_image(packed)
+    packed.unlink()
+    assert_array_equal(image.dq, planes["dq"])
+
+
+def test_damaged_later(file, tmp_path):
+    """Pixels that turn out to be damaged give an error with the file in it."""
+    path, _ = file
+    bad = tmp_path / "bad.fits"
+    bad.write_bytes(path.read_bytes())
+    image = read_image(bad)
+    content = bytearray(path.read_bytes())
+    bad.write_bytes(bytes(content[:20_000]))
+    with pytest.raises(OSError, match=r"bad\.fits: not a FITS file, or damaged"):
+        _ = image.data
+
+
+@pytest.fixture
+def remote(file):
+    """A file system that counts what is read of its one file, and how often it is open."""
+    fsspec = pytest.importorskip("fsspec")
+    content = file[0].read_bytes()
+
+    class Counting(io.BytesIO):
+        count, opened = 0, 0
+
+        def __init__(self):
+            super().__init__(content)
+            Counting.opened += 1
+
+        def read(self, size=-1):
+            found = super().read(size)
+            Counting.count += len(found)
+            return found
+
+        def readinto(self, buffer):
+            size = super().readinto(buffer)
+            Counting.count += size
+            return size
+
+        def close(self):
+            if not self.closed:
+                Counting.opened -= 1
+            super().close()
+
+    class FileSystem(fsspec.AbstractFileSystem):
+        protocol = "counted"
+
+        def _open(self, path, *_, **__):
+            if not path.endswith("late.fits"):
+                raise FileNotFoundError(path)
+            return Counting()
+
+    fsspec.register_implementation("counted", FileSystem, clobber=True)
+    return Counting, len(content)
+
+
+def test_remote(file, remote):
+    """A remote image is read like a local one, but only as far as cutouts need it."""
+    counting, size = remote
+    image = read_image("counted://server/folder/late.fits[SCI,1]", dqbitmask=0)
+    assert image.meta["filename"] == "late.fits"
+    assert image.image.name == "late.fits[SCI,1]"
+    cutout = Cutout(image, None, (100, 700), (130, 730))
+    assert counting.count < 0.2 * size
+    local = Cutout(read_image(file[0], dqbitmask=0), None, (100, 700), (130, 730))
+    local.image.meta["name"] = image.meta["name"]
+    assert_cutouts_equal(cutout, local)
+
+
+def test_remote_files_are_closed(remote):
+    """A remote file is open for as long as somebody may ask for pixels, and once."""
+    counting, _ = remote
+    image = read_image("counted://server/late.fits")
+    assert counting.opened == 0
+    assert image.data.shape == image.dq.shape == SHAPE
+    assert counting.opened == 1
+    del image
+    gc.collect()
+    assert counting.opened == 0
+
+
+@pytest.mark.parametrize("read", [read_images, read_segmentation])
+def test_no_such_remote_file(remote, read):
+    """A remote file that is not there is a FileNotFoundError, as a local one."""
+    del remote
+    with pytest.raises(FileNotFoundError, match="other"):
+        read("counted://server/other.fits")
