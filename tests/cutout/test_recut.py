@@ -132,7 +132,7 @@ def assert_same_place(actual, expected):
         assert one.extraction_slice == other.extraction_slice
         assert one.insertion_slice == other.insertion_slice
         assert one.status == other.status
-        assert_allclose(one.src_pos, other.src_pos, rtol=0, atol=1e-7)
+        assert_allclose(one.src_pos, other.src_pos, rtol=0, atol=1e-5)
         assert one.image_wcs is other.image_wcs
         assert one.image.shape == other.image.shape
         assert_allclose(one.pix2world(0, 0), other.pix2world(0, 0), rtol=0, atol=1e-12)
