@@ -47,6 +47,7 @@ nitpick_ignore_regex = (
         for package in (
             "asdf",
             "astropy",
+            "concurrent",
             "drizzle",
             "gwcs",
             "matplotlib",
