@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -36,10 +37,10 @@ class BoxPolicy:
     def __post_init__(self) -> None:
         for name in ("min_size", "max_size"):
             value = getattr(self, name)
-            if value is not None and (int(value) != value or value < 1):
+            if value is not None and (not _is_number(value) or value < 1 or value % 1):
                 msg = f"{name} must be a number of pixels, 1 or more, got {value!r}"
                 raise ValueError(msg)
-        if not 0 < self.factor < np.inf:
+        if not _is_number(self.factor) or not 0 < self.factor < np.inf:
             msg = f"factor must be a positive number, got {self.factor!r}"
             raise ValueError(msg)
         if self.min_size and self.max_size and self.min_size > self.max_size:
@@ -70,7 +71,8 @@ class BoxPolicy:
             size = np.broadcast_to(self._sizes(size.shape[1]), size.shape)
             center = np.where(np.isfinite(pos).all(1), pos.T, center)
         else:
-            size = np.ceil(size * self.factor).astype(np.int64) + 2 * self.pad
+            # A size is not a pixel larger for the rounding of a product.
+            size = np.ceil(size * self.factor - 1e-9).astype(np.int64) + 2 * self.pad
         size = np.clip(size, self.min_size, self.max_size) if self._limited else size
         low = np.ceil(center - size / 2).astype(np.int64)
         return np.concatenate([low, low + size - 1])
@@ -88,3 +90,7 @@ class BoxPolicy:
             msg = f"size must hold numbers of pixels, 1 or more, got {self.size!r}"
             raise ValueError(msg)
         return size.astype(np.int64)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

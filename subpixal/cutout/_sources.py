@@ -74,7 +74,7 @@ def _to_image(box, pos, segmentation, image, accuracy, maxiter):
     edges, *src, seen = pixel_map.boxes(box + 0.5 * OUTWARD, *pos.T, **search)
     mapped = np.isfinite(edges).all(0)
     boxes = np.zeros(edges.shape, np.int64)
-    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=accuracy)
+    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=min(accuracy, ACCURACY))
     src_pos = np.stack(src, axis=-1)
     center = np.where(mapped[:, None], (boxes[:2] + boxes[2:]).T / 2, np.nan)
     known = np.where(np.isfinite(src_pos), src_pos, center)
@@ -117,7 +117,7 @@ def map_cutouts(
     mapped = np.isfinite(edges).all(0)
     boxes = np.zeros(edges.shape, np.int64)
     # A position is known to the accuracy of the mapping and no better.
-    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=accuracy) + padding
+    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=min(accuracy, ACCURACY)) + padding
     reasons = _find_misfits(boxes, mapped, seen, src_pos, image.shape, mode)
     if cutter.masks_by_label:
         no_label = as_labels(ids) == 0

@@ -152,7 +152,7 @@ def newton(
     closed : array of bool, shape (N,)
     """
     x, y = np.array(x, float), np.array(y, float)
-    closed, left = np.zeros(x.shape, bool), np.zeros(x.shape)
+    closed, left, last = np.zeros(x.shape, bool), np.zeros(x.shape), np.zeros((2, *x.shape))
     chord = _Chord(target.shape, near)
     todo = np.arange(x.size)
     # A polynomial overflows where a start point is far off.
@@ -163,11 +163,12 @@ def newton(
             before, left[todo] = left[todo], np.sqrt(np.einsum("mn,mn->n", residual, residual))
             closed[todo] = left[todo] <= close
             going = ~closed[todo] & np.isfinite(left[todo])
+            beyond = _step_back(todo, before, left, last, x, y, accuracy) if taken else todo[:0]
             if not going.all():
                 todo, before, base, residual = (
                     todo[going], before[going], base[:, going], residual[:, going]
                 )  # fmt: skip
-            if not todo.size or taken == maxiter:
+            if taken == maxiter or not (todo.size or beyond.size):
                 break
             stale = chord.is_missing(todo)
             if taken:
@@ -182,12 +183,24 @@ def newton(
                 step[:, long] *= max_step / length[long]
             x[todo] += step[0]
             y[todo] += step[1]
+            last[:, todo] = step
             # What is left across the surface no step removes, however short it is.
             short = length <= LAST * accuracy
             closed[todo] = short & (left[todo] <= 2 * accuracy * size)
-            todo = todo[~short]
+            todo = np.concatenate([todo[~short], beyond])
     x[~closed] = y[~closed] = np.nan
     return x, y, closed
+
+
+def _step_back(todo, before, left, last, x, y, accuracy) -> np.ndarray:
+    """Points that a step has brought to where there is no sky, after half of that step."""
+    lost = np.isnan(left[todo]) & (np.hypot(*last[:, todo]) > accuracy)
+    beyond = todo[lost]
+    last[:, beyond] /= 2
+    x[beyond] -= last[0, beyond]
+    y[beyond] -= last[1, beyond]
+    left[beyond] = before[lost]
+    return beyond
 
 
 class _Chord:

@@ -18,8 +18,13 @@ LOOSE = 0.2
 # How much more closely they are, again and again.
 REFINEMENTS = 4, 16, 64, 256
 
-# What is left of bulges where a curve is torn; smooth ones lose most of theirs.
+# What is left of bulges where a curve is torn, looked at more closely than at pixels;
+# others lose most of theirs.
 TORN = 0.9
+CLOSELY = 64
+
+# Pixels that a box may be too large in the end.
+TOO_LOOSE = 0.9
 
 
 class PixelMap:
@@ -117,7 +122,6 @@ class PixelMap:
             u, v, _ = self.image_out.boxes_to_pixel(world, start, len(x), **search)
             before = bulge[curved]
             found[:, curved], bulge[curved] = extents(u, v, start)
-            torn = bulge[curved] > TORN * before
-            found[:, curved[torn]] = np.nan
+            torn = (bulge[curved] > TORN * before) & (refinement >= CLOSELY)
             curved = curved[~torn & (bulge[curved] > LOOSE)]
-        found[:, curved] = np.nan
+        found[:, bulge > TOO_LOOSE] = np.nan

@@ -141,7 +141,10 @@ class Nodes:
         flat = axes @ around
         pixels = np.stack([self.x, self.y])
         center, half = pixels.mean(1)[:, None], np.ptp(pixels, axis=1)[:, None] / 2
-        linear = (pixels - center) / half @ flat.T @ np.linalg.inv(flat @ flat.T)
+        try:
+            linear = (pixels - center) / half @ flat.T @ np.linalg.inv(flat @ flat.T)
+        except np.linalg.LinAlgError:
+            return None
         a, b = linear @ flat
         i, j = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]).T
         design = _chebyshev(a)[i] * _chebyshev(b)[j]
@@ -181,9 +184,11 @@ class Nodes:
         if not self.x.size:
             return None
         mean = self.derivatives.mean(-1, keepdims=True)
-        if np.abs(self.derivatives - mean).max() > SMOOTH * np.abs(mean).max():
-            return None
         inverse, size = pseudo_inverse(mean)
+        # In pixels, as the axes may have other units and pixels need not be square.
+        change = np.einsum("km,jmn->kjn", inverse[..., 0], self.derivatives - mean)
+        if not np.abs(change).max() <= SMOOTH:
+            return None
         return inverse[..., 0], float(size[0])
 
     # What is on the image

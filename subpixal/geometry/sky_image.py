@@ -288,7 +288,7 @@ def _where(chosen: np.ndarray):
 
 
 def _check_search(accuracy, maxiter) -> None:
-    if not isinstance(accuracy, Real) or not accuracy > 0:
+    if not isinstance(accuracy, Real) or not 0 < accuracy < np.inf:
         msg = f"accuracy must be a positive number of pixels, got {accuracy!r}"
         raise ValueError(msg)
     if not isinstance(maxiter, Integral) or maxiter < 0:

@@ -110,7 +110,8 @@ def _known_shape(wcs):
     bounds = wcs.pixel_bounds
     if bounds is None or None in bounds:
         return None
-    return tuple(int(np.ceil(high)) for _, high in bounds)[::-1]
+    # Bounds are those of pixels or of their centres.
+    return tuple(max(1, int(np.floor(high)) + 1) for _, high in bounds)[::-1]
 
 
 def _plain(values, frame):

@@ -199,3 +199,19 @@ def test_newton_of_each_point_on_its_own():
     among = newton(curved, target, *lost, **options)
     assert_array_equal(among[0][:60], together[0])
     assert not among[2][60:].any()
+
+
+def test_where_the_sky_ends():
+    """A step that goes beyond the end of the sky is halved until it does not."""
+
+    def forward(x, y):
+        there = (np.abs(x) <= 50) & (np.abs(y) <= 50)
+        return np.where(there, [x + 3 * np.sin(x / 10), y + 2 * np.cos(y / 9)], np.nan)
+
+    true = np.random.default_rng(1).uniform(-50, 50, (2, 5000))
+    found = newton(
+        forward, forward(*true), *np.clip(true + 2, -50, 50),
+        accuracy=1e-6, maxiter=60, max_step=100.0,
+    )  # fmt: skip
+    assert found[2].all()
+    assert_allclose(found[:2], true, rtol=0, atol=1e-5)

@@ -9,7 +9,7 @@ from astropy import coordinates as coord
 from astropy import units as u
 from astropy.io import fits
 from astropy.modeling import models
-from astropy.wcs import WCS
+from astropy.wcs import WCS, DistortionLookupTable
 from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -481,3 +481,29 @@ def test_boxes_near_the_end_of_the_sky():
         179.5 + np.rad2deg(np.sin(np.deg2rad(lat))) / 0.5,
     )
     assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_fine_structure_is_not_torn(build):
+    """Tables that are rough from pixel to pixel leave a box, not wider than they are rough."""
+    rng = np.random.default_rng(3)
+    rough, plain = build("tan"), build("tan")
+    rough.cpdis2 = DistortionLookupTable(
+        np.float32(rng.normal(0, 0.1, SHAPE)), (1, 1), (1, 1), (1, 1)
+    )
+    rough.wcs.set()
+    low, size = rng.integers(10, 200, (2, 200)), rng.integers(8, 30, (2, 200))
+    edges = np.concatenate([low, low + size]) - 0.5
+    found, *_ = PixelMap(rough, plain).boxes(edges)
+    assert np.isfinite(found).all()
+    assert np.abs(found - edges).max() < 1.3
+
+
+def test_accuracy_does_not_shrink_boxes(build):
+    """Who asks for less accurate positions gets no smaller boxes."""
+    to_out = PixelMap(build("tan"), build("tan", rotation=20.0))
+    edges = np.array([[10.0], [20.0], [30.0], [50.0]]) - 0.5
+    exact, *_ = to_out.boxes(edges)
+    rough, *_ = to_out.boxes(edges, accuracy=0.1)
+    assert_allclose(rough, exact, rtol=0, atol=0.1)
+    with pytest.raises(ValueError, match="accuracy must be a positive number"):
+        to_out.boxes(edges, accuracy=np.inf)
