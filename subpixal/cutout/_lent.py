@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 import zlib
 from collections.abc import Callable
@@ -28,9 +29,11 @@ class LentPlane:
 
     def __init__(self, fetch: Callable[[int, int], np.ndarray], dtype: np.dtype) -> None:
         self._fetch, self.dtype = fetch, np.dtype(dtype)
-        # By the first pixel: arrays that somebody holds, and those that were changed.
-        self._lent: dict[int, weakref.ref] = {}
-        self._changed: dict[int, np.ndarray] = {}
+        # By the first pixel: pixels that somebody holds, and those that were changed.
+        self._lent: dict[int, tuple[weakref.ref, bytearray]] = {}
+        self._changed: dict[int, bytearray] = {}
+        # Pieces end in whatever thread they end, also in one that is in here.
+        self._lock = threading.RLock()
 
     def piece(self, row) -> np.ndarray:
         """Pixels of the cutout that a row of the index describes."""
@@ -39,39 +42,49 @@ class LentPlane:
 
     def span(self, start: int, stop: int) -> np.ndarray:
         """Pixels of cutouts that follow one another, not to be written to."""
-        own = {first: self._known(first) for first in (*self._changed, *self._lent)}
-        own = {first: pixels for first, pixels in own.items() if start <= first < stop}
+        # Not in the lock: fetching waits for others who may wait for it.
         pixels = self._fetch(start, stop)
-        if own:
-            pixels = pixels.copy()
-            for first, piece in own.items():
+        with self._lock:
+            own = {first: self._known(first) for first in {*self._changed, *self._lent}}
+            own = {first: memory for first, memory in own.items() if start <= first < stop}
+            pixels = pixels.copy() if own else pixels
+            for first, memory in own.items():
+                piece = np.frombuffer(memory, self.dtype)
                 pixels[first - start : first - start + piece.size] = piece
         return pixels
 
-    def _known(self, start) -> np.ndarray | None:
+    def _known(self, start) -> bytearray | None:
         lent = self._lent.get(start)
-        return self._changed.get(start) if lent is None else lent()
+        return self._changed.get(start) if lent is None else lent[1]
 
     def _take(self, start, stop) -> np.ndarray:
-        known = self._known(start)
-        if known is not None:
-            return known
-        # All views refer to an array that does not own its memory, so that its
-        # end is the end of all of them.
-        memory = bytearray(self._fetch(start, stop).tobytes())
-        pixels = np.frombuffer(memory, self.dtype)
-        self._lent[start] = weakref.ref(pixels, self._give_back(start, memory))
-        return pixels
+        memory = self._known(start)
+        if memory is None:
+            memory = bytearray(self._fetch(start, stop).tobytes())
+        with self._lock:
+            pixels = self._lent[start][0]() if start in self._lent else None
+            if pixels is None:
+                # All views refer to an array that does not own its memory, so that its
+                # end is the end of all of them.
+                known = self._known(start)
+                memory = memory if known is None else known
+                pixels = np.frombuffer(memory, self.dtype)
+                self._lent[start] = weakref.ref(pixels, self._take_back(start, memory)), memory
+            return pixels
 
-    def _give_back(self, start, memory) -> Callable:
+    def _take_back(self, start, memory) -> Callable:
         """What happens when nobody holds a piece any more: it is kept if it was changed."""
         before, plane = zlib.crc32(memory), weakref.ref(self)
 
-        def end(_) -> None:
+        def end(lent) -> None:
             self = plane()
-            if self is not None:
-                del self._lent[start]
-                if zlib.crc32(memory) != before:
-                    self._changed[start] = np.frombuffer(memory, self.dtype)
+            if self is None:
+                return
+            with self._lock:
+                if start in self._changed or zlib.crc32(memory) != before:
+                    self._changed[start] = memory
+                # It may have been lent again before we heard.
+                if start in self._lent and self._lent[start][0] is lent:
+                    del self._lent[start]
 
         return end

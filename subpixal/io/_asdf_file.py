@@ -9,11 +9,10 @@ import asdf
 from subpixal.cutout import Cutout, CutoutCollection
 
 from ._collection_tree import tree_to_collection
-from ._converters import RawCollection
+from ._converters import RawCutouts
 from ._files import refuse_existing, replacing
 from ._seal import write_seal
 from ._source import KEY, Source, name_of
-from .integration import URI
 
 __all__ = ["read_asdf", "read_collection", "read_cutout", "write_asdf"]
 
@@ -85,12 +84,12 @@ def read_asdf(
     lazy = not hasattr(file, "read") if lazy is None else lazy
     try:
         source = Source(file)
-        with source.open(validate_checksums=True) as tree:
-            found = tree.tree.get(KEY)
-            if isinstance(found, RawCollection):
+        found = source.found
+        if isinstance(found, RawCutouts):
+            # What is not pixels is in memory at once, and independent of the file.
+            if found.convert is tree_to_collection:
                 found = tree_to_collection(_without_pixels(found.tree), source, lazy=lazy)
-            elif isinstance(found, Cutout):
-                # A gwcs may have tables that are still in the file.
+            else:
                 found = copy.deepcopy(found)
     except FileNotFoundError as error:
         msg = f"{name}: there is no such file"
@@ -117,9 +116,6 @@ def _without_pixels(tree: dict) -> dict:
 
 def _unexpected(name, found, kind) -> str:
     """What to say of a file that holds something else."""
-    tag = getattr(found, "_tag", "")
-    if tag.startswith(URI):
-        return f"{name} was written by a later version of subpixal: it holds {tag}"
     wanted = kind.__name__ if isinstance(kind, type) else "cutouts"
     what = "nothing" if found is None else f"a {type(found).__name__}"
     return (

@@ -201,8 +201,8 @@ def _tree_to_store(tree: Mapping, images, read, where) -> tuple[Store, BlockPixe
     pixels = BlockPixels(index["start"].copy(), size, tree, read, where)
     own = {}
     for entry in tree.get("own", ()):
-        if not 0 <= entry["row"] < len(ids):
-            msg = f"a part of {len(ids)} cutouts says something of cutout {entry['row']}"
+        if not 0 <= entry["row"] < len(ids) or entry["row"] in own:
+            msg = f"a part of {len(ids)} cutouts says something of cutout {entry['row']} (again)"
             raise ValueError(msg)
         own[entry["row"]] = tree_to_rest(entry)
     return Store(images[tree["image"]], index, ids, own=own), pixels

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from subpixal.cutout._store import INDEX, KEPT, as_ids
+from subpixal.cutout._store import INDEX, KEPT
 from subpixal.cutout._units import DATA_UNITS
 
 __all__ = [
@@ -167,7 +167,11 @@ def tree_to_ids(node) -> np.ndarray:
         ids = np.empty(len(node), object)
         ids[:] = [tree_to_id(value) for value in node]
         return ids
-    return np.array(array_of("id", node)) if len(node) else as_ids([])
+    ids = array_of("id", node)
+    if ids.dtype.kind not in "iufU" or not ids.itemsize:
+        msg = f"id has elements of {ids.dtype}"
+        raise ValueError(msg)
+    return np.array(ids)
 
 
 # The index

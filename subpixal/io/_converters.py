@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,23 +14,28 @@ __all__ = [
     "CollectionConverter",
     "CutoutConverter",
     "OffsetConverter",
-    "RawCollection",
-    "raw_collections",
+    "RawCutouts",
+    "raw_cutouts",
 ]
 
 _RAW = ContextVar("raw", default=False)
 
 
 @dataclass
-class RawCollection:
-    """A collection that is still a tree."""
+class RawCutouts:
+    """A cutout or a collection that is still a tree."""
 
     tree: dict
+    convert: Callable[[dict], object]
+
+    def __deepcopy__(self, memo):
+        """What it is the tree of, with everything in memory."""
+        return self.convert(copy.deepcopy(self.tree, memo))
 
 
 @contextmanager
-def raw_collections() -> Iterator[None]:
-    """Leave collections trees when files are opened, so that their pixels are not read."""
+def raw_cutouts() -> Iterator[None]:
+    """Leave cutouts trees when files are opened, so that nothing is read but the tree."""
     token = _RAW.set(True)
     try:
         yield
@@ -54,26 +60,28 @@ class CutoutConverter(Converter):
         """Cutout of a tree."""
         from ._cutout_tree import tree_to_cutout
 
-        return tree_to_cutout(node)
+        return RawCutouts(node, tree_to_cutout) if _RAW.get() else tree_to_cutout(node)
 
 
 class CollectionConverter(Converter):
     """A collection, with columns and pixels in blocks."""
 
     tags = ("asdf://subpixal.org/tags/cutout_collection-*",)
-    types = ("subpixal.cutout.CutoutCollection", RawCollection)
+    types = ("subpixal.cutout.CutoutCollection", RawCutouts)
 
     def to_yaml_tree(self, obj, tag, ctx):
         """Tree of a collection."""
         from ._collection_tree import collection_to_tree
 
-        return obj.tree if isinstance(obj, RawCollection) else collection_to_tree(obj)
+        return obj.tree if isinstance(obj, RawCutouts) else collection_to_tree(obj)
 
     def from_yaml_tree(self, node, tag, ctx):
         """Collection of a tree, with pixels of its own."""
         from ._collection_tree import tree_to_collection
 
-        return RawCollection(node) if _RAW.get() else tree_to_collection(node)
+        if _RAW.get():
+            return RawCutouts(node, tree_to_collection)
+        return tree_to_collection(node)
 
 
 class OffsetConverter(Converter):

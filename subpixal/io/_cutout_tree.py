@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,7 +20,8 @@ from ._image_tree import (
     tree_to_uncertainty,
     uncertainty_to_tree,
 )
-from ._meta_tree import loaded, meta_to_tree
+from ._meta_tree import meta_to_tree
+from ._pixels import check_kind
 
 __all__ = ["cutout_to_tree", "rest_to_tree", "tree_to_cutout", "tree_to_rest"]
 
@@ -51,14 +53,23 @@ def tree_to_cutout(tree: Mapping) -> Cutout:
     if not {"data", "mask"} <= set(planes) <= set(PLANES):
         msg = f"a cutout has the planes {list(planes)}"
         raise ValueError(msg)
-    for name, pixels in planes.items():
-        if tuple(pixels.shape) != shape:
-            msg = f"the plane {name!r} of a cutout has shape {pixels.shape}, not {shape}"
-            raise ValueError(msg)
-    own = {name: np.array(pixels) for name, pixels in planes.items()} | tree_to_rest(tree)
+    own = {name: _tree_to_plane(name, node, shape) for name, node in planes.items()}
+    own |= tree_to_rest(tree)
     ids = np.empty(1, object)
     ids[0] = tree_to_id(tree.get("id"))
     return Cutout._of(Store(tree_to_image(tree["image"]), index, ids, own={0: own}), 0)
+
+
+def _tree_to_plane(name, node, shape) -> np.ndarray:
+    if tuple(node.shape) != shape:
+        msg = f"the plane {name!r} of a cutout has shape {node.shape}, not {shape}"
+        raise ValueError(msg)
+    pixels = np.asarray(node)
+    check_kind(name, pixels.dtype)
+    if not pixels.flags.c_contiguous:
+        msg = f"the plane {name!r} of a cutout has strides {pixels.strides}"
+        raise ValueError(msg)
+    return pixels.copy()
 
 
 def rest_to_tree(rest: Mapping) -> dict:
@@ -78,7 +89,8 @@ def rest_to_tree(rest: Mapping) -> dict:
 
 def tree_to_rest(tree: Mapping) -> dict:
     """What a cutout has of its own besides planes, of the tree."""
-    rest = {name: loaded(tree[name]) for name in ("meta", "psf") if name in tree}
+    # Arrays in them may wait for the file, which will be closed.
+    rest = {name: copy.deepcopy(tree[name]) for name in ("meta", "psf") if name in tree}
     if "uncertainty" in tree:
         rest["uncertainty_type"] = tree_to_uncertainty(tree["uncertainty"])
     if "available" in tree:

@@ -60,6 +60,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
+        # Else the new name may be on the disk before what it is the name of.
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         # Files of mkstemp can be read by their owner only.
         umask = os.umask(0)
         os.umask(umask)

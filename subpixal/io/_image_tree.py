@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,8 +10,9 @@ from astropy import nddata
 from astropy import units as u
 
 from subpixal.cutout._image import Image
+from subpixal.cutout._units import check_data_units, check_exptime
 
-from ._meta_tree import check_writable, loaded, meta_to_tree
+from ._meta_tree import check_writable, meta_to_tree
 from ._wcs_tree import tree_to_wcs, wcs_to_tree
 
 __all__ = [
@@ -65,19 +67,30 @@ def image_to_tree(image: Image) -> dict:
 
 
 def tree_to_image(tree: Mapping) -> Image:
-    """Image of a tree."""
+    """
+    Image of a tree.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If the tree is not as it must be.
+    """
     kind, unit = tree_to_uncertainty(tree.get("uncertainty"))
     shape = tree.get("shape")
+    if shape is not None and [type(n) is int and n > 0 for n in shape] != [True, True]:
+        msg = f"an image has the shape {shape}"
+        raise ValueError(msg)
     return Image(
         wcs=tree_to_wcs(tree),
         shape=None if shape is None else tuple(shape),
         unit=string_to_unit(tree.get("unit")),
-        data_units=tree["data_units"],
-        exptime=float(tree["exptime"]),
+        data_units=check_data_units(tree["data_units"]),
+        exptime=check_exptime("exptime", tree["exptime"]),
         uncertainty_type=kind,
         uncertainty_unit=unit,
-        psf=loaded(tree.get("psf")),
-        meta=loaded(dict(tree.get("meta", {}))),
+        # Arrays in them may wait for the file, which will be closed.
+        psf=copy.deepcopy(tree.get("psf")),
+        meta=dict(copy.deepcopy(tree.get("meta", {}))),
         dqbitmask=tree.get("dqbitmask", 0) if tree.get("flags_mask", True) else None,
         name=tree.get("name", ""),
         stage=tree.get("stage", ""),

@@ -16,8 +16,8 @@ from subpixal.cutout import Cutout, CutoutCollection
 from subpixal.cutout._image import Image
 
 from ._asdf_file import read_asdf, write_asdf
-from ._collection_tree import collection_to_tree
-from ._converters import RawCollection
+from ._collection_tree import collection_to_tree, tree_to_collection
+from ._converters import RawCutouts
 from ._files import refuse_existing
 from ._image_tree import image_to_tree
 from ._source import is_mapped
@@ -58,7 +58,12 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
         merged = merged + _with_known_images(found, images)
     with tempfile.TemporaryFile(dir=Path(output).resolve().parent) as spool:
         tree = collection_to_tree(merged, lambda pixels: _put_aside(pixels, spool))
-        write_asdf(RawCollection(tree), output, overwrite=overwrite, compression=compression)
+        write_asdf(
+            RawCutouts(tree, tree_to_collection),
+            output,
+            overwrite=overwrite,
+            compression=compression,
+        )
 
 
 def _with_known_images(cutouts: CutoutCollection, images: dict[bytes, Image]) -> CutoutCollection:

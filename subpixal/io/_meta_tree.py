@@ -11,12 +11,11 @@ from pathlib import PurePath
 
 import asdf
 import numpy as np
-from asdf.tags.core.ndarray import NDArrayType
 from astropy.io import fits
 
 from subpixal.errors import SubpixalWarning
 
-__all__ = ["check_writable", "loaded", "meta_to_tree"]
+__all__ = ["check_writable", "meta_to_tree"]
 
 COMMENTARY = ("HISTORY", "COMMENT", "")
 PLAIN = (type(None), bool, float, complex, str, bytes, dt.datetime, dt.date)
@@ -43,15 +42,6 @@ def meta_to_tree(meta, what: str) -> dict | None:
         64 bits become text, and what ASDF cannot hold is left out.
     """
     return None if meta is None else _plain_mapping(meta, "meta", what) or None
-
-
-def loaded(value):
-    """A value of a tree with its arrays in memory, which asdf leaves in the file."""
-    if isinstance(value, NDArrayType):
-        return np.array(value)
-    if isinstance(value, dict):
-        return {key: loaded(item) for key, item in value.items()}
-    return [loaded(item) for item in value] if isinstance(value, list) else value
 
 
 def check_writable(value) -> None:
@@ -117,7 +107,8 @@ def _plain_value(value, path, what):
         return None
     if type(value) in PLAIN or _is_plain_array(value):
         return value
-    if type(value) is int and -(2**63) <= value < 2**63:
+    # asdf takes neither -(2**63) nor the next.
+    if type(value) is int and -(2**63) + 1 < value < 2**63:
         return value
     if isinstance(value, Mapping | fits.Header):
         return _plain_mapping(value, path, what)

@@ -17,7 +17,7 @@ from subpixal.cutout._planes import PLANES
 
 from ._columns import numbers_of
 
-__all__ = ["BLOCK", "BlockPixels", "block_starts", "checksums", "to_block"]
+__all__ = ["BLOCK", "BlockPixels", "block_starts", "check_kind", "checksums", "to_block"]
 
 # Largest block in bytes, unless a single cutout is larger.
 BLOCK = 4_000_000
@@ -76,6 +76,20 @@ def checksums(planes: list[np.ndarray], size: np.ndarray) -> np.ndarray:
     return np.array(crc, np.uint32)
 
 
+def check_kind(name: str, dtype: np.dtype) -> None:
+    """
+    Raise if the pixels of a plane cannot be of a type.
+
+    Raises
+    ------
+    ValueError
+        If so.
+    """
+    if dtype.kind not in KINDS.get(name, ANY_KIND):
+        msg = f"the plane {name!r} has pixels of {dtype}"
+        raise ValueError(msg)
+
+
 class BlockPixels:
     """
     Pixels of cutouts that are in blocks.
@@ -129,9 +143,7 @@ class BlockPixels:
         dtype = types.pop()
         if name == "mask" and dtype == np.uint8:
             dtype = np.dtype(bool)
-        if dtype.kind not in KINDS.get(name, ANY_KIND):
-            msg = f"the plane {name!r} has pixels of {dtype}"
-            raise ValueError(msg)
+        check_kind(name, dtype)
         return dtype
 
     def fetch(self, name: str, start: int, stop: int) -> np.ndarray:

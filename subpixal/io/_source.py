@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import weakref
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import asdf
 import numpy as np
 
-from ._converters import raw_collections
+from ._blocks import Blocks
+from ._converters import raw_cutouts
 from ._seal import check_seal
+from ._vet import vet_tree
 
 __all__ = ["KEY", "Source", "is_mapped", "name_of"]
 
 # Where the cutouts are in a file.
 KEY = "cutouts"
 
-# Bytes of decompressed or remote blocks that are held; beyond that reading starts anew.
+# Bytes of decompressed or remote blocks that all sources hold; beyond that reading
+# starts anew.
 HELD = 64_000_000
+_SOURCES = weakref.WeakSet()
 
 
 class Source:
@@ -38,6 +45,13 @@ class Source:
     ----------
     name : str
         What the file is called in errors.
+    found : object
+        What it holds; cutouts are trees still, with arrays that wait for the file.
+
+    Raises
+    ------
+    Exception
+        Of many classes, if the file is damaged or not what it must be.
     """
 
     def __init__(self, file) -> None:
@@ -49,23 +63,20 @@ class Source:
             file = stack.enter_context(open_(file))
         # asdf goes around the buffer of a file, and would start where that ends.
         self._file = getattr(file, "raw", file)
-        self._close, self._blocks, self._held = None, {}, 0
-
-    def open(self, **options) -> asdf.AsdfFile:
-        """
-        Open the file as ASDF; collections in it stay trees.
-
-        Parameters
-        ----------
-        **options
-            Of `asdf.open`.
-        """
-        check_seal(self._file)
-        self._file.seek(0)
-        with raw_collections(), asdf.config_context() as config:
-            # A node that cannot be read is an error, not a raw dict.
-            config.warn_on_failed_conversion = False
-            return asdf.open(self._file, **options)
+        self._state = _state(self._file)
+        # asdf seeks in the file before it reads.
+        self._lock = threading.RLock()
+        self._close = None
+        with self._at_its_place():
+            offsets = check_seal(self._file)
+            self._on_disk = Blocks(self._file, offsets)
+            # If we know where the blocks are, we look at them ourselves. Else asdf looks at
+            # all of them, one after the other as we did, whatever the index says.
+            known = offsets is not None
+            self._numbers = vet_tree(self._file, KEY, self._on_disk, with_content=known)
+            self._options = {"memmap": True, "validate_checksums": not known, "lazy_load": known}
+            self._start()
+        _SOURCES.add(self)
 
     def block(self, part: int, plane: str, k: int) -> np.ndarray:
         """
@@ -81,35 +92,75 @@ class Source:
         OSError
             If it cannot be read.
         """
-        key = part, plane, k
-        if key not in self._blocks:
+        with self._lock:
             try:
-                self._blocks[key] = self._read(*key)
+                with self._at_its_place():
+                    return self._read(part, plane, k)
             except Exception as error:
                 msg = f"{self.name}: block {k} of the plane {plane!r} cannot be read: {error}"
                 raise OSError(msg) from error
+
+    @contextmanager
+    def _at_its_place(self) -> Iterator[None]:
+        """Leave the file where it is, for the sake of who has opened it."""
+        place = self._file.tell()
+        try:
+            yield
+        finally:
+            self._file.seek(place)
+
+    def _read(self, *key) -> np.ndarray:
+        # What is mapped and not there any more ends the process.
+        if _state(self._file) != self._state:
+            msg = "the file was changed after it was opened"
+            raise ValueError(msg)
+        if key not in self._blocks:
+            if sum(source._held for source in _SOURCES) > HELD:
+                for source in list(_SOURCES):
+                    source._release()
+            part, plane, k = key
+            number = self._numbers[part][plane][k]
+            if number is not None:
+                self._on_disk.check(number)
+            block = np.asarray(self.found.tree["parts"][part]["planes"][plane][k])
+            self._held += 0 if is_mapped(block) else block.nbytes
+            self._blocks[key] = block
         return self._blocks[key]
 
-    def _read(self, part, plane, k) -> np.ndarray:
-        if self._close is None or self._held > HELD:
-            self._start()
-        block = np.asarray(self._tree["parts"][part]["planes"][plane][k])
-        if not is_mapped(block):
-            self._held += block.nbytes
-        return block
+    def _release(self) -> None:
+        """Let go of blocks, unless another thread is just reading one."""
+        if self._held and self._lock.acquire(blocking=False):
+            try:
+                with self._at_its_place():
+                    self._start()
+            finally:
+                self._lock.release()
 
     def _start(self) -> None:
         """Start reading, anew if it was started; nothing that was read is held."""
         if self._close is not None:
             self._close()
-        file = self.open(memmap=True)
-        self._tree, self._blocks, self._held = file[KEY].tree, {}, 0
+        self._file.seek(0)
+        with raw_cutouts(), asdf.config_context() as config:
+            # A node that cannot be read is an error, not a raw dict.
+            config.warn_on_failed_conversion = False
+            file = asdf.open(self._file, **self._options)
         self._close = weakref.finalize(self, file.close)
+        self.found, self._blocks, self._held = file.tree.get(KEY), {}, 0
 
 
 def name_of(file) -> str:
     """What a file, given by name or open, is called in errors."""
     return str(getattr(file, "name", file))
+
+
+def _state(file) -> tuple | None:
+    """What is another if the content of a file is; `None` where there is nothing to ask."""
+    try:
+        status = os.fstat(file.fileno())
+    except (AttributeError, OSError):
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _open_url(url):

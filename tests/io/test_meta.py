@@ -96,6 +96,7 @@ def test_large_values():
     [
         (Path("a/b"), "a/b", "PosixPath"),
         (2**63, str(2**63), "int"),
+        (-(2**63) + 1, str(-(2**63) + 1), "int"),
         (-(2**63) - 1, str(-(2**63) - 1), "int"),
         (np.datetime64("2026-01-02"), "2026-01-02", "datetime64"),
     ],

@@ -1,0 +1,459 @@
+"""Archives that were damaged, killed while written, or made with bad intent."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+import warnings
+
+import asdf
+import numpy as np
+import pytest
+
+from subpixal import Cutout, CutoutCollection
+from subpixal.datasets import make_wcs
+from subpixal.io._pixels import checksums
+from subpixal.io._seal import write_seal
+from subpixal.testing import assert_cutouts_equal
+
+SHAPE = (40, 50)
+
+
+def make_cutouts(seed=1, number=6):
+    """A small collection with all planes, of two images."""
+    rng = np.random.default_rng(seed)
+    cutouts = []
+    for k in range(number):
+        cutout = Cutout(
+            rng.normal(size=SHAPE).astype(np.float32), make_wcs("tan", SHAPE), (k - 2, k),
+            (k + 3, k + 5), mode="fill", dq=rng.integers(0, 9, SHAPE).astype(np.uint16),
+            weight=rng.random(SHAPE), src_id=10 * seed + k, meta={"table": rng.random(4)},
+        )  # fmt: skip
+        cutout.segmentation = rng.integers(0, 5, cutout.shape)
+        cutouts.append(cutout)
+    return CutoutCollection(cutouts)
+
+
+# Damage
+
+KINDS = ["collection", "zlib", "single", "lz4"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def archive(request, tmp_path_factory):
+    """What was written, the class that reads it, and the content of the file."""
+    path = tmp_path_factory.mktemp("archive") / "c.asdf"
+    cutouts = make_cutouts(number=3)
+    written = cutouts[0] if request.param == "single" else cutouts
+    compression = request.param if request.param in ("zlib", "lz4") else None
+    written.write(path, compression=compression)
+    return written, type(written), path.read_bytes()
+
+
+def flip(content, rng):
+    for _ in range(rng.integers(1, 4)):
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+
+
+def digit(content, rng):
+    places = [i for i, byte in enumerate(content) if chr(byte).isdigit()]
+    content[rng.choice(places)] = ord(str(rng.integers(10)))
+
+
+def zero(content, rng):
+    begin, size = rng.integers(len(content)), 2 ** rng.integers(13)
+    content[begin : begin + size] = bytes(len(content[begin : begin + size]))
+
+
+def truncate(content, rng):
+    del content[rng.integers(len(content)) :]
+
+
+def insert(content, rng):
+    begin = rng.integers(len(content))
+    content[begin:begin] = rng.bytes(rng.integers(1, 100))
+
+
+def delete(content, rng):
+    begin = rng.integers(len(content))
+    del content[begin : begin + rng.integers(1, 100)]
+
+
+def swap(content, rng):
+    a, b = rng.integers(len(content) - 64, size=2)
+    content[a : a + 64], content[b : b + 64] = content[b : b + 64], content[a : a + 64]
+
+
+@pytest.mark.parametrize("damage", [flip, digit, zero, truncate, insert, delete, swap])
+def test_random_damage(archive, damage, tmp_path):
+    """A damaged file is an error that names it, or what was written: 1008 times."""
+    written, cls, content = archive
+    path = tmp_path / "damaged.asdf"
+    rng = np.random.default_rng(sum(map(ord, damage.__name__)) + len(content))
+    for number in range(36):
+        bad = bytearray(content)
+        damage(bad, rng)
+        path.write_bytes(bad)
+        options = {"lazy": bool(number % 2)} if cls is CutoutCollection else {}
+        with warnings.catch_warnings():
+            # asdf warns of a block index that it does not need.
+            warnings.simplefilter("ignore" if number % 3 else "error")
+            try:
+                assert_cutouts_equal(cls.read(path, format="asdf", **options), written)
+                error = f"{path} was read"
+            except OSError as raised:
+                error = str(raised)
+        assert path.name in error
+
+
+def test_what_a_bit_does(tmp_path):
+    """A wrong bit anywhere in a pixel, a column or the tree is found."""
+    path = tmp_path / "c.asdf"
+    make_cutouts(number=2).write(path)
+    content = path.read_bytes()
+    end = content.rindex(b"#ASDF BLOCK INDEX")
+    blocks = [int(line[2:]) for line in content[end:].split(b"\n") if line.startswith(b"- ")]
+    for begin in blocks:
+        # 54 bytes of header are followed by the first element of the block.
+        bad = bytearray(content)
+        bad[begin + 54] ^= 1
+        path.write_bytes(bad)
+        with pytest.raises(OSError, match=r"c\.asdf"):
+            CutoutCollection.read(path, lazy=False)
+
+
+@pytest.mark.parametrize("size", [10, 65_500, 65_533, 200_000])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_written_by_asdf(size, compression, tmp_path):
+    """A file without our checksum is read by its blocks, wherever they begin."""
+    path = tmp_path / "c.asdf"
+    cutouts = make_cutouts()
+    tree = {"cutouts": cutouts, "text": "x" * size}
+    asdf.AsdfFile(tree).write_to(path, all_array_compression=compression)
+    assert_cutouts_equal(CutoutCollection.read(path), cutouts)
+    # A wrong bit is found as well.
+    bad = bytearray(path.read_bytes())
+    bad[bad.rindex(b"#ASDF BLOCK INDEX") - 1] ^= 1
+    path.write_bytes(bad)
+    with pytest.raises(OSError, match=r"c\.asdf"):
+        CutoutCollection.read(path)
+
+
+# Files that end before they are whole
+
+KILL = """
+import os, random, signal, sys, time
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+from test_archive_faults import make_cutouts
+folder = sys.argv[2]
+path = os.path.join(folder, "c.asdf")
+archives = [make_cutouts(seed, number) for seed, number in ((1, 1), (2, 2))]
+whole = []
+for cutouts in archives * 2:
+    start = time.perf_counter()
+    cutouts.write(path, overwrite=True)
+    took = time.perf_counter() - start
+    whole.append(open(path, "rb").read())
+del whole[2:]
+random.seed(7)
+seen, left = [], 0
+for _ in range(200):
+    child = os.fork()
+    if not child:
+        while True:
+            for cutouts in archives:
+                cutouts.write(path, overwrite=True)
+    time.sleep(random.uniform(0, 3 * took))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    # -1 is neither of both
+    content = open(path, "rb").read()
+    seen.append(whole.index(content) if content in whole else -1)
+    for name in os.listdir(folder):
+        if name != "c.asdf":
+            assert name.startswith(".c.asdf."), name
+            os.remove(os.path.join(folder, name))
+            left += 1
+print(*(seen.count(k) for k in (-1, 0, 1)), left)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that were forked")
+def test_killed_writer(tmp_path):
+    """Whenever the writer is killed, 200 times, the old file or the new one is there."""
+    command = [sys.executable, "-c", KILL, __file__, str(tmp_path)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    broken, first, second, left = map(int, found.stdout.split())
+    assert broken == 0
+    assert first + second == 200
+    # It was killed before, after and while it wrote.
+    assert min(first, second, left) > 0
+    assert CutoutCollection.read(tmp_path / "c.asdf")
+
+
+# Files made with bad intent
+
+
+def collection_tree():
+    """Tree of a collection of two cutouts of 3 x 2 pixels."""
+    index = {
+        "x": 1, "y": 2, "width": 3, "height": 2, "dx": 0.0, "dy": 0.0, "src_x": 1.0, "src_y": 1.0,
+        "src_weight": 1.0, "exptime": 1.0, "data_units": "rate", "status": "ok",
+    }  # fmt: skip
+    planes = {"data": [np.arange(12.0)], "mask": [np.zeros(2, np.uint8)]}
+    part = {
+        "image": 0, "id": np.arange(2), "index": index, "first": [0], "planes": planes,
+        "checksum": checksums([np.arange(12.0), np.zeros(12, bool)], np.array([6, 6])),
+    }  # fmt: skip
+    return {"images": [{"wcs": None, "data_units": "rate", "exptime": 1.0}], "parts": [part]}
+
+
+def write_raw(tree, path, tag="cutout_collection-1.0.0"):
+    """Write a tree as if it were one of ours, checksum included, without our converters."""
+    with asdf.config_context() as config:
+        for extension in list(config.extensions):
+            if "subpixal" in (extension.extension_uri or ""):
+                config.remove_extension(extension)
+        tree = asdf.tagged.TaggedDict(tree, f"asdf://subpixal.org/tags/{tag}")
+        file = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            asdf.AsdfFile({"cutouts": tree}).write_to(file)
+    write_seal(file)
+    path.write_bytes(file.getvalue())
+
+
+def test_raw_tree(tmp_path):
+    """The tree that the other tests change is a good one."""
+    write_raw(collection_tree(), tmp_path / "c.asdf")
+    found = CutoutCollection.read(tmp_path / "c.asdf")
+    assert found[1].data.tolist() == [[6, 7, 8], [9, 10, 11]]
+
+
+BAD = {
+    "negative width": {"index__width": -3},
+    "no width": {"index__width": 0},
+    "wrong width": {"index__width": 4},
+    "width too large for its type": {"index__width": 2**40},
+    "absurd product": {"index__width": 2**31 - 1, "index__height": 2**31 - 1},
+    "fractional": {"index__x": 1.5},
+    "word": {"index__x": "one"},
+    "too few": {"index__x": np.arange(1)},
+    "too many": {"index__x": np.arange(3)},
+    "two-dimensional": {"index__x": np.zeros((2, 1), int)},
+    "complex": {"index__dx": np.zeros(2, complex)},
+    "unknown column": {"index__start": 0},
+    "unknown word": {"index__status": "fine"},
+    "word out of range": {"index__status": {"words": ["ok"], "number": np.array([0, 1])}},
+    "negative word": {"index__status": {"words": ["ok"], "number": np.array([0, -1])}},
+    "ids of nothing": {"id": []},
+    "complex ids": {"id": np.zeros(2, complex)},
+    "image that is not there": {"image": 1},
+    "negative image": {"image": -1},
+    "image by name": {"image": "0"},
+    "first not at 0": {"first": [1]},
+    "first not ascending": {"first": [0, 1, 1]},
+    "first beyond the end": {"first": [0, 2]},
+    "no first": {"first": []},
+    "first of another kind": {"first": [0, 0.5]},
+    "checksum missing": {"checksum": np.zeros(1, np.uint32)},
+    "checksum wrong": {"checksum": np.zeros(2, np.uint32)},
+    "no data": {"planes": {"mask": [np.zeros(2, np.uint8)]}},
+    "no mask": {"planes": {"data": [np.arange(12.0)]}},
+    "unknown plane": {"planes__error": [np.arange(12.0)]},
+    "no block": {"planes__data": []},
+    "too many blocks": {"planes__data": [np.arange(12.0)] * 2},
+    "block too small": {"planes__data": [np.arange(11.0)]},
+    "mask of floats": {"planes__mask": [np.zeros(2)]},
+    "mask not packed": {"planes__mask": [np.zeros(12, bool)]},
+    "words as data": {"planes__data": [np.array(["a"] * 12)]},
+    "records as data": {"planes__data": [np.zeros(12, "f4,f4")]},
+    "flags of floats": {"planes__flags": [np.zeros(12)]},
+    "order out of range": {"order": {"part": np.zeros(1, int), "row": np.array([2])}},
+    "order negative": {"order": {"part": np.zeros(1, int), "row": np.array([-1])}},
+    "part out of range": {"order": {"part": np.array([1]), "row": np.zeros(1, int)}},
+    "order without rows": {"order": {"part": np.zeros(1, int), "row": np.zeros(0, int)}},
+    "own of nobody": {"own": [{"row": 2}]},
+    "own of a negative": {"own": [{"row": -1}]},
+    "own twice": {"own": [{"row": 1}, {"row": 1}]},
+    "own box inside out": {"own": [{"row": 1, "available": [5, 5, 1, 1]}]},
+    "own uncertainty": {"own": [{"row": 1, "uncertainty": {"type": "guess"}}]},
+    "image exposed for ever": {"images__0__exptime": float("inf")},
+    "image with other units": {"images__0__data_units": "votes"},
+    "image of negative shape": {"images__0__shape": [-1, 5]},
+    "image of three axes": {"images__0__shape": [5, 5, 5]},
+    "no images": {"images": []},
+    "no parts": {"parts": None},
+}
+
+
+@pytest.mark.parametrize("changes", BAD.values(), ids=BAD)
+def test_bad_trees(changes, tmp_path):
+    """A tree that says what cannot be is an error that names the file."""
+    path = tmp_path / "c.asdf"
+    tree = collection_tree()
+    part = tree["parts"][0]
+    for where, value in changes.items():
+        *nodes, last = where.split("__")
+        node = tree if where.startswith("images") or where in ("order", "parts") else part
+        for name in nodes:
+            node = node[int(name) if name.isdigit() else name]
+        node[last] = value
+    write_raw(tree, path)
+    with pytest.raises(OSError, match=r"c\.asdf"):
+        CutoutCollection.read(path, lazy=False)
+    with pytest.raises(OSError, match=r"c\.asdf"):
+        CutoutCollection.read(path)[1].data.sum()
+
+
+def edit(path, old, new):
+    """Replace text in the tree of a file, and move what follows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = path.read_bytes()
+    begin = content.index(b"\xd3BLK")
+    tree, rest = content[:begin], content[begin:]
+    assert old in tree
+    tree = tree.replace(old, new, 1)
+    end = rest.rindex(b"#ASDF BLOCK INDEX")
+    moved = len(tree) - begin
+    lines = rest[end:].split(b"\n")
+    lines = [b"- %d" % (int(x[2:]) + moved) if x.startswith(b"- ") else x for x in lines]
+    file = io.BytesIO()
+    file.write(tree + rest[:end] + b"\n".join(x for x in lines if not x.startswith(b"# subp")))
+    write_seal(file)
+    path.write_bytes(file.getvalue())
+
+
+def block(**node):
+    """YAML of an array."""
+    node = {"source": 0, "datatype": "float64", "byteorder": "little", "shape": [12]} | node
+    return json.dumps(node).encode()
+
+
+HOSTILE = {
+    "another file": {"source": "other.asdf"},
+    "a file by URL": {"source": "file:///etc/passwd"},
+    "the net": {"source": "http://localhost:9/x.asdf"},
+    "a stream": {"source": -1, "shape": ["*"]},
+    "no such block": {"source": 99},
+    "outside its block": {"offset": 88},
+    "before its block": {"offset": -8},
+    "strides of 0": {"strides": [0]},
+    "strides of 0 and a huge shape": {"strides": [0], "shape": [10**12]},
+    "strides backwards": {"strides": [-8], "offset": 0},
+    "a negative shape": {"shape": [-12]},
+    "a huge shape": {"shape": [10**15]},
+    "elements of no size": {"datatype": ["ucs4", 0], "shape": [10**12]},
+    "unknown elements": {"datatype": "float7"},
+}
+
+
+@pytest.mark.parametrize("node", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("where", ["data", "meta", "id"])
+def test_hostile_arrays(node, where, tmp_path):
+    """An array that is not what it claims to be is an error, and no other file is read."""
+    path = tmp_path / "c.asdf"
+    asdf.AsdfFile({"secret": np.arange(12.0)}).write_to(tmp_path / "other.asdf")
+    tree = collection_tree()
+    if where == "meta":
+        tree["images"][0]["meta"] = {"a": "WHERE"}
+    elif where == "data":
+        tree["parts"][0]["planes"]["data"] = ["WHERE"]
+    else:
+        tree["parts"][0]["id"] = "WHERE"
+    # Block 0 has the twelve numbers.
+    write_raw({"spare": np.arange(12.0), **tree}, path)
+    new = block(**node)
+    if where == "id":
+        new = block(**{"shape": [2], "datatype": "int64"} | node)
+    edit(path, b"WHERE", b"!core/ndarray-1.1.0 " + new)
+    for lazy in (False, True):
+        tracemalloc.start()
+        try:
+            with pytest.raises(OSError, match=r"c\.asdf"):
+                CutoutCollection.read(path, lazy=lazy)[0].data.sum()
+            assert tracemalloc.get_traced_memory()[1] < 50_000_000
+        finally:
+            tracemalloc.stop()
+
+
+BOMB = (
+    b"!x [&a [1,1,1,1,1,1,1,1,1], "
+    + b"".join(b"&%c [%s], " % (98 + k, b",".join([b"*%c" % (97 + k)] * 9)) for k in range(20))
+    + b"1]"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [BOMB, b"&a [*a]", b"[" * 2000 + b"]" * 2000, b"&a {b: *a}"],
+    ids=["laughs", "itself", "deep", "mapping"],
+)
+@pytest.mark.parametrize("where", ["meta", "id"])
+def test_hostile_text(text, where, tmp_path):
+    """A tree that is endless, or as good as endless, is an error at once."""
+    path = tmp_path / "c.asdf"
+    tree = collection_tree()
+    if where == "meta":
+        tree["images"][0]["meta"] = {"a": "WHERE"}
+    else:
+        tree["parts"][0]["id"] = "WHERE"
+    write_raw(tree, path)
+    edit(path, b"WHERE", text)
+    with pytest.raises(OSError, match=r"c\.asdf"):
+        CutoutCollection.read(path)
+
+
+def test_hostile_headers(tmp_path):
+    """A header that claims more bytes than the file has takes no time."""
+    path = tmp_path / "c.asdf"
+    cutouts = make_cutouts(number=2)
+    for compression in (None, "zlib"):
+        cutouts.write(path, compression=compression, overwrite=True)
+        content = path.read_bytes()
+        begin = content.index(b"\xd3BLK")
+        # Sizes allocated, used and of the data.
+        for field in (14, 22, 30):
+            bad = bytearray(content)
+            bad[begin + field] = 0x7F
+            path.write_bytes(bad)
+            if field == 30 and compression is None:
+                # Who does not decompress does not need it.
+                assert_cutouts_equal(CutoutCollection.read(path), cutouts)
+                continue
+            with pytest.raises(OSError, match=r"c\.asdf"):
+                CutoutCollection.read(path, lazy=False)
+
+
+@pytest.mark.parametrize("name", ["cutout", "cutout_collection", "offset_wcs", "surprise"])
+@pytest.mark.parametrize("version", ["1.1.0", "2.0.0"])
+def test_later_version(name, version, tmp_path):
+    """What a later version wrote is refused in words that say so."""
+    if name == "surprise":
+        version = "1.0.0"
+    write_raw(collection_tree(), tmp_path / "c.asdf", tag=f"{name}-{version}")
+    with pytest.raises(OSError, match=rf"c\.asdf .* later version .*{name}-{version}"):
+        CutoutCollection.read(tmp_path / "c.asdf")
+
+
+def test_subclasses(tmp_path):
+    """A subclass is refused by its name, for it would come back as another class."""
+
+    class Special(Cutout):
+        pass
+
+    class Specials(CutoutCollection):
+        pass
+
+    special = make_cutouts(number=1)[0].copy()
+    special.__class__ = Special
+    for cutouts in (special, Specials([make_cutouts(number=1)[0]])):
+        with pytest.raises(asdf.exceptions.AsdfSerializationError, match="Special"):
+            cutouts.write(tmp_path / "c.asdf", format="asdf")
+        with pytest.raises(asdf.exceptions.AsdfSerializationError, match="Special"):
+            asdf.AsdfFile({"c": [cutouts]}).write_to(tmp_path / "d.asdf")
+    assert not (tmp_path / "c.asdf").exists()

@@ -1,0 +1,125 @@
+"""An archive of today is readable for ever, and without this package."""
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import asdf
+import numpy as np
+import pytest
+from archive_1_0_0 import PATH, make_archive
+from numpy.testing import assert_allclose, assert_array_equal
+
+import subpixal.io
+from subpixal import CutoutCollection
+from subpixal.testing import assert_cutouts_equal
+
+# Longitude and latitude in degrees.
+WORLD = [[150.1000503067613, 2.199965323071806], [150.10010403998027, 2.1999512460630113]]
+
+DOCS = Path(__file__).parents[2] / "docs" / "archive.rst"
+
+
+def test_kept_archive():
+    """The file that is kept holds these numbers."""
+    found = CutoutCollection.read(PATH)
+    assert PATH.stat().st_size < 60_000
+    assert [cutout.src_id for cutout in found] == [11, 0, 1, 2, 12, 10]
+    assert found.table["image"].tolist() == [0, 1, 1, 1, 0, 0]
+    assert [cutout.status for cutout in found] == ["ok", "filled", "ok", "ok", "ok", "filled"]
+    cutout = found[0]
+    assert cutout.blc == (3, 1)
+    assert cutout.trc == (7, 4)
+    x, y = np.meshgrid(np.arange(3, 8), np.arange(1, 5))
+    data = 100.0 * y + x
+    for name, values in {
+        "data": data.astype(np.float32), "mask": np.zeros((4, 5), bool),
+        "flags": (x + y).astype(np.uint16), "weight": (data / 8).astype(np.float32),
+        "segmentation": np.full((4, 5), 2, np.int32),
+    }.items():  # fmt: skip
+        assert_array_equal(getattr(cutout, name), values)
+        assert getattr(cutout, name).dtype == values.dtype
+    assert_array_equal(cutout.uncertainty.array, data / 4)
+    assert cutout.uncertainty.uncertainty_type == "var"
+    assert found[1].uncertainty.uncertainty_type == "std"
+    assert_array_equal(found[1].mask[:, :2].T, [[True] * 4, [False] * 4])
+    assert np.isnan(found[1].data[:, 0]).all()
+    assert (cutout.unit, cutout.data_units, cutout.exptime) == ("electron", "counts", 10)
+    assert (cutout.dx, cutout.dy, cutout.src_pos) == (0.125, 0, (5.25, 2.5))
+    assert dict(found[2].meta) == {"filter": "F140W", "number": 0, "note": "blended"}
+    assert dict(found[1].meta) == {"filter": "F140W", "number": 0}
+    assert found.dropped["id"].tolist() == [99]
+    assert found.dropped["status"].tolist() == ["no_overlap"]
+    world = [[float(v) for v in found[k].pix2world(1, 2)] for k in (0, 1)]
+    assert_allclose(world, WORLD, rtol=1e-13)
+
+
+def test_same_as_today():
+    """What is written today is read as the same."""
+    assert_cutouts_equal(CutoutCollection.read(PATH), make_archive())
+
+
+WITHOUT = """
+import importlib, sys
+
+class Nowhere:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "subpixal":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Nowhere())
+# As if it was never installed: no entry points either. asdf takes the backport if there is one.
+for name in ("importlib.metadata", "importlib_metadata"):
+    try:
+        module = importlib.import_module(name)
+    except ImportError:
+        continue
+    def without(*, every=module.entry_points, cls=module.EntryPoints, **kwargs):
+        found = every(**kwargs)
+        if not kwargs:
+            return found
+        return cls(e for e in found if not e.value.startswith("subpixal"))
+    module.entry_points = without
+# It says that the extension of subpixal is not there.
+import warnings
+warnings.simplefilter("ignore")
+"""
+
+
+def test_documented_lines(tmp_path):
+    """The lines of the documentation get pixels and WCS where there is no subpixal."""
+    text = DOCS.read_text()
+    code = re.search(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)[1]
+    code = "\n".join(line[4:] for line in code.splitlines())
+    (tmp_path / "cutouts.asdf").write_bytes(PATH.read_bytes())
+    show = "\nprint(pixels.tolist(), *map(float, world))\nassert 'subpixal' not in sys.modules\n"
+    command = [sys.executable, "-c", WITHOUT + code + show]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    pixels, _, world = found.stdout.rpartition("]] ")
+    cutout = make_archive()[0]
+    assert eval(pixels + "]]") == cutout.data.tolist()
+    assert_allclose([float(v) for v in world.split()], [float(v) for v in cutout.pix2world(0, 0)])
+
+
+SCHEMAS = Path(subpixal.io.__file__).parent / "resources" / "schemas"
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SCHEMAS.glob("*.yaml")))
+def test_schema_examples(name):
+    """Each schema is valid, and each of its examples is read."""
+    schema = asdf.schema.load_schema(f"asdf://subpixal.org/schemas/{name}")
+    asdf.schema.check_schema(schema)
+    for _, standard, text in schema.get("examples", ()):
+        version = standard.removeprefix("asdf-standard-")
+        head = (
+            f"#ASDF 1.0.0\n#ASDF_STANDARD {version}\n%YAML 1.1\n%TAG ! tag:stsci.edu:asdf/\n---\n"
+        )
+        content = f"{head}example: {text.strip()}\n...\n".encode()
+        with asdf.config_context() as config:
+            config.validate_on_read = True
+            config.warn_on_failed_conversion = False
+            with asdf.open(io.BytesIO(content)) as file:
+                assert type(file["example"]).__module__.startswith("subpixal")
