@@ -1,0 +1,268 @@
+"""What is measured: our way, the bare way, and how many times the bare one ours may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+from subpixal import CutoutCollection, PixelMap, create_cutouts
+from subpixal.geometry import SkyImage
+
+from .bare import (
+    copy_slices,
+    flat_planes,
+    make_nddata,
+    map_forward,
+    map_points,
+    photutils_cutouts,
+)
+from .scenes import Scene, corners_of, edges, points
+
+# Width and height of cutouts of one size.
+SIZE = 25
+
+# Sources that are measured one by one.
+FEW = 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    Two ways to do the same.
+
+    Attributes
+    ----------
+    name, against : str
+        What we do, and what the bare way is.
+    ours, theirs : callable
+        Both ways.
+    limit : float
+        How many times the bare way ours may cost.
+    allowance : float
+        What it may cost besides, in seconds.
+    """
+
+    name: str
+    against: str
+    ours: Callable = field(repr=False)
+    theirs: Callable = field(repr=False)
+    limit: float
+    allowance: float = 0.0
+
+
+def all_jobs(small: Scene, scene: Scene, large: Scene, folder: Path) -> Iterator[Job]:
+    """Every job; files are written to a folder."""
+    for jobs in (primary_jobs, mapping_jobs, chain_jobs, single_jobs, object_jobs):
+        yield from jobs(scene)
+    yield from archive_jobs(small, folder)
+    yield from archive_jobs(scene, folder)
+    yield scaling_job(scene, large)
+
+
+def primary_jobs(scene: Scene) -> Iterator[Job]:
+    """Cutting out of the image that has the segmentation image."""
+    labels, planes = scene.segmentation, scene.drz
+    slices = scene.slices(scene.primary)
+
+    def find_and_copy():
+        return find_objects(labels), copy_slices(planes, slices)
+
+    yield Job(
+        "primary cutouts, copy=False",
+        "find_objects",
+        partial(scene.cut, copy=False),
+        partial(find_objects, labels),
+        1.0,
+    )
+    yield Job(
+        "primary cutouts, 3 planes and masks",
+        "find_objects and slice-and-copy loop",
+        scene.cut_planes,
+        find_and_copy,
+        1.2,
+    )
+    photutils = partial(photutils_cutouts, planes["data"], labels, SIZE)
+    yield Job(
+        "primary cutouts of one size, one plane",
+        "SourceCatalog.make_cutouts",
+        partial(scene.cut, size=SIZE),
+        photutils,
+        0.1,
+    )
+
+
+def mapping_jobs(scene: Scene) -> Iterator[Job]:
+    """Mapping all boxes and positions to an exposure, and the same points without any check."""
+    boxes, src_pos = edges(scene.primary), np.transpose(scene.primary.table["src_pos"])
+    xy = points(scene.primary)
+    for kind, limit in (("sip", 2.0), ("lookup", 3.0), ("gwcs", 3.0), ("gwcs-noinverse", 8.0)):
+        wcs, with_inverse = scene.exposure_wcs(kind), kind != "gwcs-noinverse"
+
+        def ours(wcs=wcs):
+            pixel_map = PixelMap(SkyImage(scene.drz_wcs), SkyImage(wcs))
+            return pixel_map.boxes(boxes, *src_pos)
+
+        theirs = partial(map_points if with_inverse else map_forward, scene.drz_wcs, wcs, *xy)
+        against = "vectorised WCS calls" if with_inverse else "forward calls"
+        yield Job(f"mapping, {kind}", against, ours, theirs, limit)
+
+
+def there_and_back(scene: Scene, wcs, primary=None, planes=("dq", "weight")):
+    """The cutouts of an exposure, and those of the drizzled image that enclose them."""
+    given = {
+        f"{image}_{name}": getattr(scene, image)[name]
+        for image in ("drz", "flt")
+        for name in planes
+    }
+    primary = scene.primary if primary is None else primary
+    return create_cutouts(
+        primary,
+        scene.segmentation,
+        scene.drz["data"],
+        scene.drz_wcs,
+        scene.flt["data"],
+        wcs,
+        **given,
+    )
+
+
+def bare_chain(scene: Scene, wcs) -> Callable:
+    """The calls of the WCSs for the points of a chain, and a loop over its boxes."""
+    flt, drz = there_and_back(scene, wcs)
+    steps = ((points(scene.primary), scene.drz_wcs, wcs), (points(flt), wcs, scene.drz_wcs))
+    boxes = ((scene.flt, scene.slices(flt)), (scene.drz, scene.slices(drz)))
+
+    def bare():
+        mapped = [map_points(wcs_in, wcs_out, *xy) for xy, wcs_in, wcs_out in steps]
+        return mapped, [copy_slices(planes, slices) for planes, slices in boxes]
+
+    return bare
+
+
+def chain_jobs(scene: Scene) -> Iterator[Job]:
+    """From the drizzled image to an exposure and back."""
+    for kind in ("tan", "sip", "lookup", "gwcs"):
+        wcs = scene.exposure_wcs(kind)
+        yield Job(
+            f"create_cutouts, {kind}",
+            "WCS calls and slice-and-copy loop",
+            partial(there_and_back, scene, wcs),
+            bare_chain(scene, wcs),
+            1.5,
+        )
+
+
+def single_jobs(scene: Scene) -> Iterator[Job]:
+    """A few sources, each of them alone."""
+    wcs, few = scene.exposure_wcs("sip"), scene.primary[:FEW]
+    alone = [few[i : i + 1] for i in range(len(few))]
+    pairs = [there_and_back(scene, wcs, one) for one in alone]
+    flt, drz = (sum(cutouts[1:], cutouts[0]) for cutouts in zip(*pairs, strict=True))
+    corners = [corners_of(few), corners_of(flt)]
+    planes = [[image[name] for name in ("data", "weight")] for image in (scene.flt, scene.drz)]
+    sources = list(zip(*corners, scene.slices(flt), scene.slices(drz), strict=True))
+
+    def ours():
+        return [there_and_back(scene, wcs, one, planes=["weight"]) for one in alone]
+
+    def bare():
+        made = []
+        for there, back, *slices in sources:
+            mapped = map_points(scene.drz_wcs, wcs, *there), map_points(wcs, scene.drz_wcs, *back)
+            copies = [
+                plane[where].copy()
+                for image, where in zip(planes, slices, strict=True)
+                for plane in image
+            ]
+            made.append((mapped, copies))
+        return made
+
+    yield Job(
+        f"create_cutouts, {len(few)} sources one by one, sip",
+        "WCS calls and four slices of each",
+        ours,
+        bare,
+        5.0,
+    )
+
+
+def object_jobs(scene: Scene) -> Iterator[Job]:
+    """All cutouts as objects."""
+    cutouts = scene.primary
+    flat, shapes = flat_planes(cutouts), [cutout.shape for cutout in cutouts]
+
+    def with_planes():
+        return [
+            (cutout, cutout.data, cutout.mask, cutout.weight, cutout.flags) for cutout in cutouts
+        ]
+
+    bare = partial(make_nddata, flat, shapes)
+    against = "slices of flat arrays in NDData"
+    yield Job("all Cutouts", against, partial(list, cutouts), bare, 2.5)
+    yield Job("all Cutouts and their planes", against, with_planes, bare, 2.5)
+
+
+def archive_jobs(scene: Scene, folder: Path) -> Iterator[Job]:
+    """Archives of cutouts of one size with three planes and masks."""
+    import asdf
+
+    path, npz, empty = (folder / name for name in ("cutouts.asdf", "planes.npz", "empty.asdf"))
+    cutouts = scene.cut_planes(size=SIZE)
+    planes = flat_planes(cutouts)
+    asdf.AsdfFile().write_to(empty)
+    count = len(cutouts)
+    number = np.random.default_rng(1).integers(count)
+
+    def write():
+        cutouts.write(path, overwrite=True)
+
+    def save():
+        np.savez(npz, **planes)
+
+    def read_one():
+        cutout = CutoutCollection.read(path)[number]
+        return cutout.data, cutout.mask, cutout.weight, cutout.flags
+
+    def open_empty():
+        with asdf.open(empty) as file:
+            return file.tree
+
+    def read_all():
+        return CutoutCollection.read(path, lazy=False)
+
+    def load():
+        with np.load(npz) as file:
+            return dict(file)
+
+    write(), save()
+    yield Job(f"writing {count} cutouts", "np.savez", write, save, 3.0, 0.1)
+    yield Job(
+        f"opening, one of {count} cutouts",
+        "asdf.open of an empty file",
+        read_one,
+        open_empty,
+        1.0,
+        0.05,
+    )
+    yield Job(f"reading {count} cutouts", "np.load", read_all, load, 2.0)
+
+
+def scaling_job(small: Scene, large: Scene) -> Job:
+    """All of it at two sizes of the scene."""
+
+    def run(scene):
+        wcs = scene.exposure_wcs("sip")
+        return lambda: there_and_back(scene, wcs, scene.cut_planes())
+
+    return Job(
+        f"primary cutouts and chain, {large.count}",
+        f"the same of {small.count}",
+        run(large),
+        run(small),
+        6.0,
+    )

@@ -1,0 +1,54 @@
+"""
+Anonymous memory of collections beyond their pixels, in a process of its own.
+
+    python -m benchmarks.memory COUNT
+
+Only Linux tells how much memory of a process is not that of files.
+"""
+
+import json
+import re
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+from subpixal import CutoutCollection
+
+from .bare import flat_planes
+from .scenes import Scene
+from .timing import release_memory
+
+
+def anonymous_memory() -> int:
+    """Bytes of the process that are in memory and not those of files."""
+    release_memory()
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"RssAnon:\s+(\d+)", status)[1])
+
+
+def measure(count: int) -> dict[str, float]:
+    """Bytes beyond the pixels of collections of ``count`` cutouts."""
+    scene, small, found = Scene(count), Scene(count // 10 + 1), {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cutouts.asdf"
+        # What is imported and cached belongs to no collection.
+        small.cut_planes().write(path)
+        CutoutCollection.read(path)[0].data.sum()
+        before = anonymous_memory()
+        cutouts = scene.cut_planes()
+        held = anonymous_memory() - before
+        pixels = sum(plane.nbytes for plane in flat_planes(cutouts).values())
+        found["cut"] = held - pixels
+        cutouts.write(path, overwrite=True)
+        del cutouts
+        before = anonymous_memory()
+        cutouts = CutoutCollection.read(path)
+        cutouts[count // 2].data.sum()
+        found["read from an archive"] = anonymous_memory() - before
+    return found
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    print(json.dumps(measure(int(sys.argv[1]))))

@@ -1,0 +1,88 @@
+"""Simulated images with as many sources as one likes, always at the same density."""
+
+from functools import cached_property
+
+import numpy as np
+
+from subpixal import create_primary_cutouts
+from subpixal.datasets import make_segmentation, make_wcs
+from subpixal.geometry.enclosing import perimeter
+
+# Pixels on a side of an image that has 10,000 sources.
+SIDE = 4096
+
+FLAGGED = 0.01
+
+
+class Scene:
+    """
+    A drizzled image and an exposure of it, each with data, weight and flags.
+
+    Parameters
+    ----------
+    count : int
+        Number of sources. Their segments are 10 to 30 pixels wide and high.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.shape = (round(SIDE * (count / 10_000) ** 0.5),) * 2
+        self.segmentation, self.catalog = make_segmentation(self.shape, count)
+        rng = np.random.default_rng(count)
+        self.drz, self.flt = self._make_planes(rng), self._make_planes(rng)
+        self.drz_wcs = make_wcs("tan", self.shape, scale=0.04)
+
+    def _make_planes(self, rng) -> dict[str, np.ndarray]:
+        noise = rng.standard_normal(self.shape, np.float32)
+        return {
+            # Bright sources, so that others can measure their centroids.
+            "data": noise + np.float32(10) * (self.segmentation > 0),
+            "weight": np.ones(self.shape, np.float32),
+            "dq": (rng.random(self.shape, np.float32) < FLAGGED).astype(np.uint32),
+        }
+
+    def exposure_wcs(self, kind: str):
+        """A distorted, rotated WCS, with coarser pixels so that all sources are on it."""
+        return make_wcs(kind, self.shape, scale=0.06, rotation=20)
+
+    def cut(self, **options):
+        """The cutouts of the drizzled image, of which only the data are cut."""
+        data = self.drz["data"]
+        return create_primary_cutouts(
+            self.catalog, self.segmentation, data, self.drz_wcs, **options
+        )
+
+    def cut_planes(self, **options):
+        """The cutouts with all planes."""
+        return self.cut(imdq=self.drz["dq"], imweight=self.drz["weight"], **options)
+
+    @cached_property
+    def primary(self):
+        return self.cut_planes()
+
+    def slices(self, cutouts) -> list[tuple[slice, slice]]:
+        """Slices of the parts of cutouts that are on the image."""
+        table = cutouts.table
+        low = np.maximum(table["blc"], 0)
+        high = np.minimum(table["trc"] + 1, self.shape[::-1])
+        corners = np.concatenate([low, high], axis=1).tolist()
+        return [(slice(y1, y2), slice(x1, x2)) for x1, y1, x2, y2 in corners]
+
+
+def edges(cutouts) -> np.ndarray:
+    """Edges ``xmin, ymin, xmax, ymax`` of cutouts in pixel coordinates, of shape (4, N)."""
+    table = cutouts.table
+    return np.concatenate([table["blc"] - 0.5, table["trc"] + 0.5], axis=1).T
+
+
+def corners_of(cutouts) -> np.ndarray:
+    """Corners ``x, y`` of each cutout, of shape (N, 2, 4)."""
+    x1, y1, x2, y2 = edges(cutouts)
+    return np.array([[x1, x1, x2, x2], [y1, y2, y2, y1]]).transpose(2, 0, 1)
+
+
+def points(cutouts) -> tuple[np.ndarray, np.ndarray]:
+    """All points that are mapped: eight around each box, and the sources."""
+    x, y, _ = perimeter(*edges(cutouts))
+    src_x, src_y = np.transpose(cutouts.table["src_pos"])
+    return np.append(x, src_x), np.append(y, src_y)

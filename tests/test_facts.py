@@ -1,0 +1,109 @@
+"""What keeps the package fast and its files small: how often something is done, counted."""
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+
+from subpixal import create_cutouts, create_primary_cutouts
+from subpixal.datasets import make_scene, make_segmentation, make_wcs
+
+FITS_CALLS = ("all_pix2world", "all_world2pix", "wcs_pix2world", "wcs_world2pix")
+GWCS_CALLS = ("__call__", "invert")
+
+# What a block of an ASDF file begins with.
+BLOCK = b"\xd3BLK"
+BLOCK_SIZE = 4_000_000
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """A scene for each kind of exposure."""
+    kinds = ("sip", "lookup", "gwcs", "gwcs-noinverse")
+    return {kind: make_scene(40, (256, 256), exposures=[kind]) for kind in kinds}
+
+
+def run_chain(scene, copies=1):
+    """All cutouts of a scene through an exposure and back, each some times over."""
+    drz, flt = scene.combined, scene.exposures[0]
+    primary = create_primary_cutouts(scene.truth, scene.segmentation, drz.data, drz.wcs)
+    primary = primary[np.tile(np.arange(len(primary)), copies)]
+    return create_cutouts(primary, scene.segmentation, drz.data, drz.wcs, flt.data, flt.wcs)
+
+
+def count_calls(monkeypatch, scene, copies) -> list[str]:
+    """Names of all calls of WCSs that a chain makes, FITS and gwcs."""
+    import gwcs
+
+    calls = []
+
+    def counted(method):
+        def call(*args, **kwargs):
+            calls.append(method.__name__)
+            return method(*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for cls, names in ((WCS, FITS_CALLS), (gwcs.WCS, GWCS_CALLS)):
+            for name in names:
+                patch.setattr(cls, name, counted(getattr(cls, name)))
+        flt, _ = run_chain(scene, copies)
+    assert len(flt) % copies == 0
+    assert len(flt) > 10 * copies
+    return calls
+
+
+@pytest.mark.parametrize("kind", ["sip", "lookup", "gwcs", "gwcs-noinverse"])
+def test_number_of_wcs_calls(kind, scenes, monkeypatch):
+    """A hundred times as many sources cost not one call of a WCS more."""
+    few, many = (count_calls(monkeypatch, scenes[kind], copies) for copies in (1, 100))
+    assert few == many
+    assert 4 <= len(few) < 40
+
+
+@pytest.mark.parametrize("kind", ["sip", "lookup", "gwcs"])
+def test_no_wcs_is_copied(kind, scenes, monkeypatch):
+    """Cutting, mapping and taking cutouts copies no WCS."""
+    import gwcs
+
+    def refuse(*_, **__):
+        msg = "a WCS is copied"
+        raise AssertionError(msg)
+
+    for cls, names in (
+        (WCS, ("__copy__", "__deepcopy__", "__reduce__", "copy", "deepcopy", "sub", "slice")),
+        (gwcs.WCS, ("__copy__", "__deepcopy__", "__reduce__")),
+    ):
+        for name in names:
+            monkeypatch.setattr(cls, name, refuse, raising=False)
+    scene = scenes[kind]
+    flt, drz = run_chain(scene)
+    assert len(flt) == len(drz) > 10
+    assert {id(cutout.image_wcs) for cutout in flt} == {id(scene.exposures[0].wcs)}
+    assert {id(cutout.image_wcs) for cutout in drz} == {id(scene.combined.wcs)}
+    assert all(np.isfinite(cutout.pix2world(*cutout.cutout_src_pos)).all() for cutout in drz)
+
+
+def cut_many(count, size):
+    """Cutouts of one size, with data, weight and mask."""
+    shape = (20 * round(count**0.5) + 40,) * 2
+    segmentation, catalog = make_segmentation(shape, count)
+    pixels = np.ones(shape, np.float32)
+    return create_primary_cutouts(
+        catalog, segmentation, pixels, make_wcs("tan", shape), imweight=pixels, size=size
+    )
+
+
+def test_number_of_blocks(tmp_path):
+    """Blocks of an archive become more with its bytes, not with its cutouts."""
+    blocks, path = {}, tmp_path / "cutouts.asdf"
+    for count, size in ((20, 9), (400, 9), (400, 90)):
+        cutouts = cut_many(count, size)
+        cutouts.write(path, overwrite=True)
+        blocks[count, size] = path.read_bytes().count(BLOCK)
+    assert blocks[20, 9] == blocks[400, 9]
+    assert len(cutouts) > 300
+    planes = ("data", "weight", "mask")
+    largest = 4 * len(cutouts) * 90 * 90
+    more = blocks[400, 90] - blocks[400, 9]
+    assert len(planes) <= more <= len(planes) * (largest / BLOCK_SIZE + 1)
