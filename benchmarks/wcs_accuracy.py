@@ -22,6 +22,7 @@ from astropy.wcs import WCS
 from scipy.spatial import KDTree
 
 from subpixal.geometry import SkyImage
+from subpixal.io import read_image
 
 COUNT = 10_000
 MARGIN = 100
@@ -40,15 +41,19 @@ def read_wcss(folder: Path):
         yield f"gwcs: {name}", read_asdf(files("gwcs") / f"tests/data/{name}.asdf", "wcs"), shape
     path = folder / "roman" / "r0000101001001001001_0001_wfi01_f158_cal.asdf"
     yield "Roman WFI01 L2", read_asdf(path, "roman", "meta", "wcs"), (200, 220)
-    for name, exposure in (("JWST NRCB1 cal", "jw00000_nrcb1_cal"), ("JWST i2d", "jw_i2d")):
-        from subpixal.io import read_image
-
-        image = read_image(folder / "jwst_nircam_sim" / f"{exposure}.fits.gz")
-        yield name, image.image_wcs, image.shape
+    for name, pattern in (
+        ("JWST NRCB1", "jwst_nircam_sim/jw0*_cal.fits.gz"),
+        ("JWST i2d", "jwst_nircam_sim/jw_i2d.fits.gz"),
+        ("WFC3/IR SIP", "hst_wfc3ir_goodss/*_flt.fits.gz"),
+        ("WFC3/IR drizzled", "hst_wfc3ir_goodss/*_drz.fits.gz"),
+        ("SWarp coadd", "ground_tpv/*_coadd.fits.gz"),
+    ):
+        for path in sorted(folder.glob(pattern)):
+            image = read_image(path)
+            yield f"{name} {path.name.split('_')[0]}", image.image_wcs, image.shape
     for name, path, extensions in (
         ("ACS/WFC SIP+NPOL+D2IM", "full_distortion_wcs/acs_wfc_full_wcs.fits.gz", (1, 2)),
         ("WFC3/UVIS SIP+NPOL+D2IM", "full_distortion_wcs/uvis_c6_full_wcs_IDC.fits.gz", (1, 2)),
-        ("WFC3/IR SIP", "hst_wfc3ir_goodss/ib6o23rtq_flt.fits.gz", (1,)),
         ("CTIO Mosaic2 TPV", "ground_tpv/tpv_ctio_mosaic2.fits.gz", (None,)),
     ):
         with fits.open(folder / path) as hdulist:
@@ -56,8 +61,21 @@ def read_wcss(folder: Path):
                 hdu = hdulist[0] if version is None else hdulist["SCI", version]
                 label = f"{name} chip {version}" if len(extensions) > 1 else name
                 yield label, WCS(hdu.header, hdulist), hdu.shape
+    for name in ("irac_sip", "siponly", "tpvonly"):
+        path = get_pkg_data_filename(f"tests/data/{name}.hdr", "astropy.wcs")
+        header = read_header(path)
+        yield f"astropy: {name}", WCS(header), (header["NAXIS2"], header["NAXIS1"])
+    for name in ("acs", "simple_wcs2"):
+        header = read_header(files("gwcs") / f"tests/data/{name}.hdr")
+        shape = header.get("NAXIS2", 0) or 2048, header.get("NAXIS1", 0) or 2048
+        yield f"gwcs: {name}", WCS(header), shape
     with fits.open(get_pkg_data_filename("tests/data/dist_lookup.fits.gz", "astropy.wcs")) as file:
         yield "astropy: dist_lookup", WCS(file[1].header, file), file[1].shape
+
+
+def read_header(path):
+    text = Path(path).read_text(encoding="ascii", errors="ignore")
+    return fits.Header.fromstring(text, sep="\n" if "\n" in text else "")
 
 
 def read_asdf(path, *keys):
