@@ -61,16 +61,26 @@ def read_wcss(folder: Path):
                 hdu = hdulist[0] if version is None else hdulist["SCI", version]
                 label = f"{name} chip {version}" if len(extensions) > 1 else name
                 yield label, WCS(hdu.header, hdulist), hdu.shape
+    data = files("astropy.wcs") / "tests/data"
     for name in ("irac_sip", "siponly", "tpvonly"):
-        path = get_pkg_data_filename(f"tests/data/{name}.hdr", "astropy.wcs")
-        header = read_header(path)
-        yield f"astropy: {name}", WCS(header), (header["NAXIS2"], header["NAXIS1"])
+        yield f"astropy: {name}", *with_shape(WCS(read_header(data / f"{name}.hdr")))
+    for name, k in (("sip", 0), ("sip2", 0), ("j94f05bgq_flt", 1), ("ie6d07ujq_wcs", 0)):
+        yield f"astropy: {name}", *with_shape(WCS(fits.getheader(data / f"{name}.fits", k)))
     for name in ("acs", "simple_wcs2"):
-        header = read_header(files("gwcs") / f"tests/data/{name}.hdr")
-        shape = header.get("NAXIS2", 0) or 2048, header.get("NAXIS1", 0) or 2048
-        yield f"gwcs: {name}", WCS(header), shape
+        yield (
+            f"gwcs: {name}",
+            *with_shape(WCS(read_header(files("gwcs") / f"tests/data/{name}.hdr"))),
+        )
     with fits.open(get_pkg_data_filename("tests/data/dist_lookup.fits.gz", "astropy.wcs")) as file:
         yield "astropy: dist_lookup", WCS(file[1].header, file), file[1].shape
+
+
+def with_shape(wcs):
+    """A WCS and the shape of its image; where that is lost, the reference point is its middle."""
+    shape = wcs.array_shape
+    if shape is None or min(shape) < 2:
+        shape = tuple(int(2 * n) for n in wcs.wcs.crpix[::-1])
+    return wcs, shape
 
 
 def read_header(path):
