@@ -192,6 +192,8 @@ def map_exposures(
         If the output cannot be written.
     """
     refuse_existing(output, overwrite=overwrite)
+    # What a process reads once it must be able to look up.
+    dqbitmask = tuple(dqbitmask) if isinstance(dqbitmask, list) else dqbitmask
     folder = Path(f"{os.fspath(output)}.parts")
     folder.mkdir(exist_ok=True)
     everything = folder / "primary.asdf"

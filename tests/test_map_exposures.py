@@ -152,6 +152,13 @@ def test_bad_file(primary, files, tmp_path):
     assert "read_images" in error.value.failures[str(bad)]
 
 
+def test_flags_as_a_list(primary, files, tmp_path):
+    """Good flags may be a list, as everywhere."""
+    shared, exposures = files
+    options = shared | {"output": tmp_path / "out.asdf", "dqbitmask": [16, 64]}
+    assert len(map_exposures(primary, exposures, **options)) == 3
+
+
 def test_existing_output(primary, files, tmp_path):
     """What exists is not replaced, and no work is done for it."""
     shared, exposures = files
