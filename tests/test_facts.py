@@ -22,15 +22,16 @@ def scenes():
     return {kind: make_scene(40, (256, 256), exposures=[kind]) for kind in kinds}
 
 
-def run_chain(scene, copies=1):
+def run_chain(scene, copies=1, **options):
     """All cutouts of a scene through an exposure and back, each some times over."""
     drz, flt = scene.combined, scene.exposures[0]
     primary = create_primary_cutouts(scene.truth, scene.segmentation, drz.data, drz.wcs)
     primary = primary[np.tile(np.arange(len(primary)), copies)]
-    return create_cutouts(primary, scene.segmentation, drz.data, drz.wcs, flt.data, flt.wcs)
+    args = scene.segmentation, drz.data, drz.wcs, flt.data, flt.wcs
+    return create_cutouts(primary, *args, **options)
 
 
-def count_calls(monkeypatch, scene, copies) -> list[str]:
+def count_calls(monkeypatch, scene, copies, **options) -> list[str]:
     """Names of all calls of WCSs that a chain makes, FITS and gwcs."""
     import gwcs
 
@@ -47,7 +48,7 @@ def count_calls(monkeypatch, scene, copies) -> list[str]:
         for cls, names in ((WCS, FITS_CALLS), (gwcs.WCS, GWCS_CALLS)):
             for name in names:
                 patch.setattr(cls, name, counted(getattr(cls, name)))
-        flt, _ = run_chain(scene, copies)
+        flt, _ = run_chain(scene, copies, **options)
     assert len(flt) % copies == 0
     assert len(flt) > 10 * copies
     return calls
@@ -59,6 +60,17 @@ def test_number_of_wcs_calls(kind, scenes, monkeypatch):
     few, many = (count_calls(monkeypatch, scenes[kind], copies) for copies in (1, 100))
     assert few == many
     assert 4 <= len(few) < 40
+
+
+def test_number_of_wcs_calls_with_labels_on_their_own_grid(scenes, monkeypatch):
+    """Neither if the labels of all pixels are looked up through WCSs."""
+    scene = scenes["sip"]
+    shift = make_wcs("tan", scene.combined.data.shape, scale=0.04)
+    few, many = (
+        count_calls(monkeypatch, scene, copies, segmentation_wcs=shift, flt_mask_policy="segment")
+        for copies in (1, 100)
+    )
+    assert few == many
 
 
 @pytest.mark.parametrize("kind", ["sip", "lookup", "gwcs"])

@@ -283,8 +283,8 @@ class CutoutCollection(Sequence):
 
     def _gather(self, get) -> np.ndarray:
         """Values of a column of the stores, in the order of the collection."""
-        if not len(self):
-            return get(self._stores[0] if self._stores else _NOTHING)[:0]
+        if not len(self) or len(self._stores) == 1:
+            return get(self._stores[0] if self._stores else _NOTHING)[self._rows]
         parts = [(get(self._stores[k])[self._rows[here]], here) for k, here in self._parts()]
         values, order = (np.concatenate(part) for part in zip(*parts, strict=True))
         out = np.empty_like(values)

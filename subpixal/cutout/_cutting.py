@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from ._planes import (
     PackedPlane,
     ViewedPlane,
     bad_pixels,
+    copy_boxes,
     cut_pixels,
     fill_value,
-    outside_pixels,
+    mask_outside,
+    parts,
+    pixel_rows,
     plane_dtype,
 )
 from ._segmentation import Segmentation
@@ -28,9 +31,6 @@ __all__ = ["Cutter"]
 
 # Planes that say which pixels are bad.
 _MASKING = ("data", "flags", "weight", "mask")
-
-# Pixels of which masks are calculated at once.
-_PART = 2**17
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,64 +78,81 @@ class Cutter:
         """
         boxes = np.concatenate([boxes[:2], boxes[2:] - boxes[:2] + 1])
         index = make_index(self.image, boxes, src_pos=src_pos, src_weight=src_weight)
-        pixels = [name for name in self.planes if name != "mask"]
-        if self.copy or self._is_lazy():
-            flat = {name: self._pixels(name, boxes) for name in pixels}
-            labels = self._labels(boxes) if self._keeps_labels else None
-            flat["mask"] = self._mask(flat, boxes, ids, labels)
-            if self._keeps_labels:
-                flat["segmentation"] = labels
+        made = ["mask", "segmentation"] if self._keeps_labels else ["mask"]
+        if self.copy or any(map(self._is_late, self._sources)):
+            flat = self._cut(boxes, ids, dict.fromkeys([*self.planes, *made]))
             planes = {name: PackedPlane(pixels) for name, pixels in flat.items()}
         else:
-            planes = {name: self._view(name) for name in pixels}
-            planes["mask"] = DeferredPlane(lambda: self._mask({}, boxes, ids))
-            if self._keeps_labels:
-                planes["segmentation"] = DeferredPlane(lambda: self._labels(boxes))
+            planes = {name: ViewedPlane(*self._sources[name])
+                      for name in self.planes if name != "mask"}  # fmt: skip
+            planes |= {name: DeferredPlane(partial(self._cut_one, boxes, ids, name))
+                       for name in made}  # fmt: skip
         return Store(self.image, index, ids, planes=planes)
+
+    @cached_property
+    def _sources(self) -> dict[str, tuple]:
+        """For each plane the image, its value outside, and the type of its cutouts."""
+        sources = {}
+        for name, image in self.planes.items():
+            fill = fill_value(name, self.fillval, self.image.uncertainty_type)
+            sources[name] = image, fill, plane_dtype(name, image.dtype, promote=True)
+        if self.segmentation is not None:
+            sources["segmentation"] = self.segmentation.labels, 0, self.segmentation.dtype
+        return sources
+
+    def _is_late(self, name) -> bool:
+        """Whether a plane is read piece by piece."""
+        return isinstance(self._sources[name][0], LazyImage)
 
     @property
     def _keeps_labels(self) -> bool:
         return self.segmentation is not None and self.segmentation.keep
 
-    def _is_lazy(self) -> bool:
-        labels = [] if self.segmentation is None else [self.segmentation.labels]
-        return any(isinstance(plane, LazyImage) for plane in (*self.planes.values(), *labels))
+    def _cut_one(self, boxes, ids, name) -> np.ndarray:
+        return self._cut(boxes, ids, [name])[name]
 
-    def _fill(self, name):
-        dtype = plane_dtype(name, self.planes[name].dtype, promote=True)
-        return fill_value(name, self.fillval, self.image.uncertainty_type), dtype
+    def _cut(self, boxes, ids, names) -> dict[str, np.ndarray]:
+        """Planes of cutouts, whose masks are made of pixels that are still in the cache."""
+        needed = {*names, *(self._masking if "mask" in names else ())}
+        sources = {name: plane for name, plane in self._sources.items() if name in needed}
+        flat = {name: self._cut_apart(name, boxes) for name in sources if self._is_apart(name)}
+        near = {name: plane for name, plane in sources.items() if name not in flat}
+        count = int((boxes[2] * boxes[3]).sum())
+        flat |= {name: np.empty(count, near[name][2]) for name in near if name in names}
+        mask = flat.setdefault("mask", np.empty(count, bool)) if "mask" in names else None
+        for some, here in parts(boxes):
+            part = {name: flat[name][here] if name in flat
+                    else np.empty(here.stop - here.start, dtype)
+                    for name, (_, _, dtype) in sources.items()}  # fmt: skip
+            if near:
+                planes = [(image, fill, part[name]) for name, (image, fill, _) in near.items()]
+                copy_boxes(planes, pixel_rows(boxes[:, some]))
+            if mask is not None:
+                mask[here] = self._mask(part, boxes[:, some], ids[some])
+        if mask is not None:
+            mask_outside(mask, boxes, self.image.shape)
+        return {name: flat[name] for name in names}
 
-    def _pixels(self, name, boxes) -> np.ndarray:
-        return cut_pixels(self.planes[name], boxes, *self._fill(name))
+    @property
+    def _masking(self) -> set[str]:
+        """Names of what masks are made of."""
+        return {*_MASKING, "segmentation"} if self.masks_by_label else {*_MASKING}
 
-    def _view(self, name) -> ViewedPlane:
-        return ViewedPlane(self.planes[name], *self._fill(name))
+    def _is_apart(self, name) -> bool:
+        """Whether a plane cannot be cut along with the others."""
+        return self._is_late(name) or (name == "segmentation" and self.segmentation.has_own_grid)
 
-    def _mask(self, pixels, boxes, ids, labels=None) -> np.ndarray:
-        planes = {name: plane for name, plane in self.planes.items() if name in _MASKING}
-        # What is read piece by piece must be read for all boxes at once.
-        pixels = {name: self._pixels(name, boxes) for name, plane in planes.items()
-                  if isinstance(plane, LazyImage) and name not in pixels} | pixels  # fmt: skip
-        if labels is None and self._is_lazy():
-            labels = self._labels(boxes)
-        mask = np.empty(int((boxes[2] * boxes[3]).sum()), bool)
-        for some, here in _parts(boxes):
-            part = {name: pixels[name][here] if name in pixels
-                    else self._pixels(name, boxes[:, some]) for name in planes}  # fmt: skip
-            known = None if labels is None else labels[here]
-            mask[here] = self._mask_part(part, boxes[:, some], ids[some], known)
-        return mask
+    def _cut_apart(self, name, boxes) -> np.ndarray:
+        if name == "segmentation":
+            return self.segmentation.cut(boxes)
+        image, fill, dtype = self._sources[name]
+        return cut_pixels(image, boxes, fill, dtype)
 
-    def _mask_part(self, pixels, boxes, ids, labels) -> np.ndarray:
+    def _mask(self, pixels, boxes, ids) -> np.ndarray:
         mask = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
-        mask |= outside_pixels(boxes, self.image.shape)
         if self.masks_by_label:
-            labels = self._labels(boxes) if labels is None else labels
-            mask |= self.segmentation.mask(labels, ids, boxes)
+            mask |= self.segmentation.mask(pixels["segmentation"], ids, boxes)
         return mask
-
-    def _labels(self, boxes) -> np.ndarray | None:
-        return None if self.segmentation is None else self.segmentation.cut(boxes)
 
     @property
     def masks_by_label(self) -> bool:
@@ -166,7 +183,7 @@ class Cutter:
             masked[todo] = True
         else:
             todo = np.flatnonzero(self._bad_at(*self._source_pixels(index, boxes), ids))
-            masked[todo] = _all(self._mask({}, boxes[:, todo], ids[todo]), boxes[:, todo])
+            masked[todo] = _all(self._cut_one(boxes[:, todo], ids[todo], "mask"), boxes[:, todo])
         if todo.size and self.masks_by_label:
             boxes, ids = boxes[:, todo], as_labels(ids[todo])
             others = self.segmentation.cut(boxes) != np.repeat(ids, boxes[2] * boxes[3])
@@ -186,21 +203,6 @@ class Cutter:
         if self.masks_by_label:
             bad |= self.segmentation.at(x, y) != as_labels(ids)
         return bad
-
-
-def _parts(boxes) -> Iterator[tuple[slice, slice]]:
-    """
-    Parts of a list of boxes, and where their pixels are.
-
-    What is calculated on the way to a mask stays in the cache of the processor:
-    fresh memory would cost more than the calculation.
-    """
-    stop = np.cumsum(boxes[2] * boxes[3])
-    first, start = 0, 0
-    while first < len(stop):
-        last = max(first + 1, int(np.searchsorted(stop, start + _PART, "right")))
-        yield slice(first, last), slice(start, int(stop[last - 1]))
-        first, start = last, int(stop[last - 1])
 
 
 def _all(pixels, boxes) -> np.ndarray:

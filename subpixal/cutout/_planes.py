@@ -7,7 +7,7 @@ says where the cutout is. The kernels take and return arrays only.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -23,14 +23,20 @@ __all__ = [
     "bad_flags",
     "bad_pixels",
     "check_fill",
+    "copy_boxes",
     "cut_piece",
     "cut_pixels",
     "fill_value",
     "is_inside",
-    "outside_pixels",
+    "mask_outside",
     "overlap",
+    "parts",
+    "pixel_rows",
     "plane_dtype",
 ]
+
+# Pixels of a part.
+_PART = 2**17
 
 PLANES = ("data", "mask", "uncertainty", "flags", "weight", "segmentation")
 
@@ -116,10 +122,10 @@ def overlap(row, shape) -> tuple[tuple[slice, slice], tuple[slice, slice]] | Non
     return extraction, (slice(y1 - y, y2 - y), slice(x1 - x, x2 - x))
 
 
-def is_inside(box, shape) -> bool:
-    """Whether a box ``x, y, width, height`` lies in an image of shape ``(ny, nx)``."""
+def is_inside(box, shape):
+    """Whether boxes ``x, y, width, height`` lie in an image of shape ``(ny, nx)``."""
     x, y, width, height = box
-    return 0 <= x <= shape[1] - width and 0 <= y <= shape[0] - height
+    return (x >= 0) & (x <= shape[1] - width) & (y >= 0) & (y <= shape[0] - height)
 
 
 def cut_piece(image: np.ndarray, box, fill, dtype: np.dtype, *, view: bool = False) -> np.ndarray:
@@ -139,19 +145,24 @@ def cut_piece(image: np.ndarray, box, fill, dtype: np.dtype, *, view: bool = Fal
         Whether a read-only view of the image will do.
     """
     x, y, width, height = box
-    if is_inside(box, image.shape):
-        inside = image[y : y + height, x : x + width]
-        if not view or inside.dtype.type != dtype.type:
-            return inside.astype(dtype)
-        inside = inside.view()
-        inside.flags.writeable = False
-        return inside
-    check_fill(fill, dtype)
-    piece = np.full((height, width), fill, dtype)
+    if not is_inside(box, image.shape):
+        check_fill(fill, dtype)
+        piece = np.empty((height, width), dtype)
+        _fill_piece(piece, image, box, fill)
+        return piece
+    inside = image[y : y + height, x : x + width]
+    if not view or inside.dtype.type != dtype.type:
+        return inside.astype(dtype)
+    inside = inside.view()
+    inside.flags.writeable = False
+    return inside
+
+
+def _fill_piece(piece, image, box, fill) -> None:
+    piece[...] = fill
     both = overlap(box, image.shape)
     if both is not None:
         piece[both[1]] = image[both[0]]
-    return piece
 
 
 def cut_pixels(image, boxes: np.ndarray, fill, dtype: np.dtype) -> np.ndarray:
@@ -173,45 +184,93 @@ def cut_pixels(image, boxes: np.ndarray, fill, dtype: np.dtype) -> np.ndarray:
     array of shape (P,)
         The pixels of each box row by row; only they are converted.
     """
-    size = boxes[2] * boxes[3]
-    flat = np.empty(int(size.sum()), dtype)
-    rows = np.array([*boxes, np.cumsum(size) - size])
-    for which, x0, y0, pixels in read_bands(image, boxes):
-        ny, nx = pixels.shape
-        for x, y, width, height, start in zip(*rows[:, which].tolist(), strict=True):
-            x, y = x - x0, y - y0
-            piece = flat[start : start + width * height].reshape(height, width)
-            # Spelt out: this loop is where cutting spends its time.
-            if 0 <= x <= nx - width and 0 <= y <= ny - height:
-                piece[...] = pixels[y : y + height, x : x + width]
-            else:
-                piece[...] = cut_piece(pixels, (x, y, width, height), fill, dtype)
+    rows = pixel_rows(boxes)
+    flat = np.empty(int((boxes[2] * boxes[3]).sum()), dtype)
+    for which, x, y, pixels in read_bands(image, boxes):
+        copy_boxes([(pixels, fill, flat)], rows[:, which] - [[x], [y], [0], [0], [0]])
     return flat
 
 
-def outside_pixels(boxes: np.ndarray, shape) -> np.ndarray:
+def pixel_rows(boxes: np.ndarray) -> np.ndarray:
+    """Boxes ``x, y, width, height``, and as a fifth row where their pixels begin."""
+    size = boxes[2] * boxes[3]
+    return np.array([*boxes, np.cumsum(size) - size])
+
+
+def copy_boxes(planes: list[tuple], rows: np.ndarray) -> None:
     """
-    Mask of the pixels of many boxes that lie outside the image.
+    Copy the pixels of many boxes out of planes of one image.
+
+    Parameters
+    ----------
+    planes : list of tuple
+        ``(pixels, fill, flat)``: arrays of shape (ny, nx), values outside of them, and
+        arrays of shape (P,) that are written to.
+    rows : array of int, shape (5, N)
+        As of `pixel_rows`.
+    """
+    ny, nx = planes[0][0].shape
+    if not is_inside(rows[:4], (ny, nx)).all():
+        for _, fill, flat in planes:
+            check_fill(fill, flat.dtype)
+    # This loop is where cutting spends its time.
+    for x, y, width, height, start in zip(*rows.tolist(), strict=True):
+        here, shape = slice(start, start + width * height), (height, width)
+        if 0 <= x <= nx - width and 0 <= y <= ny - height:
+            there = slice(y, y + height), slice(x, x + width)
+            for pixels, _, flat in planes:
+                flat[here].reshape(shape)[...] = pixels[there]
+        else:
+            for pixels, fill, flat in planes:
+                _fill_piece(flat[here].reshape(shape), pixels, (x, y, width, height), fill)
+
+
+def parts(boxes) -> Iterator[tuple[slice, slice]]:
+    """
+    Parts of a list of boxes, and where their pixels are.
+
+    What is calculated for a part stays in the cache of the processor: fresh memory
+    would cost more than the calculation.
 
     Parameters
     ----------
     boxes : array of int, shape (4, N)
         ``x, y, width, height``.
+
+    Yields
+    ------
+    some, here : slice
+        Of the boxes, and of their pixels.
+    """
+    stop = np.cumsum(boxes[2] * boxes[3])
+    first, start = 0, 0
+    while first < len(stop):
+        last = max(first + 1, int(np.searchsorted(stop, start + _PART, "right")))
+        yield slice(first, last), slice(start, int(stop[last - 1]))
+        first, start = last, int(stop[last - 1])
+
+
+def mask_outside(mask: np.ndarray, boxes: np.ndarray, shape) -> None:
+    """
+    Mask the pixels of many boxes that lie outside the image.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (P,)
+        Changed in place.
+    boxes : array of int, shape (4, N)
+        ``x, y, width, height``.
     shape : tuple of int
         ``(ny, nx)`` of the image.
     """
-    x, y, width, height = boxes
-    size = width * height
-    outside = np.zeros(int(size.sum()), bool)
-    crossing = (x < 0) | (y < 0) | (x + width > shape[1]) | (y + height > shape[0])
-    stop = np.cumsum(size)
-    for i in np.flatnonzero(crossing):
-        piece = outside[stop[i] - size[i] : stop[i]].reshape(height[i], width[i])
-        piece[...] = True
-        both = overlap(boxes[:, i].tolist(), shape)
+    stop = np.cumsum(boxes[2] * boxes[3])
+    for i in np.flatnonzero(~is_inside(boxes, shape)).tolist():
+        _, _, width, height = box = boxes[:, i].tolist()
+        outside = np.ones((height, width), bool)
+        both = overlap(box, shape)
         if both is not None:
-            piece[both[1]] = False
-    return outside
+            outside[both[1]] = False
+        mask[stop[i] - outside.size : stop[i]] |= outside.ravel()
 
 
 def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np.ndarray:
@@ -228,19 +287,23 @@ def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np
     with_weight : bool
         Whether a weight that is zero or not finite is bad.
     """
-    bad = ~np.isfinite(planes["data"])
-    if planes.get("mask") is not None:
-        bad |= planes["mask"].astype(bool, copy=False)
+    good = np.isfinite(planes["data"])
     flags, weight = planes.get("flags"), planes.get("weight")
+    if weight is not None and with_weight:
+        good &= np.isfinite(weight)
+        good &= weight != 0
+    bad = np.logical_not(good, out=good)
     if flags is not None and dqbitmask is not None:
         bad |= bad_flags(flags, dqbitmask)
-    if weight is not None and with_weight:
-        bad |= ~np.isfinite(weight) | (weight == 0)
+    if planes.get("mask") is not None:
+        bad |= planes["mask"].astype(bool, copy=False)
     return bad
 
 
 def bad_flags(flags: np.ndarray, dqbitmask: int | None) -> np.ndarray:
     """Mask of pixels with flags that are not good."""
+    if dqbitmask == 0:
+        return flags != 0
     if flags.dtype.kind == "b":
         flags = flags.astype(np.uint8)
     return bitfield_to_boolean_mask(

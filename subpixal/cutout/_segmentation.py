@@ -8,12 +8,12 @@ import numpy as np
 from astropy.nddata import NDData
 
 from subpixal.geometry import PixelMap, SkyImage
-from subpixal.geometry.sampling import map_centers
+from subpixal.geometry.sampling import Centers
 
 from ._image import Image
 from ._labels import as_labels, nearer_to_neighbour
 from ._lazy import LazyImage, as_image, read_points
-from ._planes import cut_pixels
+from ._planes import cut_pixels, parts
 
 __all__ = ["MASK_POLICIES", "Segmentation", "read_mask_policy", "read_segmentation"]
 
@@ -109,6 +109,16 @@ class Segmentation:
         sky = SkyImage(wcs, labels.shape)
         return cls(labels, sky, PixelMap(image.sky, sky), policy, keep)
 
+    @property
+    def has_own_grid(self) -> bool:
+        """Whether its grid is another one than that of the image."""
+        return self.pixel_map is not None
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the labels, in the byte order of the machine."""
+        return self.labels.dtype.newbyteorder("=")
+
     def cut(self, boxes: np.ndarray) -> np.ndarray:
         """
         Labels of the pixels of boxes, of the nearest pixel of the segmentation image.
@@ -123,20 +133,26 @@ class Segmentation:
         array of int, shape (P,)
             One box after the other; 0 outside the segmentation image.
         """
-        if self.pixel_map is None:
-            return cut_pixels(self.labels, boxes, 0, self.labels.dtype.newbyteorder("="))
-        return self._nearest(*map_centers(self.pixel_map, boxes))
+        if not self.has_own_grid:
+            return cut_pixels(self.labels, boxes, 0, self.dtype)
+        centers = Centers(self.pixel_map, boxes)
+        if isinstance(self.labels, LazyImage):
+            return self._nearest(*centers.of())
+        labels = np.empty(int((boxes[2] * boxes[3]).sum()), self.dtype)
+        for some, here in parts(boxes):
+            labels[here] = self._nearest(*centers.of(some))
+        return labels
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Labels at pixels of the image."""
-        if self.pixel_map is None:
+        if not self.has_own_grid:
             return read_points(self.labels, x, y)
         return self._nearest(*self.pixel_map(x, y))
 
     def _nearest(self, x, y) -> np.ndarray:
         ny, nx = self.labels.shape
         found = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
-        labels = np.zeros(x.shape, self.labels.dtype.newbyteorder("="))
+        labels = np.zeros(x.shape, self.dtype)
         column, row = (np.floor(p[found] + 0.5).astype(np.intp) for p in (x, y))
         labels[found] = read_points(self.labels, column, row)
         return labels

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._image import Image
 from ._own import Unread
-from ._planes import PLANES, PackedPlane
+from ._planes import PLANES, PackedPlane, is_inside
 from ._units import DATA_UNITS
 
 __all__ = ["INDEX", "KEPT", "Store", "as_ids", "make_index"]
@@ -92,8 +92,7 @@ def make_index(image: Image, boxes, *, src_pos=None, src_weight=None) -> np.ndar
     index["src_weight"] = np.nan if src_weight is None else src_weight
     index["exptime"] = image.exptime
     index["data_units"] = DATA_UNITS.index(image.data_units)
-    ny, nx = image.shape or (0, 0)
-    inside = (x >= 0) & (y >= 0) & (x + width <= nx) & (y + height <= ny)
+    inside = is_inside(boxes, image.shape or (0, 0))
     index["status"] = np.where(inside, KEPT.index("ok"), KEPT.index("filled"))
     return index
 

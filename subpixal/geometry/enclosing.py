@@ -43,22 +43,21 @@ def perimeter(xmin, ymin, xmax, ymax, *, refinement: int = 1):
     start = np.cumsum(4 * intervals) - 4 * intervals
     points = np.empty((2, 4 * intervals.sum()))
     for rectangles, where in _alike(start, points.shape[1]):
-        along = np.arange(where.shape[1] // 4) / (where.shape[1] // 4)
+        along = np.arange(len(where) // 4) / (len(where) // 4)
         zero, one = np.zeros_like(along), np.ones_like(along)
         around = [along, one, 1 - along, zero], [zero, along, one, 1 - along]
         for axis, part in enumerate(around):
-            points[axis, where] = (
-                low[axis, rectangles, None] + np.concatenate(part) * size[axis, rectangles, None]
-            )
+            steps = np.concatenate(part)[:, None] * size[axis, rectangles]
+            points[axis, where] = low[axis, rectangles] + steps
     return *points, start
 
 
 def _alike(start: np.ndarray, count: int):
-    """Curves with the same number of points: which they are, and the points of each."""
+    """Curves with the same number of points: which they are, and their points as columns."""
     sizes = np.diff(start, append=count)
     for size in np.unique(sizes).tolist():
         curves = np.flatnonzero(sizes == size)
-        yield curves, start[curves, None] + np.arange(size)
+        yield curves, start[curves] + np.arange(size)[:, None]
 
 
 def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,9 +84,9 @@ def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray
     for curves, where in _alike(start, len(x)):
         for axis, u in enumerate((x[where], y[where])):
             rise = _bulge(u)
-            found[axis, curves] = (u - rise).min(1)
-            found[axis + 2, curves] = (u + rise).max(1)
-            bulge[curves] = np.maximum(bulge[curves], rise.max(1))
+            found[axis, curves] = (u - rise).min(0)
+            found[axis + 2, curves] = (u + rise).max(0)
+            bulge[curves] = np.maximum(bulge[curves], rise.max(0))
     found[:, ~np.isfinite(found).all(0)] = np.nan
     return found, bulge
 
@@ -103,15 +102,15 @@ def _bulge(u: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    u : array of shape (N, P)
+    u : array of shape (P, N)
         Curves, each with P / 4 intervals between corners.
     """
-    intervals = u.shape[1] // 4
-    second = np.abs(np.roll(u, -1, 1) - 2 * u + np.roll(u, 1, 1)) / 2
-    second[:, ::intervals] = 0.0
+    intervals = len(u) // 4
+    second = np.abs(np.roll(u, -1, 0) - 2 * u + np.roll(u, 1, 0)) / 2
+    second[::intervals] = 0.0
     for next_to_corner in {1, intervals - 1}:
-        second[:, next_to_corner::intervals] *= 2
-    return np.maximum(second, np.maximum(np.roll(second, -1, 1), np.roll(second, 1, 1)))
+        second[next_to_corner::intervals] *= 2
+    return np.maximum(second, np.maximum(np.roll(second, -1, 0), np.roll(second, 1, 0)))
 
 
 def whole_pixels(edges: np.ndarray, *, tolerance: float = 0.0):

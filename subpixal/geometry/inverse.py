@@ -158,11 +158,13 @@ def newton(
     # A polynomial overflows where a start point is far off.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for taken in range(maxiter + 1):
-            base = forward(x[todo], y[todo])
-            residual = target[:, todo] - base
-            before, left[todo] = left[todo], np.sqrt(np.einsum("mn,mn->n", residual, residual))
-            closed[todo] = left[todo] <= close
-            going = ~closed[todo] & np.isfinite(left[todo])
+            # A view is enough where all points are meant.
+            here = todo if taken else slice(None)
+            base = forward(x[here], y[here])
+            residual = target[:, here] - base
+            length = np.sqrt(np.einsum("mn,mn->n", residual, residual))
+            before, left[here], closed[here] = left[todo], length, length <= close
+            going = (length > close) & np.isfinite(length)
             beyond = _step_back(todo, before, left, last, x, y, accuracy) if taken else todo[:0]
             if not going.all():
                 todo, before, base, residual = (

@@ -272,8 +272,10 @@ class Nodes:
     @property
     def _largest_scale(self) -> float:
         """Largest angle between neighbouring pixels in radians."""
-        # Singular values, as the derivatives need not be perpendicular.
-        return float(np.linalg.svd(self.derivatives.transpose(2, 0, 1), compute_uv=False).max())
+        # The larger singular value, as the derivatives need not be perpendicular.
+        jx, jy = self.derivatives
+        a, b, c = ((u * v).sum(0) for u, v in ((jx, jx), (jx, jy), (jy, jy)))
+        return float(np.sqrt((a + c + np.hypot(a - c, 2 * b)).max() / 2))
 
 
 def _chebyshev(t: np.ndarray) -> np.ndarray:

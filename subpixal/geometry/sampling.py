@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["TOLERANCE", "map_centers"]
+__all__ = ["TOLERANCE", "Centers"]
 
 # Largest error of an interpolated position, in pixels.
 TOLERANCE = 0.05
@@ -22,9 +22,9 @@ NODES = np.array([-1.0, 0.0, 1.0])
 CHECKS = np.array([-0.93, -0.31, 0.58])
 
 
-def map_centers(transform: Callable, boxes: np.ndarray, *, tolerance: float = TOLERANCE):
+class Centers:
     """
-    Map the centres of all pixels of boxes.
+    Mapped centres of all pixels of boxes.
 
     Parameters
     ----------
@@ -35,34 +35,47 @@ def map_centers(transform: Callable, boxes: np.ndarray, *, tolerance: float = TO
         ``x, y, width, height``.
     tolerance : float
         Largest error at the points that are checked, in pixels.
-
-    Returns
-    -------
-    array of float, shape (2, P)
-        Mapped x and y of the pixels of each box, row by row, one box after the
-        other; NaN where there is none.
     """
-    _, _, width, height = boxes
-    size = width * height
-    stop = np.cumsum(size)
-    mapped = np.empty((2, int(size.sum())))
-    nodes, checks = _map_nodes(transform, boxes)
-    expected = np.einsum("ai,bj,cnji->cnba", _lagrange(CHECKS), _lagrange(CHECKS), nodes)
-    # Between the checks it may be worse.
-    good = (np.abs(expected - checks) <= tolerance / 2).all(axis=(0, 2, 3))
-    for i in np.flatnonzero(good).tolist():
-        along_x, along_y = _weights(int(width[i])), _weights(int(height[i]))
-        piece = mapped[:, stop[i] - size[i] : stop[i]]
-        piece[...] = (along_y @ nodes[:, i] @ along_x.T).reshape(2, -1)
-    rest = np.flatnonzero(~good)
-    if rest.size:
-        u, v = _centers(boxes[:, rest])
-        exact = np.array(transform(u, v))
-        begin = 0
-        for i in rest.tolist():
-            mapped[:, stop[i] - size[i] : stop[i]] = exact[:, begin : begin + size[i]]
-            begin += size[i]
-    return mapped
+
+    def __init__(self, transform: Callable, boxes: np.ndarray, *, tolerance: float = TOLERANCE):
+        self._boxes, self._exact = boxes, {}
+        self._nodes, checks = _map_nodes(transform, boxes)
+        along = _lagrange(CHECKS)
+        expected = np.einsum("ai,bj,cnji->cnba", along, along, self._nodes)
+        # Between the checks it may be worse.
+        good = (np.abs(expected - checks) <= tolerance / 2).all(axis=(0, 2, 3))
+        rest = np.flatnonzero(~good)
+        if rest.size:
+            exact = np.array(transform(*_centers(boxes[:, rest])))
+            stop = np.cumsum(boxes[2, rest] * boxes[3, rest])
+            pieces = np.split(exact, stop[:-1], axis=1)
+            self._exact = dict(zip(rest.tolist(), pieces, strict=True))
+
+    def of(self, some: slice = slice(None)) -> np.ndarray:
+        """
+        Mapped centres of the pixels of some of the boxes.
+
+        Parameters
+        ----------
+        some : slice
+            Of the boxes.
+
+        Returns
+        -------
+        array of float, shape (2, P)
+            Mapped x and y of the pixels of each box, row by row, one box after the
+            other; NaN where there is none.
+        """
+        width, height = self._boxes[2:, some]
+        mapped, stop = np.empty((2, int((width * height).sum()))), 0
+        for i in range(*some.indices(self._boxes.shape[1])):
+            start, stop = stop, stop + int(self._boxes[2, i] * self._boxes[3, i])
+            mapped[:, start:stop] = self._exact[i] if i in self._exact else self._interpolate(i)
+        return mapped
+
+    def _interpolate(self, i) -> np.ndarray:
+        along_x, along_y = (_weights(int(size)) for size in self._boxes[2:, i])
+        return (along_y @ self._nodes[:, i] @ along_x.T).reshape(2, -1)
 
 
 def _map_nodes(transform, boxes):
