@@ -25,9 +25,9 @@ Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
 STEP = 0.1
 
 
-def jacobian(forward: Forward, x, y, base=None, *, step: float = STEP) -> np.ndarray:
+def jacobian(forward: Forward, x, y, base, *, step: float = STEP) -> np.ndarray:
     """
-    Jacobian of a forward function by forward differences.
+    Jacobian of a forward function by forward differences, where its values are known.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def jacobian(forward: Forward, x, y, base=None, *, step: float = STEP) -> np.nda
         ``forward(x, y)`` of shape (M, N).
     x, y : array of shape (N,)
         Pixel positions.
-    base : array of shape (M, N), optional
-        ``forward(x, y)`` where it is known already.
+    base : array of shape (M, N)
+        ``forward(x, y)``.
     step : float
         Difference in pixels.
 
@@ -45,8 +45,6 @@ def jacobian(forward: Forward, x, y, base=None, *, step: float = STEP) -> np.nda
     array of shape (2, M, N)
         Derivatives by x and by y.
     """
-    if base is None:
-        return tangents(forward, x, y, step=step)[1]
     # One call for all: a gwcs costs milliseconds a call and nothing a point.
     points = forward(np.concatenate([x + step, x]), np.concatenate([y, y + step]))
     found = np.stack(np.split(points, 2, axis=1)) - base
@@ -55,7 +53,12 @@ def jacobian(forward: Forward, x, y, base=None, *, step: float = STEP) -> np.nda
 
 def tangents(forward: Forward, x, y, *, step: float = STEP) -> tuple[np.ndarray, np.ndarray]:
     """
-    Points of a forward function, and its Jacobian as `jacobian` has it, in one call.
+    Values of a forward function, and its Jacobian as `jacobian` has it, in one call.
+
+    Parameters
+    ----------
+    forward, x, y, step
+        As for `jacobian`.
 
     Returns
     -------
@@ -115,7 +118,7 @@ def newton(
     maxiter: int,
     max_step: float,
     close: float = 0.0,
-    near: tuple[np.ndarray, np.ndarray] | None = None,
+    common: tuple[np.ndarray, float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Pixel positions whose forward transform is the target.
@@ -142,7 +145,7 @@ def newton(
         Longest step in pixels; a longer one is shortened.
     close : float
         Residuals up to this length count as closed without a step.
-    near : tuple, optional
+    common : tuple, optional
         `pseudo_inverse`, of shape (2, M) and a number, that all points start with.
 
     Returns
@@ -153,7 +156,7 @@ def newton(
     """
     x, y = np.array(x, float), np.array(y, float)
     closed, left, last = np.zeros(x.shape, bool), np.zeros(x.shape), np.zeros((2, *x.shape))
-    chord = _Chord(target.shape, near)
+    inverse, size = _start_with(common, target.shape)
     todo = np.arange(x.size)
     # A polynomial overflows where a start point is far off.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
@@ -164,34 +167,39 @@ def newton(
             residual = target[:, here] - base
             length = np.sqrt(np.einsum("mn,mn->n", residual, residual))
             before, left[here], closed[here] = left[todo], length, length <= close
-            going = (length > close) & np.isfinite(length)
             beyond = _step_back(todo, before, left, last, x, y, accuracy) if taken else todo[:0]
+            going = (length > close) & np.isfinite(length)
             if not going.all():
-                todo, before, base, residual = (
-                    todo[going], before[going], base[:, going], residual[:, going]
-                )  # fmt: skip
+                here = todo = todo[going]
+                before, base, residual = before[going], base[:, going], residual[:, going]
             if taken == maxiter or not (todo.size or beyond.size):
                 break
-            stale = chord.is_missing(todo)
-            if taken:
-                stale |= ~(left[todo] < CHORD * before)
+            stale = ~(left[here] < CHORD * before) if taken else np.isnan(size[here])
             if stale.any():
                 at = todo[stale]
-                chord.renew(at, jacobian(forward, x[at], y[at], base[:, stale]))
-            step, size = chord.step(todo, residual)
+                inverse = inverse if inverse.flags.writeable else inverse.copy()
+                renewed = pseudo_inverse(jacobian(forward, x[at], y[at], base[:, stale]))
+                inverse[..., at], size[at] = renewed
+            step = np.einsum("kmn,mn->kn", inverse[..., here], residual)
             length = np.hypot(*step)
             long = length > max_step
             if long.any():
                 step[:, long] *= max_step / length[long]
-            x[todo] += step[0]
-            y[todo] += step[1]
-            last[:, todo] = step
+            x[here] += step[0]
+            y[here] += step[1]
+            last[:, here] = step
             # What is left across the surface no step removes, however short it is.
             short = length <= LAST * accuracy
-            closed[todo] = short & (left[todo] <= 2 * accuracy * size)
+            closed[here] = short & (left[here] <= 2 * accuracy * size[here])
             todo = np.concatenate([todo[~short], beyond])
     x[~closed] = y[~closed] = np.nan
     return x, y, closed
+
+
+def _start_with(common, shape) -> tuple[np.ndarray, np.ndarray]:
+    """Pseudo-inverses of all points to begin with; NaN where there are none."""
+    inverse, size = (np.full((2, shape[0]), np.nan), np.nan) if common is None else common
+    return np.broadcast_to(inverse[..., None], (2, *shape)), np.full(shape[1], size)
 
 
 def _step_back(todo, before, left, last, x, y, accuracy) -> np.ndarray:
@@ -203,36 +211,3 @@ def _step_back(todo, before, left, last, x, y, accuracy) -> np.ndarray:
     y[beyond] -= last[1, beyond]
     left[beyond] = before[lost]
     return beyond
-
-
-class _Chord:
-    """Pseudo-inverses that steps are taken with: one for all, or one of a point's own."""
-
-    def __init__(self, shape, near) -> None:
-        self._shape, self._near, self._own = shape, near, None
-
-    def is_missing(self, at) -> np.ndarray:
-        """Which points have none."""
-        if self._own is None:
-            return np.full(at.shape, self._near is None)
-        return np.isnan(self._own[1][at]) & (self._near is None)
-
-    def renew(self, at, derivatives) -> None:
-        """Give points their own."""
-        if self._own is None:
-            self._own = np.empty((2, *self._shape)), np.full(self._shape[1], np.nan)
-        inverse, size = self._own
-        inverse[..., at], size[at] = pseudo_inverse(derivatives)
-
-    def step(self, at, residual) -> tuple[np.ndarray, np.ndarray | float]:
-        """Steps that remove residuals, and the lengths of the derivatives."""
-        if self._own is None:
-            inverse, size = self._near
-            return np.einsum("km,mn->kn", inverse, residual), size
-        inverse, size = self._own
-        step, size = np.einsum("kmn,mn->kn", inverse[..., at], residual), size[at]
-        common = np.isnan(size)
-        if self._near is not None and common.any():
-            step[:, common] = np.einsum("km,mn->kn", self._near[0], residual[:, common])
-            size[common] = self._near[1]
-        return step, size

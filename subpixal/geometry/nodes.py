@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from .inverse import Forward, pseudo_inverse, tangents
+from .polynomial import Polynomial
 
 __all__ = ["Nodes"]
 
@@ -28,15 +29,6 @@ BULGE = 1.25
 
 # How much derivatives may differ from their mean for it to serve everywhere.
 SMOOTH = 0.2
-
-# Degree of the polynomial that searches start from, how far it reaches (1: as far as the
-# nodes), and how many pixels it may be off.
-DEGREE = 10
-AWAY = 1.02
-USEFUL = 1.0
-
-# Points that it is evaluated at in one go.
-CHUNK = 2048
 
 # Points between the image and a position off it, at which it is checked for folds.
 STOPS = 4
@@ -100,65 +92,13 @@ class Nodes:
         x, y : array of shape (N,)
             NaN away from the nodes; `None` where no polynomial is any good.
         """
-        if self._polynomial is None:
-            return None
-        found = np.empty((2, target.shape[1]))
-        # In pieces that stay in the cache, and for which BLAS starts no threads.
-        for begin in range(0, target.shape[1], CHUNK):
-            piece = slice(begin, begin + CHUNK)
-            found[:, piece] = self._evaluate(target[:, piece])
-        return tuple(found)
-
-    def _evaluate(self, target) -> np.ndarray:
-        """The polynomial at points, NaN away from the nodes."""
-        middle, linear, coefficients = self._polynomial
-        a, b = linear @ (target - middle)
-        with np.errstate(invalid="ignore"):
-            away = ~((np.abs(a) < AWAY) & (np.abs(b) < AWAY))
-        if self._is_sky:
-            # The other half of the sky is behind.
-            away |= (middle * target).sum(0) <= 0
-        a[away] = b[away] = 0.0
-        along_a, along_b = _chebyshev(a), _chebyshev(b)
-        found = np.stack([np.einsum("kn,kn->n", c @ along_b, along_a) for c in coefficients])
-        found[:, away] = np.nan
-        return found
+        return None if self._polynomial is None else self._polynomial(target)
 
     @cached_property
-    def _polynomial(self) -> tuple[np.ndarray, ...] | None:
-        """
-        What turns points into pixel positions.
-
-        A linear map to coordinates a, b that are -1 and 1 about where the nodes end,
-        and Chebyshev polynomials in these, by least squares.
-        """
+    def _polynomial(self) -> Polynomial | None:
         if len(self.x) < COUNT**2 / 2:
             return None
-        middle = self.points.mean(1)[:, None]
-        around = self.points - middle
-        # The surface that the points are on is flat enough for two axes.
-        axes = np.linalg.eigh(around @ around.T)[1][:, :-3:-1].T
-        flat = axes @ around
-        pixels = np.stack([self.x, self.y])
-        center, half = pixels.mean(1)[:, None], np.ptp(pixels, axis=1)[:, None] / 2
-        try:
-            linear = (pixels - center) / half @ flat.T @ np.linalg.inv(flat @ flat.T)
-        except np.linalg.LinAlgError:
-            return None
-        a, b = linear @ flat
-        i, j = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]).T
-        design = _chebyshev(a)[i] * _chebyshev(b)[j]
-        # Not by BLAS, whose threads cost more than they gain on anything so small.
-        normal = np.einsum("in,jn->ij", design, design)
-        try:
-            found = np.linalg.solve(normal, design @ pixels.T).T
-        except np.linalg.LinAlgError:
-            return None
-        if not np.abs(found @ design - pixels).max() < USEFUL:
-            return None
-        coefficients = np.zeros((2, DEGREE + 1, DEGREE + 1))
-        coefficients[:, i, j] = found
-        return middle, linear @ axes, coefficients
+        return Polynomial.fit(self.points, self.x, self.y, one_side=self._is_sky)
 
     def nearest(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixel positions of the nodes that are nearest to points; NaN if there are none."""
@@ -276,13 +216,3 @@ class Nodes:
         jx, jy = self.derivatives
         a, b, c = ((u * v).sum(0) for u, v in ((jx, jx), (jx, jy), (jy, jy)))
         return float(np.sqrt((a + c + np.hypot(a - c, 2 * b)).max() / 2))
-
-
-def _chebyshev(t: np.ndarray) -> np.ndarray:
-    """Chebyshev polynomials of arrays of shape (N,), of shape (degree + 1, N)."""
-    values = np.empty((DEGREE + 1, len(t)))
-    values[0], values[1] = 1.0, t
-    for k in range(2, DEGREE + 1):
-        np.multiply(2 * t, values[k - 1], out=values[k])
-        values[k] -= values[k - 2]
-    return values

@@ -167,7 +167,7 @@ class SkyImage:
             at = start(here)
             if at is not None:
                 x[here], y[here], closed[here] = newton(
-                    self._forward, target[:, here], *at, near=nodes.inverse, **options
+                    self._forward, target[:, here], *at, common=nodes.inverse, **options
                 )
                 closed[here] &= nodes.is_unfolded(x[here], y[here])
         x[~closed] = y[~closed] = np.nan

@@ -1,0 +1,126 @@
+"""Where points of the world are on an image, by a polynomial: a start for a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Polynomial"]
+
+DEGREE = 10
+
+# How far a polynomial reaches; 1 is as far as the points that it goes through.
+AWAY = 1.02
+
+# Pixels that it may be off at them.
+USEFUL = 1.0
+
+# Points that it is evaluated at in one go.
+CHUNK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Polynomial:
+    """
+    Chebyshev polynomials in two coordinates of a surface.
+
+    Attributes
+    ----------
+    middle : array of shape (M, 1)
+        The point of the surface at which the coordinates are 0.
+    linear : array of shape (2, M)
+        What makes coordinates of a point's distance from it; they are -1 and 1 about
+        where the known points end.
+    coefficients : array of shape (2, DEGREE + 1, DEGREE + 1)
+        For x and y, by the degree in both coordinates.
+    one_side : bool
+        Whether what is behind the middle, as the other half of the sky, is elsewhere.
+    """
+
+    middle: np.ndarray
+    linear: np.ndarray
+    coefficients: np.ndarray
+    one_side: bool
+
+    @classmethod
+    def fit(cls, points: np.ndarray, x, y, *, one_side: bool) -> Polynomial | None:
+        """
+        Fit positions by least squares.
+
+        Parameters
+        ----------
+        points : array of shape (M, K)
+            Points of a surface that is flat enough for two axes.
+        x, y : array of shape (K,)
+            Their pixel positions.
+        one_side : bool
+            See the class.
+
+        Returns
+        -------
+        Polynomial or None
+            `None` where it would not be any good.
+        """
+        middle = points.mean(1)[:, None]
+        around = points - middle
+        axes = np.linalg.eigh(around @ around.T)[1][:, :-3:-1].T
+        flat = axes @ around
+        pixels = np.stack([x, y])
+        center, half = pixels.mean(1)[:, None], np.ptp(pixels, axis=1)[:, None] / 2
+        i, j = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]).T
+        try:
+            linear = (pixels - center) / half @ flat.T @ np.linalg.inv(flat @ flat.T)
+            a, b = linear @ flat
+            design = _chebyshev(a)[i] * _chebyshev(b)[j]
+            # Not by BLAS, whose threads cost more than they gain on anything so small.
+            normal = np.einsum("in,jn->ij", design, design)
+            found = np.linalg.solve(normal, design @ pixels.T).T
+        except np.linalg.LinAlgError:
+            return None
+        if not np.abs(found @ design - pixels).max() < USEFUL:
+            return None
+        coefficients = np.zeros((2, DEGREE + 1, DEGREE + 1))
+        coefficients[:, i, j] = found
+        return cls(middle, linear @ axes, coefficients, one_side)
+
+    def __call__(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Pixel positions of points; NaN away from the points that were fitted.
+
+        Parameters
+        ----------
+        target : array of shape (M, N)
+
+        Returns
+        -------
+        x, y : array of shape (N,)
+        """
+        found = np.empty((2, target.shape[1]))
+        # In pieces that stay in the cache, and for which BLAS starts no threads.
+        for begin in range(0, target.shape[1], CHUNK):
+            piece = slice(begin, begin + CHUNK)
+            found[:, piece] = self._evaluate(target[:, piece])
+        return tuple(found)
+
+    def _evaluate(self, target) -> np.ndarray:
+        a, b = self.linear @ (target - self.middle)
+        with np.errstate(invalid="ignore"):
+            away = ~((np.abs(a) < AWAY) & (np.abs(b) < AWAY))
+        if self.one_side:
+            away |= (self.middle * target).sum(0) <= 0
+        a[away] = b[away] = 0.0
+        along_a, along_b = _chebyshev(a), _chebyshev(b)
+        found = np.stack([np.einsum("kn,kn->n", c @ along_b, along_a) for c in self.coefficients])
+        found[:, away] = np.nan
+        return found
+
+
+def _chebyshev(t: np.ndarray) -> np.ndarray:
+    """Chebyshev polynomials of arrays of shape (N,), of shape (degree + 1, N)."""
+    values = np.empty((DEGREE + 1, len(t)))
+    values[0], values[1] = 1.0, t
+    for k in range(2, DEGREE + 1):
+        np.multiply(2 * t, values[k - 1], out=values[k])
+        values[k] -= values[k - 2]
+    return values
