@@ -12,6 +12,9 @@ from ._planes import bad_pixels, cut_piece, fill_value, overlap, plane_dtype
 
 __all__ = ["Unread", "cut_own"]
 
+# Planes that say which pixels are bad.
+_MASKING = ("data", "flags", "mask")
+
 
 class Unread:
     """
@@ -24,7 +27,8 @@ class Unread:
     dtype : dtype
         Of the pixels.
     image : array or LazyImage, optional
-        A plane of the same shape that stands for them where cutouts are cut.
+        A plane of the same shape that stands for them where cutouts are cut; the pixels
+        themselves once there are any.
     """
 
     def __init__(self, make: Callable[[], np.ndarray], dtype, image=None) -> None:
@@ -35,7 +39,7 @@ class Unread:
         """The pixels, always the same array."""
         pixels = self._make()
         # Who has the pixels does not need what they were made from.
-        self._make = self.image = None
+        self._make, self.image = None, pixels
         return pixels
 
     def __reduce__(self):
@@ -89,6 +93,7 @@ def _read_all(pixels, dtype) -> np.ndarray:
 
 
 def _find_bad(planes, place, image) -> np.ndarray:
+    planes = {name: planes[name] for name in _MASKING if name in planes}
     planes = {n: p.pixels if isinstance(p, Unread) else p for n, p in planes.items()}
     outside = np.ones((place[3], place[2]), bool)
     outside[overlap(place, image.shape)[1]] = False

@@ -87,6 +87,49 @@ def test_cutouts_of_late_pixels(file):
     assert_cutouts_equal(found, expected)
 
 
+@pytest.mark.parametrize("name", ["data", "mask", "uncertainty", "dq", "weight"])
+def test_a_plane_that_was_looked_at(file, name):
+    """What is cut does not depend on which planes of the image somebody has looked at."""
+    path, _ = file
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[40:50, 60:70] = 1
+    image = read_image(path, dqbitmask=0)
+    getattr(image, name)
+    found = create_primary_cutouts({"id": [1]}, labels, image, None)
+    untouched = create_primary_cutouts({"id": [1]}, labels, read_image(path, dqbitmask=0), None)
+    assert_cutouts_equal(found[0].copy(), untouched[0].copy())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int16])
+def test_uncertainties_of_an_image_whose_mask_was_looked_at(dtype):
+    """They are converted where they are cut, and are not lost."""
+    image = Cutout(np.ones((9, 9)), make_wcs("tan", (9, 9)), uncertainty=np.full((9, 9), 2, dtype),
+                   copy=False)  # fmt: skip
+    assert not image.mask.any()
+    assert_array_equal(Cutout(image, None, (1, 1), (3, 3)).error, np.full((3, 3), 2.0))
+
+
+def test_the_mask_reads_what_it_needs():
+    """Data and flags, but neither uncertainties nor weights."""
+    read = []
+
+    class Plane:
+        shape, dtype = (9, 9), np.dtype(np.int16)
+
+        def __init__(self, name):
+            self.name = name
+
+        def __getitem__(self, item):
+            read.append(self.name)
+            return np.zeros(self.shape, self.dtype)[item]
+
+    planes = {name: Plane(name) for name in ("dq", "weight", "uncertainty")}
+    image = Cutout(Plane("data"), make_wcs("tan", (9, 9)), **planes, copy=False)
+    read.clear()
+    assert not image.mask.any()
+    assert set(read) == {"data", "dq"}
+
+
 def test_pickle(file):
     """An image whose pixels nobody asked for is whole after pickling."""
     path, planes = file
