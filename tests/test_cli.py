@@ -196,10 +196,13 @@ def test_flags_refused(arguments, capsys):
 
 def test_flags_by_name(folder, arguments, tmp_path, capsys):
     """Names of the mission say which flags are good, and are shown again."""
-    arguments |= {"combined": str(tmp_path / "i2d.fits"), "exposures": [str(tmp_path / "cal.fits")]}
-    for name, other in (("drz", "i2d"), ("flt1", "cal")):
+    arguments |= {
+        "combined": str(tmp_path / "coadd.fits"),
+        "exposures": [str(tmp_path / "cal.fits")],
+    }
+    for name, other in (("drz", "coadd"), ("flt1", "cal")):
         with fits.open(folder / f"{name}.fits") as hdulist:
-            hdulist[0].header.update(TELESCOP="JWST", INSTRUME="NIRCAM")
+            hdulist[0].header.update(TELESCOP="ROMAN", INSTRUME="WFI")
             hdulist.writeto(tmp_path / f"{other}.fits")
     for options, good, shown in (
         (["--dqbitmask", "HOT+saturated"], 2050, " SATURATED+HOT"),
@@ -212,7 +215,7 @@ def test_flags_by_name(folder, arguments, tmp_path, capsys):
         assert line.rstrip().endswith(shown)
     # A name that another mission has.
     assert create(arguments, "--overwrite", "--dqbitmask", "CRDRIZ") == 2
-    assert "i2d.fits[SCI,1]: dqbitmask must be" in capsys.readouterr().err
+    assert "coadd.fits[SCI,1]: dqbitmask must be" in capsys.readouterr().err
 
 
 def test_overwrite(arguments, capsys):

@@ -18,6 +18,7 @@ from ._fits_files import (
     open_fits,
 )
 from ._image_wcs import read_wcs
+from ._missions import find_flags
 from ._provenance import describe_header, read_unit
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def read_fits_images(path: str, extension: Any = None) -> list[dict[str, Any]]:
 
     Every 2-D extension SCI is an image; ERR, DQ and WHT of the same version
     belong to it. A file without SCI is one image, its first 2-D one. The
-    gwcs of a JWST file is used in place of its FITS approximation.
+    gwcs of a JWST file is used in place of its FITS WCS; of an exposure,
+    that is an approximation, and none without gwcs is read.
 
     Parameters
     ----------
@@ -141,13 +143,15 @@ def _bracketed(extension: Any) -> str:
 def _read_image(hdulist: fits.HDUList, hdu: Any, file: FitsFile) -> dict[str, Any]:
     """Collect what the file has about the image in `hdu`."""
     path, label = file.path, _label(hdulist, hdu)
-    wcs = read_wcs(hdulist, hdu, f"{path}[{label}]")
-    if wcs is None:
-        msg = f"{path}[{label}] has no celestial WCS of two axes"
-        raise ValueError(msg)
     filename = Path(path).name
     meta, exptime = describe_header(hdu.header, hdulist[0].header)
     dq = _plane(hdulist, hdu, "DQ", file)
+    # Combined images have no flags, and a header that is exact.
+    needs_gwcs = dq is not None and find_flags(meta).telescope == "JWST"
+    wcs = read_wcs(hdulist, hdu, f"{path}[{label}]", needs_gwcs=needs_gwcs)
+    if wcs is None:
+        msg = f"{path}[{label}] has no celestial WCS of two axes"
+        raise ValueError(msg)
     return {
         "data": _pixels(hdulist, hdu, file),
         "wcs": wcs,

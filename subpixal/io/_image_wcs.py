@@ -24,7 +24,9 @@ def is_celestial(wcs) -> bool:
     return SkyCoord in world and wcs.pixel_n_dim == wcs.world_n_dim == 2
 
 
-def read_wcs(hdulist: fits.HDUList, hdu: Any, where: str) -> WCS | gwcs.WCS | None:
+def read_wcs(
+    hdulist: fits.HDUList, hdu: Any, where: str, *, needs_gwcs: bool = False
+) -> WCS | gwcs.WCS | None:
     """
     Read the WCS of an image.
 
@@ -36,6 +38,8 @@ def read_wcs(hdulist: fits.HDUList, hdu: Any, where: str) -> WCS | gwcs.WCS | No
         The image.
     where : str
         File and extension, for errors.
+    needs_gwcs : bool
+        Whether a WCS in the header does not do.
 
     Returns
     -------
@@ -45,13 +49,20 @@ def read_wcs(hdulist: fits.HDUList, hdu: Any, where: str) -> WCS | gwcs.WCS | No
     Raises
     ------
     ValueError
-        If there is one that cannot be read.
+        If there is one that cannot be read, or no gwcs where it needs one.
     """
     science = [other for other in hdulist if other.name == "SCI"]
     wcs = None
     # The ASDF extension has one gwcs, which cannot belong to several images.
     if "ASDF" in hdulist and len(science) == 1 and science[0].shape == hdu.shape:
         wcs = _read_gwcs(hdulist["ASDF"], where)
+    if needs_gwcs and wcs is None:
+        there = "has none as meta.wcs" if "ASDF" in hdulist else "is not in the file"
+        msg = (
+            f"{where} is an exposure of JWST and needs the gwcs of the extension [ASDF], which "
+            f"{there}; the WCS of a header would be an approximation"
+        )
+        raise ValueError(msg)
     if wcs is not None and wcs.pixel_shape is None:
         wcs.pixel_shape = hdu.shape[::-1]
     try:

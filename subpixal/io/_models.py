@@ -113,9 +113,14 @@ def model_images(model, name: str | None = None) -> list[dict[str, Any]]:
     tree, name = _tree_of(model), _name_of(model, name)
     data, unit = _plane(tree, "data", name)
     wcs = _celestial(tree)
-    if data is None or data.ndim != 2 or wcs is None:
-        shape = None if data is None else data.shape
-        msg = f"{name} must have 2-D data with a celestial WCS, got shape {shape} and {wcs!r:.80}"
+    if data is None or data.ndim != 2:
+        got = "none" if data is None else f"shape {data.shape}"
+        msg = f"{name} must have a 2-D image as 'data', got {got}"
+        raise ValueError(msg)
+    if wcs is None:
+        found = find_in(tree, "meta.wcs")
+        got = "there is none" if found is None else f"got {found!r:.80}"
+        msg = f"{name} must have a celestial WCS of two axes as 'meta.wcs', {got}"
         raise ValueError(msg)
     error, weight, wht = (_plane(tree, key, name)[0] for key in ("err", "weight", "wht"))
     weight = wht if weight is None else weight

@@ -368,6 +368,28 @@ def test_asdf_extension_without_wcs_leaves_the_fits_wcs(tmp_path):
     assert all(isinstance(image.image_wcs, WCS) for image in read_images(path))
 
 
+@pytest.mark.parametrize("telescope", [{"TELESCOP": "JWST"}, {}])
+@pytest.mark.parametrize("extension", ["no", "without WCS", "with gwcs"])
+def test_jwst_exposures_need_their_gwcs(extension, telescope, tmp_path):
+    """The error says what was looked for and where; combined images have an exact header."""
+    wcs = {"wcs": make_gwcs()} if extension == "with gwcs" else {}
+    path = write_jwst_file(tmp_path / "a.fits", asdf_bytes({"meta": wcs}))
+    with fits.open(path) as hdulist:
+        hdulist[0].header.update(telescope, INSTRUME="MIRI")
+        if extension == "no":
+            del hdulist["ASDF"]
+        hdulist.writeto(tmp_path / "i2d.fits")
+        hdulist.append(image_hdu("DQ", 1, 0, "u4"))
+        hdulist.writeto(tmp_path / "cal.fits")
+    assert isinstance(read_image(tmp_path / "i2d.fits").image_wcs, GWCS if wcs else WCS)
+    if wcs:
+        assert isinstance(read_image(tmp_path / "cal.fits").image_wcs, GWCS)
+        return
+    reason = "is not in the file" if extension == "no" else r"has none as meta\.wcs"
+    with pytest.raises(ValueError, match=rf"cal\.fits\[SCI,1\] .*\[ASDF\], which {reason}"):
+        read_image(tmp_path / "cal.fits")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

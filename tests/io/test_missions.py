@@ -1,5 +1,8 @@
 """Flags by the names that the missions give them, which of them are good, and provenance."""
 
+import io
+
+import asdf
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -29,6 +32,10 @@ def write_exposure(path, telescope="JWST", instrument="NIRCAM", detector="NRCB1"
     data = rng.random(SHAPE).astype("f4")
     planes = {"SCI": data, "ERR": data, "DQ": flags}
     hdus = [fits.ImageHDU(pixels, header, name=name) for name, pixels in planes.items()]
+    if telescope == "JWST":
+        content = io.BytesIO()
+        asdf.AsdfFile({"meta": {"wcs": make_wcs("gwcs", SHAPE)}}).write_to(content)
+        hdus.append(fits.ImageHDU(np.frombuffer(content.getvalue(), "u1"), name="ASDF"))
     fits.HDUList([primary, *hdus]).writeto(path)
     return flags
 

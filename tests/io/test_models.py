@@ -225,12 +225,14 @@ def test_files_that_are_no_images(rng, tmp_path):
     with pytest.raises(ValueError, match=r"l2\.asdf is an ASDF file and has no extension"):
         read_image(f"{path}[1]")
     ramp = make_l2(rng) | {"data": np.zeros((2, *SHAPE), "u2")}
-    with pytest.raises(ValueError, match=r"l1\.asdf must have 2-D data.* shape \(2, 20, 30\)"):
+    with pytest.raises(ValueError, match=r"l1\.asdf must have a 2-D .* shape \(2, 20, 30\)"):
         read_image(write_roman(tmp_path / "l1.asdf", ramp, "wfi_science_raw-1.3.0"))
     blind = make_l2(rng)
-    blind["meta"]["wcs"] = None
-    with pytest.raises(ValueError, match=r"blind\.asdf must have .*WCS, got .* and None"):
-        read_image(write_roman(tmp_path / "blind.asdf", blind, "wfi_image-2.1.0"))
+    for wcs, got in ((None, "there is none"), ("TAN", "got 'TAN'")):
+        blind["meta"]["wcs"] = wcs
+        path = write_roman(tmp_path / "blind.asdf", blind, "wfi_image-2.1.0")
+        with pytest.raises(ValueError, match=rf"blind\.asdf must .* as 'meta\.wcs', {got}"):
+            read_image(path)
     asdf.AsdfFile({"mine": 1}).write_to(tmp_path / "mine.asdf")
     with pytest.raises(ValueError, match=r"mine\.asdf has no tree 'roman', only .*mine"):
         read_image(tmp_path / "mine.asdf")

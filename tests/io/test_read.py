@@ -45,10 +45,10 @@ def test_whole_image(tmp_path):
     [
         # Warm pixels (64) of WFC3/IR are good, bad detector pixels (4) are not.
         ("WFC3", "IR", "mission", [(2, 3), (6, 7)]),
-        # Only DO_NOT_USE (1) and NON_SCIENCE (512) are bad for JWST.
-        ("NIRCAM", "NRCB1", "mission", [(6, 7)]),
+        # Only DO_NOT_USE (1) and NON_SCIENCE (512) are bad for JWST and Roman.
+        ("WFI", "WFI01", "mission", [(6, 7)]),
         ("MOSAIC", "", "mission", [(2, 3), (4, 5), (6, 7)]),
-        ("NIRCAM", "NRCB1", 0, [(2, 3), (4, 5), (6, 7)]),
+        ("WFI", "WFI01", 0, [(2, 3), (4, 5), (6, 7)]),
         ("WFC3", "IR", None, []),
     ],
 )
@@ -63,8 +63,8 @@ def test_good_flags(instrument, detector, dqbitmask, bad, tmp_path):
 
 @pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "u4", "u1"])
 def test_all_but_unusable(dtype, tmp_path):
-    """Of JWST, all flags but two are good, whatever their type."""
-    write(tmp_path / "f.fits", "MIRI", "MIRIMAGE", dtype)
+    """Of JWST and Roman, all flags but two are good, whatever their type."""
+    write(tmp_path / "f.fits", "WFI", "WFI01", dtype)
     image = io.read_image(tmp_path / "f.fits")
     assert [tuple(p) for p in np.argwhere(image.mask).tolist()] == [(6, 7)]
     assert image.image.dqbitmask == ~(1 + 512)
