@@ -32,11 +32,24 @@ SKY_COLUMNS = (
 
 
 class Sources(NamedTuple):
-    """Columns of a catalogue that cutting needs."""
+    """
+    Columns of a catalogue that cutting needs.
+
+    Attributes
+    ----------
+    ids : array of int, shape (N,)
+    pos : array of float, shape (N, 2)
+        Positions, 0-based; NaN where there is none.
+    weight : array of float, shape (N,)
+        NaN where there is none.
+    astray : array of bool, shape (N,)
+        Where there is a position on the sky, and it is nowhere near the image.
+    """
 
     ids: np.ndarray
     pos: np.ndarray
     weight: np.ndarray
+    astray: np.ndarray
 
 
 def read_catalog_columns(catalog, image: SkyImage, *, src_pos=None, src_weight=None) -> Sources:
@@ -59,8 +72,6 @@ def read_catalog_columns(catalog, image: SkyImage, *, src_pos=None, src_weight=N
     Returns
     -------
     Sources
-        Positions are 0-based, of shape (N, 2), NaN where there is none; a
-        weight that there is not is NaN.
 
     Raises
     ------
@@ -71,9 +82,9 @@ def read_catalog_columns(catalog, image: SkyImage, *, src_pos=None, src_weight=N
     columns = _Columns(catalog)
     ids = _ids(columns)
     if src_pos is None:
-        pos = _positions(columns, image, len(ids))
+        pos, astray = _positions(columns, image, len(ids))
     else:
-        pos = _numbers(src_pos, "src_pos", (len(ids), 2))
+        pos, astray = _numbers(src_pos, "src_pos", (len(ids), 2)), np.zeros(len(ids), bool)
     # One coordinate alone is no position.
     pos = np.where(np.isfinite(pos).all(1, keepdims=True), pos, np.nan)
     if src_weight is None and "src_weight" in columns:
@@ -84,7 +95,7 @@ def read_catalog_columns(catalog, image: SkyImage, *, src_pos=None, src_weight=N
         weight = np.full(ids.shape, np.nan)
     else:
         weight = _numbers(src_weight, "src_weight", ids.shape)
-    return Sources(ids, pos, weight)
+    return Sources(ids, pos, weight, astray)
 
 
 class _Columns:
@@ -147,19 +158,21 @@ def _ids(columns) -> np.ndarray:
     return integers
 
 
-def _positions(columns, image, count) -> np.ndarray:
+def _positions(columns, image, count) -> tuple[np.ndarray, np.ndarray]:
+    """Positions, and which of them are on the sky but not near the image."""
     for x, y, origin in PIXEL_COLUMNS:
         if x in columns and y in columns:
             pair = [columns.numbers(name, (count,)) for name in (x, y)]
-            return np.stack(pair, axis=-1) - origin
-    pos = np.full((count, 2), np.nan)
+            return np.stack(pair, axis=-1) - origin, np.zeros(count, bool)
+    pos, astray = np.full((count, 2), np.nan), np.zeros(count, bool)
     sky = _sky(columns, count) if image.world.is_sky else None
     if sky is not None:
         good, sky = sky
         sky = sky.transform_to(image.world.frame).spherical
         world = image.world.values(sky.lon.rad, sky.lat.rad)
         pos[good] = np.stack(image.to_pixel(*world), axis=-1)
-    return pos
+        astray[good] = np.isnan(pos[good]).any(1)
+    return pos, astray
 
 
 def _sky(columns, count):

@@ -41,7 +41,7 @@ def cut_sources(
     """
     image, segmentation, pos = cutter.image, cutter.segmentation, sources.pos
     box, reasons = _find_segments(sources.ids, segmentation.labels)
-    _check_same_sky(box, pos, ~reasons[1][0])
+    _check_same_sky(box, pos, sources.astray, ~reasons[1][0])
     if segmentation.sky is not None:
         box, pos, misfits = _to_image(box, pos, segmentation, image, accuracy, maxiter)
         reasons += misfits
@@ -53,9 +53,9 @@ def cut_sources(
     return CutoutCollection._of([store], np.zeros(len(rows)), rows, dropped + masked)
 
 
-def _check_same_sky(box, pos, known) -> None:
+def _check_same_sky(box, pos, astray, known) -> None:
     """Refuse a catalogue of which most positions are far from the segments of their labels."""
-    known = known & np.isfinite(pos).all(1)
+    known = known & (astray | np.isfinite(pos).all(1))
     size = (box[2:] - box[:2] + 1).T
     low, high = box[:2].T - size, box[2:].T + size
     astray = known & ~((pos >= low) & (pos <= high)).all(1)

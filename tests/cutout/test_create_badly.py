@@ -11,6 +11,7 @@ from subpixal import (
     NotConvergedError,
     create_cutouts,
     create_input_image_cutouts,
+    create_primary_cutouts,
     drz_from_input_cutouts,
 )
 from subpixal.datasets import make_wcs
@@ -345,3 +346,34 @@ def test_accuracy_that_is_none(name, value):
     """What cannot limit a search is refused by name and value."""
     with pytest.raises(ValueError, match=f"{name} must be a .* number.*, got {value!r}"):
         create_input_image_cutouts([cut()], DATA, FLT_WCS, **{name: value})
+
+
+def make_labels():
+    """Segments of six sources, and a catalogue of their positions on the sky."""
+    labels = np.zeros(SHAPE, int)
+    x, y = 20 + 10 * np.arange(6), np.full(6, 30)
+    for k in range(6):
+        labels[y[k] - 2 : y[k] + 3, x[k] - 2 : x[k] + 3] = k + 1
+    ra, dec = DRZ_WCS.pixel_to_world_values(x, y)
+    return labels, {"id": np.arange(1, 7), "ra": ra, "dec": dec}
+
+
+@pytest.mark.parametrize("shift", [0.01, 1, 90, 180])
+def test_catalogue_of_another_field(shift):
+    """A catalogue on the sky is refused if its sources are not there, however far they are."""
+    labels, catalog = make_labels()
+    image = np.ones(labels.shape)
+    assert len(create_primary_cutouts(catalog, labels, image, DRZ_WCS)) == 6
+    catalog["ra"] = catalog["ra"] + shift
+    with pytest.raises(ValueError, match="do not belong together: 6 of 6 positions"):
+        create_primary_cutouts(catalog, labels, image, DRZ_WCS)
+
+
+def test_catalogue_of_a_larger_field():
+    """Sources that have no segment here say nothing of those that have one."""
+    labels, catalog = make_labels()
+    labels[labels > 3] = 0
+    catalog["ra"][3:] += 50
+    cutouts = create_primary_cutouts(catalog, labels, np.ones(labels.shape), DRZ_WCS)
+    assert cutouts.ids.tolist() == [1, 2, 3]
+    assert set(cutouts.dropped["status"]) == {"not_in_segmentation"}
