@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from astropy.io import fits
 from astropy.table import Table
 
-from ._fits_files import check_file, open_fits, parse_image_name
+from ._fits_files import check_file, is_remote, open_fits, parse_image_name
 from ._models import is_asdf, read_asdf_catalog
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ __all__ = ["read_catalog"]
 
 _SEXTRACTOR = re.compile(rb"\s*#\s*1\s+[A-Za-z]\w*")
 _TEXT_SUFFIXES = (".txt", ".dat", ".cat", ".tab", ".lst")
+_NO_NAME = re.compile(r"col\d+|[-+]?[\d.]+([eE][-+]?\d+)?(_\d+)?")
+_NAMES_NEEDED = (
+    "columns must have names: SExtractor writes them with CATALOG_TYPE ASCII_HEAD, "
+    "FITS_LDAC or FITS_1.0"
+)
 
 
 def read_catalog(path: str | os.PathLike[str]) -> Table:
@@ -29,12 +34,15 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
     The format is found out from the contents first and the suffix last: ECSV,
     FITS (also SExtractor's FITS_1.0 and FITS_LDAC), SExtractor's ASCII_HEAD,
     CSV, Parquet (which needs the extra ``parquet``), ASDF files of Roman, plain
-    text tables, and what `astropy.table.Table.read` recognises by itself.
+    text tables, and what `astropy.table.Table.read` recognises by itself, such as
+    VOTables. Text must name its columns, which SExtractor's ASCII does not;
+    its ASCII_SKYCAT calls the first four ``id, ra, dec, mag`` whatever they are,
+    and is refused, too.
 
     Parameters
     ----------
     path : str or path-like
-        The file. The table of a FITS file that has several is picked in
+        The file, which must be a local one. The table of a FITS file that has several is picked in
         brackets, such as ``'cat.fits[OBJECTS]'``.
 
     Returns
@@ -49,11 +57,14 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
     OSError
         If the file is missing (FileNotFoundError), or a damaged FITS file.
     ValueError
-        If it is not a table, or has several tables to choose from.
+        If it is not a table, has several tables to choose from, or no names of columns.
     ImportError
         If a package that the format needs is not installed.
     """
     file, extension = parse_image_name(path)
+    if is_remote(file):
+        msg = f"{file}: a catalogue must be a local file"
+        raise ValueError(msg)
     check_file(file)
     table_format = _find_format(Path(file))
     if table_format == "fits":
@@ -63,6 +74,15 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
         raise ValueError(msg)
     if is_asdf(file):
         return read_asdf_catalog(file)
+    table = _read_other(file, table_format)
+    if table.colnames and all(_NO_NAME.fullmatch(name) for name in table.colnames):
+        msg = f"{file}: the catalogue has no header; {_NAMES_NEEDED}"
+        raise ValueError(msg)
+    return table
+
+
+def _read_other(file: str, table_format: str | None) -> Table:
+    """Read a catalogue in a format of which astropy knows more than we."""
     try:
         return Table.read(file, format=table_format)
     except ImportError as error:
@@ -90,6 +110,9 @@ def _find_format(path: Path) -> str | None:
         return "fits"
     if start.startswith(b"PAR1"):
         return "parquet"
+    if start.startswith(b"QueryResult"):
+        msg = f"{path}: ASCII_SKYCAT does not say what its columns are; {_NAMES_NEEDED}"
+        raise ValueError(msg)
     if start.startswith(b"# %ECSV"):
         return "ascii.ecsv"
     if _SEXTRACTOR.match(start):

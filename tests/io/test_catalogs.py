@@ -201,6 +201,32 @@ def test_files_that_are_no_catalogues(tmp_path):
         read_catalog(tmp_path / "b.csv[1]")
 
 
+@pytest.mark.parametrize("name", ["test.cat", "test.csv", "test.txt", "test.cat.gz"])
+@pytest.mark.parametrize("rows", ["1 10.5 -2e-5\n2 11.5 3.25\n", "1 1 1\n2 2 2\n", "7 8 9\n"])
+def test_text_without_names(rows, name, tmp_path):
+    """Numbers are not taken for names; the error says how to get names from SExtractor."""
+    content = (rows.replace(" ", ",") if name.endswith("csv") else rows).encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(ValueError, match=rf"{name}: .* no header; .* CATALOG_TYPE ASCII_HEAD"):
+        read_catalog(tmp_path / name)
+
+
+def test_text_for_skycat(tmp_path):
+    """It has names, which are not those of what SExtractor was asked for."""
+    (tmp_path / "test.cat").write_text(
+        "QueryResult\n\n# Config entry for original catalog server:\nserv_type: catalog\n"
+        "# End config entry\n\nid\tra\tdec\tmag\n------------------\n1\t2.5\t3.5\t4\n[EOD]\n"
+    )
+    with pytest.raises(ValueError, match=r"test\.cat: ASCII_SKYCAT .* CATALOG_TYPE ASCII_HEAD"):
+        read_catalog(tmp_path / "test.cat")
+
+
+def test_remote_catalogue():
+    """It is refused as such, and not as a missing file."""
+    with pytest.raises(ValueError, match=r"s3://bucket/cat\.fits: a catalogue must be a local"):
+        read_catalog("s3://bucket/cat.fits")
+
+
 def test_damaged_and_empty_fits(tmp_path):
     """A FITS file without a table or with half of one is a ValueError, a broken file an OSError."""
     fits.PrimaryHDU(np.zeros((3, 3))).writeto(tmp_path / "image.fits")
