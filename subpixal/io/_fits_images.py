@@ -68,7 +68,7 @@ def read_fits_images(path: str, extension: Any = None) -> list[dict[str, Any]]:
 
 def read_fits_labels(
     path: str, extension: Any = None
-) -> tuple[np.ndarray, WCS | gwcs.WCS | None, str]:
+) -> tuple[np.ndarray | FitsPixels, WCS | gwcs.WCS | None, str]:
     """
     Read a segmentation image: the first 2-D image of integers in a FITS file.
 
@@ -82,8 +82,8 @@ def read_fits_labels(
 
     Returns
     -------
-    labels : (ny, nx) array of int
-        In native byte order.
+    labels : (ny, nx) array of int or FitsPixels
+        As the file has them, a memory map or read when they are needed.
     wcs : `astropy.wcs.WCS`, `gwcs.wcs.WCS` or None
         None if the file has no celestial WCS.
     name : str
@@ -100,15 +100,17 @@ def read_fits_labels(
         images = _choose(hdulist, path, extension)
         if extension is None:
             images = [hdu for hdu in images if hdu.name not in _NO_LABELS] or images[:1]
-        hdu = next((hdu for hdu in images if hdu.data.dtype.kind in "iu"), images[0])
-        where = f"{path}[{_label(hdulist, hdu)}]"
-        if hdu.data.dtype.kind == "f" and {"ERR", "DQ", "WHT"} & {h.name for h in hdulist}:
+        file = FitsFile(path)
+        found = [(hdu, _pixels(hdulist, hdu, file)) for hdu in images]
+        hdu, labels = next((pair for pair in found if pair[1].dtype.kind in "iu"), found[0])
+        label = _label(hdulist, hdu)
+        where = f"{path}[{label}]"
+        if labels.dtype.kind == "f" and {"ERR", "DQ", "WHT"} & {h.name for h in hdulist}:
             # Counts can be whole numbers, too.
             msg = f"{where} is an image with ERR, DQ or WHT, not a segmentation image"
             raise ValueError(msg)
-        labels = _exact_integers(hdu.data, where)
-        labels = labels.astype(labels.dtype.newbyteorder("="), copy=False)
-        return labels, read_wcs(hdulist, hdu, where), f"{Path(path).name}[{_label(hdulist, hdu)}]"
+        labels = _exact_integers(labels, where)
+        return labels, read_wcs(hdulist, hdu, where), f"{Path(path).name}[{label}]"
 
 
 def _label(hdulist: fits.HDUList, hdu: Any) -> str:

@@ -230,3 +230,51 @@ def test_no_such_remote_file(remote, read):
     del remote
     with pytest.raises(FileNotFoundError, match="other"):
         read("counted://server/other.fits")
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A segmentation image, as it is and compressed by tiles, and its labels."""
+    labels = np.zeros(SHAPE, np.int32)
+    labels[40:50, 60:70], labels[1400:1420, 1900:1910] = 7, 2**30
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(labels), fits.CompImageHDU(labels, name="TILES")]
+    fits.HDUList(hdus).writeto(tmp_path / "seg.fits")
+    return tmp_path / "seg.fits", labels
+
+
+@pytest.mark.parametrize("extension", ["[1]", "[TILES]"])
+def test_segmentation_images_are_not_read_whole(extension, labelled):
+    """Neither to open one nor to cut with it takes memory for all labels."""
+    path, labels = labelled
+    expected = create_primary_cutouts({"id": [7, 2**30]}, labels, labels + 1.0, WCS)
+    image = np.broadcast_to(np.float32(1), SHAPE)
+    read_segmentation(f"{path}{extension}")
+    tracemalloc.start()
+    segmentation = read_segmentation(f"{path}{extension}")
+    _, peak = tracemalloc.get_traced_memory()
+    # All labels have 12 MB.
+    assert peak < 1e6
+    cutouts = create_primary_cutouts({"id": [7, 2**30]}, segmentation, image, WCS)
+    tracemalloc.stop()
+    assert_array_equal(np.asarray(segmentation.data), labels)
+    for cutout, same in zip(cutouts, expected, strict=True):
+        assert (cutout.blc, cutout.trc) == (same.blc, same.trc)
+        assert_array_equal(cutout.mask, same.mask)
+    assert_array_equal(pickle.loads(pickle.dumps(segmentation)).data, labels)
+
+
+@pytest.mark.parametrize("extension", [1, 2])
+def test_remote_segmentation(labelled, extension):
+    """A remote one, compressed or not, cuts as a local one."""
+    fsspec = pytest.importorskip("fsspec")
+    path, labels = labelled
+    fsspec.filesystem("memory").pipe("/seg.fits", path.read_bytes())
+    found = read_segmentation(f"memory://seg.fits[{extension}]")
+    assert found.meta["name"] == ("seg.fits[1]", "seg.fits[TILES,1]")[extension - 1]
+    cutouts, expected = (
+        create_primary_cutouts(
+            {"id": [7, 2**30]}, segmentation, labels + 1.0, WCS, keep_segmentation=True
+        )
+        for segmentation in (found, labels)
+    )
+    assert_cutouts_equal(cutouts, expected)
