@@ -15,6 +15,7 @@ from ._catalog import read_catalog_columns
 from ._collection import CutoutCollection
 from ._cutout import Cutout
 from ._cutting import Cutter
+from ._defaults import ANY_FLAG, COUNTS, ONE_SECOND, RATE
 from ._image import read_image_arguments
 from ._recut import refer_to_image
 from ._segmentation import Segmentation, read_mask_policy
@@ -35,12 +36,12 @@ def create_primary_cutouts(
     imwcs,
     imdq=None,
     imweight=None,
-    data_units="counts",
-    exptime=1,
+    data_units=COUNTS,
+    exptime=ONE_SECOND,
     pad=1,
     *,
     uncertainty=None,
-    dqbitmask=0,
+    dqbitmask=ANY_FLAG,
     segmentation_wcs=None,
     quiet=True,
     accuracy=ACCURACY,
@@ -83,17 +84,18 @@ def create_primary_cutouts(
     imweight : array, optional
         Weights of the image; pixels whose weight is 0 or not finite are masked.
     data_units : {'counts', 'rate'}
-        What the pixels are, where their unit does not tell.
+        What the pixels are, where their unit does not tell; by default what they
+        are in the image if it is a `Cutout`.
     exptime : float
-        Exposure time in seconds.
+        Exposure time in seconds; by default that of the image if it has one.
     pad : int
         Pixels around the smallest box that holds the segment.
     uncertainty : `~astropy.nddata.NDUncertainty` or array, optional
         Uncertainty of the image; an array means standard deviations.
     dqbitmask : int, str, list or None
         Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
-        0, any flag masks, or if the image is a `Cutout`, those that mask there;
-        `None`, flags do not mask. They may be called by their names where
+        0, any flag masks; `None`, flags do not mask. By default those that are good
+        in the image if it is a `Cutout`. They may be called by their names where
         ``meta['flag_names']`` of the image has them.
     segmentation_wcs : object, optional
         WCS of the segmentation image and of the pixel positions of the catalogue,
@@ -161,8 +163,8 @@ def create_input_image_cutouts(
     imwcs,
     imdq=None,
     imweight=None,
-    data_units="counts",
-    exptime=1,
+    data_units=COUNTS,
+    exptime=ONE_SECOND,
     pad=1,
     *,
     mode="strict",
@@ -170,7 +172,7 @@ def create_input_image_cutouts(
     accuracy=ACCURACY,
     maxiter=MAXITER,
     uncertainty=None,
-    dqbitmask=0,
+    dqbitmask=ANY_FLAG,
     segmentation_image=None,
     segmentation_wcs=None,
     mask_policy=None,
@@ -241,15 +243,15 @@ def drz_from_input_cutouts(
     imwcs,
     imdq=None,
     imweight=None,
-    data_units="counts",
-    exptime=1,
+    data_units=COUNTS,
+    exptime=ONE_SECOND,
     pad=1,
     *,
     quiet=True,
     accuracy=ACCURACY,
     maxiter=MAXITER,
     uncertainty=None,
-    dqbitmask=0,
+    dqbitmask=ANY_FLAG,
     segmentation_wcs=None,
     mask_policy="segment",
     combine_seg_mask=None,
@@ -307,18 +309,18 @@ def create_cutouts(
     flt_wcs,
     drz_dq=None,
     drz_weight=None,
-    drz_data_units="rate",
-    drz_exptime=1,
+    drz_data_units=RATE,
+    drz_exptime=ONE_SECOND,
     flt_dq=None,
     flt_weight=None,
-    flt_data_units="counts",
-    flt_exptime=1,
+    flt_data_units=COUNTS,
+    flt_exptime=ONE_SECOND,
     pad=2,
     *,
     drz_uncertainty=None,
-    drz_dqbitmask=0,
+    drz_dqbitmask=ANY_FLAG,
     flt_uncertainty=None,
-    flt_dqbitmask=0,
+    flt_dqbitmask=ANY_FLAG,
     mode="strict",
     quiet=True,
     accuracy=ACCURACY,

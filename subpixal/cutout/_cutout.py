@@ -15,6 +15,7 @@ from astropy.nddata import NDData, NDIOMixin, NDUncertainty
 from subpixal.errors import SubpixalWarning
 
 from ._arithmetic import Arithmetic
+from ._defaults import ANY_FLAG, ONE_SECOND, RATE
 from ._fields import check_finite, column, plane, same_pixels
 from ._image import Image, as_uncertainty, check_meta, check_numbers, read_image_arguments
 from ._own import Unread, cut_own
@@ -70,9 +71,10 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
     src_id : object
         Identifies the source, anything.
     data_units : {'rate', 'counts'}
-        What the pixels are, where their unit does not tell.
+        What the pixels are, where their unit does not tell; by default what they
+        are in the image if it is a `Cutout`.
     exptime : float
-        Exposure time in seconds; 1, where the image is a `Cutout`, means its own.
+        Exposure time in seconds; by default that of the image if it has one.
     mode : {'strict', 'fill'}
         Whether a cutout that leaves the image is refused or filled.
     fillval : scalar
@@ -86,8 +88,8 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         Unit of the data.
     dqbitmask : int, str, list or None
         Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
-        0, any flag masks, or if the image is a `Cutout`, those that mask there;
-        `None`, flags do not mask. They may be called by their names where
+        0, any flag masks; `None`, flags do not mask. By default those that are good
+        in the image if it is a `Cutout`. They may be called by their names where
         ``meta['flag_names']`` of the image has them.
     src_pos : tuple of float, optional
         Position ``(x, y)`` of the source in the image; by default the centre.
@@ -131,15 +133,15 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         dq=None,
         weight=None,
         src_id=0,
-        data_units="rate",
-        exptime=1,
+        data_units=RATE,
+        exptime=ONE_SECOND,
         mode="strict",
         fillval=np.nan,
         *,
         uncertainty=None,
         mask=None,
         unit=None,
-        dqbitmask=0,
+        dqbitmask=ANY_FLAG,
         src_pos=None,
         src_weight=None,
         psf=None,

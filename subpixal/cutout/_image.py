@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from numbers import Number
 
 import numpy as np
 from astropy import units as u
@@ -25,6 +24,7 @@ from subpixal.geometry import SkyImage
 from subpixal.geometry.fits_wcs import exact_pickle
 from subpixal.geometry.low_level import low_level_wcs
 
+from ._defaults import ANY_FLAG, ONE_SECOND, RATE, Unsaid
 from ._lazy import LazyImage, UnitedMask, as_image
 from ._planes import bad_flags
 from ._units import check_data_units, check_exptime, data_units_of
@@ -37,9 +37,6 @@ __all__ = [
     "check_numbers",
     "read_image_arguments",
 ]
-
-# Prefixes of the arguments that are rates where nothing is said; others are counts.
-_RATES = ("", "drz_")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -140,9 +137,9 @@ def read_image_arguments(
     unit=None,
     psf=None,
     meta=None,
-    data_units="rate",
-    exptime=1,
-    dqbitmask=0,
+    data_units=RATE,
+    exptime=ONE_SECOND,
+    dqbitmask=ANY_FLAG,
     prefix="",
 ) -> tuple[Image, dict]:
     """
@@ -155,9 +152,8 @@ def read_image_arguments(
         else is given; masks are or-ed. All planes may be arrays that are read
         piece by piece.
     wcs, dq, weight, mask, uncertainty, unit, psf, meta, data_units, exptime, dqbitmask
-        What was given explicitly. The exposure time 1 and the bit mask 0 are what
-        the public functions have where nothing is said. ``meta['flag_names']`` has
-        the names that may be in the bit mask.
+        What was given explicitly, where it is not `Unsaid`. ``meta['flag_names']``
+        has the names that may be in the bit mask.
     prefix : str
         Prefix of the argument names in error messages, such as ``'im'``.
 
@@ -181,11 +177,11 @@ def read_image_arguments(
         uncertainty = said["uncertainty"]() if uncertainty is None else uncertainty
         psf = nd.psf if psf is None else psf
         meta = _meta_of(nd) if meta is None else meta
-        if isinstance(exptime, Number) and exptime == 1:
+        if isinstance(exptime, Unsaid):
             exptime = getattr(nd, "exptime", exptime)
-        if data_units == ("rate" if prefix in _RATES else "counts"):
+        if isinstance(data_units, Unsaid):
             data_units = getattr(nd, "data_units", data_units)
-        if isinstance(dqbitmask, Number) and dqbitmask == 0:
+        if isinstance(dqbitmask, Unsaid):
             dqbitmask = getattr(getattr(nd, "image", None), "dqbitmask", dqbitmask)
         elif masks[-1] is not None:
             masks[-1] = _mask_without_flags(nd)
@@ -254,6 +250,8 @@ def _flag_names(meta) -> type[BitFlagNameMap] | None:
 
 def _read_bit_mask(dqbitmask, meta, prefix) -> int | None:
     """Good flags as a number, so that nothing later on needs their names."""
+    if isinstance(dqbitmask, Unsaid):
+        return int(dqbitmask)
     if dqbitmask is None or type(dqbitmask) is int:
         return dqbitmask
     names = _flag_names(meta)

@@ -37,7 +37,7 @@ def check_data_units(value: str) -> str:
     if value not in DATA_UNITS:
         msg = f"data_units must be one of {DATA_UNITS}, got {value!r}"
         raise ValueError(msg)
-    return value
+    return str(value)
 
 
 def check_exptime(name: str, value) -> float:

@@ -285,3 +285,36 @@ def test_no_warning():
         warnings.simplefilter("always")
         Cutout(image, WCS, (-1, -1), (40, 40), DQ, image, mode="fill", uncertainty=image)
     assert not caught
+
+
+def test_what_is_said_comes_before_the_image():
+    """Also where it is what is taken when nothing is said."""
+    parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None, data_units="counts")
+    same = Cutout(parent, None)
+    assert (same.exptime, same.data_units, same.image.dqbitmask) == (7, "counts", None)
+    said = Cutout(parent, None, exptime=1, data_units="rate", dqbitmask=0)
+    assert (said.exptime, said.data_units, said.image.dqbitmask) == (1, "rate", 0)
+    assert_array_equal(said.mask, same.mask | (DQ != 0))
+    plain = Cutout(IMAGE, WCS, dq=DQ).image
+    assert [type(x) for x in (plain.exptime, plain.data_units, plain.dqbitmask)] == [
+        float,
+        str,
+        int,
+    ]
+
+
+@pytest.mark.parametrize("name", ["create_primary_cutouts", "create_input_image_cutouts"])
+def test_functions_tell_what_is_said(name):
+    """Counts, one second and no good flag are said, or are not."""
+    parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None, data_units="rate")
+    sources = [{"id": [1]}, np.pad([[1]], ((5, SHAPE[0] - 6), (5, SHAPE[1] - 6)))]
+    if name == "create_input_image_cutouts":
+        sources = [[Cutout(IMAGE, WCS, (3, 3), (8, 8))]]
+
+    def get_image(**options):
+        found = getattr(subpixal, name)(*sources, parent, None, **options)
+        image = (found[0] if isinstance(found, tuple) else found)[0].image
+        return image.exptime, image.data_units, image.dqbitmask
+
+    assert get_image() == (7, "rate", None)
+    assert get_image(exptime=1, data_units="counts", dqbitmask=0) == (1, "counts", 0)
