@@ -6,6 +6,8 @@ from html import escape
 
 import numpy as np
 
+from ._own import Unread
+
 __all__ = ["Described"]
 
 
@@ -36,24 +38,25 @@ def _table(title: str, facts: dict) -> str:
 
 def _facts(cutout) -> dict:
     """Texts by name; what is `None` or empty there is nothing to say of."""
-    image, uncertainty = cutout.image, cutout.uncertainty
+    image, store, i = cutout.image, cutout._store, cutout._i
     x, y = cutout.src_pos
-    planes = {name: getattr(cutout, name) for name in cutout.planes}
-    if uncertainty is not None:
-        planes["uncertainty"] = uncertainty.array
-    masked = np.count_nonzero(cutout.mask)
+    own = store.own.get(i, {})
+    dtypes = {name: (own if name in own else store.planes)[name].dtype for name in cutout.planes}
+    # A large image must not be read to be shown in a notebook.
+    unread = isinstance(own.get("mask"), Unread)
+    masked = "" if unread else f", {np.count_nonzero(cutout.mask)} masked"
     unit = "" if cutout.unit is None else f" [{cutout.unit}]"
     moved = cutout.dx or cutout.dy
     return {
         "source": repr(cutout.src_id),
         "position (x, y)": f"({x:.3f}, {y:.3f})",
-        "size": f"{cutout.width} x {cutout.height} pixels, {masked} masked",
+        "size": f"{cutout.width} x {cutout.height} pixels{masked}",
         "corners (x, y)": f"{cutout.blc} to {cutout.trc}, {cutout.status}",
         "displacement (x, y)": f"({cutout.dx:.5g}, {cutout.dy:.5g})" if moved else None,
         "image": f"{image.name} {image.stage}".strip(),
         "pixels": cutout.data_units + unit,
         "exposure time": f"{cutout.exptime:.6g} s",
-        "planes": ", ".join(f"{name} ({plane.dtype})" for name, plane in planes.items()),
-        "uncertainty": None if uncertainty is None else type(uncertainty).__name__,
+        "planes": ", ".join(f"{name} ({dtype})" for name, dtype in dtypes.items()),
+        "uncertainty": store.uncertainty_kind(i)[0].__name__ if "uncertainty" in dtypes else None,
         "WCS": type(cutout.image_wcs).__name__,
     }

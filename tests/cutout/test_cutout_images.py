@@ -295,12 +295,9 @@ def test_what_is_said_comes_before_the_image():
     said = Cutout(parent, None, exptime=1, data_units="rate", dqbitmask=0)
     assert (said.exptime, said.data_units, said.image.dqbitmask) == (1, "rate", 0)
     assert_array_equal(said.mask, same.mask | (DQ != 0))
-    plain = Cutout(IMAGE, WCS, dq=DQ).image
-    assert [type(x) for x in (plain.exptime, plain.data_units, plain.dqbitmask)] == [
-        float,
-        str,
-        int,
-    ]
+    image = Cutout(IMAGE, WCS, dq=DQ).image
+    kinds = type(image.exptime), type(image.data_units), type(image.dqbitmask)
+    assert kinds == (float, str, int)
 
 
 @pytest.mark.parametrize("name", ["create_primary_cutouts", "create_input_image_cutouts"])

@@ -458,3 +458,16 @@ def test_pixels_that_are_read_once():
         with pytest.raises(ValueError, match="read-only"):
             pixels[0, 0] = 1
     assert image.copy().data.flags.writeable
+
+
+def test_texts_read_nothing():
+    """To show a large image in a notebook reads no pixels; what is known is told."""
+    data, variance = Recorder(PLANES["data"]), Recorder(PLANES["uncertainty"])
+    image = Cutout(data, WCS, uncertainty=VarianceUncertainty(variance, copy=False), copy=False)
+    text = image._repr_html_() + repr(image)
+    assert not data.read
+    assert not variance.read
+    assert f"<td>data ({data.dtype}), mask (bool), uncertainty ({variance.dtype})</td>" in text
+    assert "<td>VarianceUncertainty</td>" in text
+    assert "masked" not in text
+    assert f"{np.count_nonzero(image.mask)} masked" in image._repr_html_()
