@@ -1,0 +1,134 @@
+"""What photutils measures on cutouts of real files, cut with nothing but the files."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.modeling.fitting import TRFLSQFitter
+from astropy.nddata import NDData, StdDevUncertainty
+from numpy.testing import assert_allclose
+from photutils.aperture import (
+    ApertureStats,
+    CircularAperture,
+    SkyCircularAperture,
+    aperture_photometry,
+)
+from photutils.psf import CircularGaussianPRF, EPSFBuilder
+
+from subpixal import CutoutCollection, create_cutouts, create_primary_cutouts
+from subpixal.io import read_catalog, read_image, read_segmentation
+
+ROMAN = "roman/r0000101001001001001_0001_wfi01_f158_cal.asdf"
+JWST = [f"jwst_nircam_sim/{name}" for name in ("jw_i2d.fits.gz", "jw_segm.fits.gz", "jw_cat.ecsv")]
+# Combined image, segmentation image and catalogue of each mission, and exposures of the same sky.
+SETS = {
+    "hst": (
+        [f"hst_wfc3ir_goodss/goodss_f140w_{name}" for name in
+         ("drz.fits.gz", "seg.fits.gz", "cat.fits")],
+        [f"hst_wfc3ir_goodss/ib6o{name}_flt.fits.gz" for name in ("21qnq", "23rtq", "23s2q")],
+    ),
+    "jwst": (JWST, [f"jwst_nircam_sim/jw0000{n}_nrcb1_cal.fits.gz" for n in (0, 1)]),
+    "ground": (
+        [f"ground_tpv/tpv_{name}" for name in
+         ("swarp_coadd.fits.gz", "sex_seg.fits.gz", "sex_cat.fits")],
+        ["ground_tpv/tpv_ctio_mosaic2.fits.gz"],
+    ),
+    # The sky of the exposure is empty, and there is neither a combined image nor a catalogue of it.
+    "roman": ([ROMAN, None, None], [ROMAN]),
+}  # fmt: skip
+
+
+def find_nothing(image):
+    """Segments and catalogue of 25 places on a grid."""
+    x, y = (p.ravel() for p in np.meshgrid(30.3 + 35 * np.arange(5), 25.4 + 35 * np.arange(5)))
+    labels = np.zeros(image.shape, int)
+    for k in range(25):
+        labels[int(y[k]) - 3 : int(y[k]) + 4, int(x[k]) - 3 : int(x[k]) + 4] = k + 1
+    return labels, {"id": np.arange(1, 26), "x": x, "y": y}
+
+
+def cut_set(folder, name, **options):
+    """Cutouts of the combined image and those of each exposure, each with its whole image."""
+    (image, labels, catalog), exposures = SETS[name]
+    combined = read_image(folder / image)
+    if labels is None:
+        labels, catalog = find_nothing(combined)
+    else:
+        labels, catalog = read_segmentation(folder / labels), read_catalog(folder / catalog)
+    primary = create_primary_cutouts(catalog, labels, combined, None, **options)
+    yield combined, primary
+    for exposure in exposures:
+        whole = read_image(folder / exposure)
+        yield whole, create_cutouts(primary, labels, combined, None, whole, None)[0]
+
+
+def measure(image, position, sky, radius, scale):
+    """Sums, errors and statistics in an aperture in pixels, and in one on the sky."""
+    apertures = [
+        CircularAperture(position, radius),
+        SkyCircularAperture(sky, radius * scale * u.deg),
+    ]
+    for aperture in apertures:
+        table, found = aperture_photometry(image, aperture), ApertureStats(image, aperture)
+        columns = [c for c in table.colnames if c.startswith("aperture_sum")]
+        yield from (u.Quantity(table[c][0]).value for c in columns)
+        yield from (u.Quantity(getattr(found, n)).value for n in ("median", "std", "max", "sum"))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_apertures(name, shared_data):
+    """Of 20 sources in each image, numbers on cutouts are those on the image, to rounding."""
+    for whole, cutouts in cut_set(shared_data, name, mask_policy=None, min_size=19):
+        # Weights mask pixels of cutouts, but not of images.
+        bad = whole.mask if whole.weight is None else whole.mask | (whole.weight == 0)
+        error = None if whole.error is None else StdDevUncertainty(whole.error)
+        image = NDData(
+            whole.data, wcs=whole.image_wcs, mask=bad, unit=whole.unit, uncertainty=error
+        )
+        count = 0
+        for cutout in cutouts:
+            x, y = cutout.cutout_src_pos
+            # The aperture is in the cutout.
+            if not (5 < x < cutout.width - 6 and 5 < y < cutout.height - 6):
+                continue
+            sky = SkyCoord(*cutout.pix2world(x, y), unit="deg")
+            where = sky, 4, cutout.pscale
+            found = list(measure(cutout, (x, y), *where))
+            expected = list(measure(image, cutout.src_pos, *where))
+            # Astropy's inverse depends a little on the origin.
+            assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+            assert len(found) == (10 if error is None else 12)
+            count += np.isfinite(found).all()
+            if count == 20:
+                break
+        assert count == 20
+
+
+def fit_width(model, x, y, data):
+    """Standard deviation of a sampled Gaussian of which pixels are integrals or samples."""
+    model = model.copy()
+    model.fwhm.fixed = False
+    fitted = TRFLSQFitter()(model, x, y, data)
+    # The integral over a pixel of unit width is a little wider than the Gaussian.
+    return np.sqrt((fitted.fwhm.value / (8 * np.log(2)) ** 0.5) ** 2 + 1 / 12)
+
+
+def test_width_of_the_stars(shared_data):
+    """An effective PSF of the stars of both exposures is as wide as they were made: 1.2 pixels."""
+    _, *exposures = cut_set(shared_data, "jwst", mask_policy=None)
+    stars = CutoutCollection()
+    for _, cutouts in exposures:
+        stars += cutouts
+    peak = np.array([np.nanmax(cutout.data) for cutout in stars])
+    size = np.array([min(cutout.shape) for cutout in stars])
+    # Blends have larger segments.
+    stars = stars[(peak > np.median(peak)) & (size <= np.median(size))].copy()
+    assert len(stars) > 15
+    builder = EPSFBuilder(oversampling=2, maxiters=10, progress_bar=False)
+    epsf, _ = builder(stars.to_epsf_stars())
+    ny, nx = epsf.data.shape
+    y, x = (np.mgrid[:ny, :nx] - np.reshape([ny - 1, nx - 1], (2, 1, 1)) / 2) / 2
+    inner = np.hypot(x, y) < 5
+    model = CircularGaussianPRF(flux=1, x_0=0, y_0=0, fwhm=3)
+    width = fit_width(model, x[inner], y[inner], epsf.data[inner])
+    assert width == pytest.approx(1.2, rel=0.02)
