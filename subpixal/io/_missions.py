@@ -60,6 +60,18 @@ _WFPC2 = _numbered(
     "WARM", "WARMREPAIRED", "CHIPMASKED", "CRDRIZ",
 )  # fmt: skip
 
+# stisdq.h of calstis (hstcal), without those of extracted spectra; names as of ACS.
+_STIS = _numbered(
+    "LOST", "FILLED", "BADPIX", "MASKED", "HOT", "LARGEBLEM", "", "OVERSCAN", "SATURATED",
+    "BADREF", "SMALLBLEM", "", "", "CRREJ",
+)  # fmt: skip
+
+# nicmos.h of the NICMOS tasks in STSDAS; what AstroDrizzle adds is the last but one.
+_NICMOS = _numbered(
+    "LOST", "NONLINEAR", "POORDARK", "POORFLAT", "GROT", "DEFECTIVE", "SATURATED", "MISSING",
+    "BADPIX", "CRREJ", "SOURCE", "ZEROSIGNAL", "CRDRIZ", "USER",
+)  # fmt: skip
+
 # "Data quality flags" in the general references of the JWST pipeline; `pixel` in dqflags.py of
 # stdatamodels, where the ninth has lost its name since.
 _JWST = _numbered(
@@ -90,12 +102,17 @@ FLAGS = (
     InstrumentFlags("HST", "ACS", "HRC", _ACS, 64),
     InstrumentFlags("HST", "ACS", "SBC", _ACS, 0),
     InstrumentFlags("HST", "WFC3", "UVIS", _WFC3_UVIS, 16 + 64 + 256),
-    # Warm pixels, blobs, signal in the zeroth read; cosmic rays are removed
-    # from the ramp already, and what AstroDrizzle flags of them afterwards (4096) is
-    # fifteen times as frequent on the cores of sources as elsewhere.
+    # Warm pixels and blobs, as section 7.9.1 of the WFC3 Data Handbook has it; hot pixels are
+    # bad there, although a single exposure is drizzled with them. Signal in the zeroth read is
+    # corrected, cosmic rays are removed from the ramp already, and what AstroDrizzle flags of
+    # them afterwards (4096) is fifteen times as frequent on the cores of sources as elsewhere.
     InstrumentFlags("HST", "WFC3", "IR", _WFC3_IR, 64 + 512 + 2048 + 4096 + 8192),
     # Saturation of the converter, repaired warm pixels.
     InstrumentFlags("HST", "WFPC2", "", _WFPC2, 8 + 1024),
+    # What calstis does not take seriously either: hot pixels, mostly corrected, small blemishes.
+    InstrumentFlags("HST", "STIS", "", _STIS, 16 + 1024),
+    # As of WFC3/IR; and that there is a source.
+    InstrumentFlags("HST", "NICMOS", "", _NICMOS, 512 + 1024 + 2048 + 4096),
     *(
         InstrumentFlags("JWST", instrument, "", _JWST, _USABLE)
         for instrument in ("NIRCAM", "NIRISS", "NIRSPEC", "MIRI", "FGS")

@@ -51,7 +51,7 @@ def describe_header(*headers: fits.Header) -> tuple[dict[str, str], float | None
         return (header.get(key) for key in keys for header in headers)
 
     visit = [_word(find(key)) for key in ("VISIT_ID", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")]
-    filters = ("FILTER", "FILTER1", "FILTER2", "PUPIL")
+    filters = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL")
     date, time = _word(find("DATE-OBS")), _word(find("TIME-OBS"))
     meta = {
         "telescope": _word(find("TELESCOP")),

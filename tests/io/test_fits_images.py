@@ -474,6 +474,15 @@ def test_provenance_is_plain(tmp_path):
     }
 
 
+def test_filters_of_wfpc2(tmp_path):
+    """They have keywords of their own, of which the empty ones say nothing."""
+    hdulist = fits.HDUList([fits.PrimaryHDU(), image_hdu("SCI", 1, 1)])
+    hdulist[0].header.update(INSTRUME="WFPC2", DETECTOR=3, FILTNAM1="F814W", FILTNAM2="")
+    hdulist.writeto(tmp_path / "c0m.fits")
+    meta = read_image(tmp_path / "c0m.fits").meta
+    assert (meta["filter"], meta["detector"]) == ("F814W", "3")
+
+
 def test_files_that_are_no_images(tmp_path):
     """Missing, foreign, damaged and empty files give one error with the file in it."""
     (tmp_path / "text.fits").write_text("not an image\n")

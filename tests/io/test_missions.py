@@ -67,6 +67,12 @@ def test_names_and_good_flags(flags, tmp_path):
         (("WFC3", "IR"), "CRREJ", 8192),
         (("WFPC2", ""), "TRAP", 128),
         (("WFPC2", ""), "CRDRIZ", 4096),
+        (("STIS", "CCD"), "OVERSCAN", 128),
+        (("STIS", "CCD"), "SMALLBLEM", 1024),
+        (("STIS", "CCD"), "CRREJ", 8192),
+        (("NICMOS", ""), "GROT", 16),
+        (("NICMOS", ""), "SOURCE", 1024),
+        (("NICMOS", ""), "USER", 8192),
         (("MIRI", ""), "NON_SCIENCE", 512),
         (("MIRI", ""), "TELEGRAPH", 2**15),
         (("MIRI", ""), "REFERENCE_PIXEL", 2**31),
@@ -98,7 +104,7 @@ def test_bits_of_the_pipelines(package, index):
 
 @pytest.mark.parametrize(
     "meta",
-    [{}, {"instrument": "WFI", "telescope": "MPI-2.2"}, {"instrument": "STIS", "detector": "CCD"}],
+    [{}, {"instrument": "WFI", "telescope": "MPI-2.2"}, {"instrument": "COS", "detector": "NUV"}],
 )
 def test_unknown_instruments(meta):
     """An instrument of the same name elsewhere, or one we know nothing of: every flag is bad."""
