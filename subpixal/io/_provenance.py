@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -125,7 +126,10 @@ def read_unit(text: str) -> u.UnitBase | None:
     if not text:
         return None
     for syntax in (None, "fits"):
-        unit = u.Unit(text, format=syntax, parse_strict="silent")
+        with warnings.catch_warnings():
+            # Several slashes, old spellings: what is understood is good enough.
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            unit = u.Unit(text, format=syntax, parse_strict="silent")
         # 'S' and 'A' mean second and Angstrom here, which astropy cannot know.
         odd = {u.S, u.A} & set(getattr(unit, "bases", ()))
         if not odd and not isinstance(unit, u.UnrecognizedUnit):

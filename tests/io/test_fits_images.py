@@ -412,6 +412,8 @@ def test_unreadable_gwcs_is_an_error(tmp_path, spoil):
     ("bunit", "unit"),
     [
         ("ELECTRONS/S", u.electron / u.s),
+        ("erg/s/cm2/Angstrom", u.erg / u.s / u.cm**2 / u.AA),
+        ("10.0*nanoJansky", 10 * u.nJy),
         ("electron s-1", u.electron / u.s),
         ("e-/sec", u.electron / u.s),
         ("COUNTS", u.ct),
