@@ -17,7 +17,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
-from ._fits_files import check_file
+from ._fits_files import check_file, is_remote
 from ._image_wcs import is_celestial
 from ._provenance import describe_model, find_in, read_unit
 
@@ -32,7 +32,9 @@ __all__ = [
 
 
 def is_asdf(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is ASDF, by how it begins; a missing one is an error."""
+    """Whether a file is ASDF, by how it begins, or by its name if it is remote."""
+    if is_remote(path):
+        return os.fspath(path).endswith(".asdf")
     check_file(path)
     with Path(path).open("rb") as file:
         return file.read(5) == b"#ASDF"
@@ -55,7 +57,7 @@ def read_asdf_images(path: str) -> list[dict[str, Any]]:
     Raises
     ------
     OSError
-        If the file is damaged.
+        If the file is missing (FileNotFoundError) or damaged.
     ValueError
         If it has no 2-D image, or no celestial WCS with it.
     ImportError
@@ -189,7 +191,11 @@ def _open_roman(path: str) -> Iterator[Mapping]:
     known = {"ignore_missing_extensions": True, "ignore_unrecognized_tag": True}
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(asdf.open(path, lazy_tree=True, memmap=True, **known))
+            source = stack.enter_context(_open_remote(path)) if is_remote(path) else path
+            options = {"lazy_tree": True, "memmap": not is_remote(path)}
+            file = stack.enter_context(asdf.open(source, **options, **known))
+        except (FileNotFoundError, ImportError):
+            raise
         # asdf and yaml have errors of their own.
         except Exception as error:
             msg = f"{path}: not an ASDF file, or damaged ({error})"
@@ -198,6 +204,15 @@ def _open_roman(path: str) -> Iterator[Mapping]:
             msg = f"{path} has no tree 'roman', only {', '.join(file.tree) or 'nothing'}"
             raise ValueError(msg)
         yield file.tree["roman"]
+
+
+def _open_remote(path: str):
+    try:
+        import fsspec
+    except ImportError as error:
+        msg = f"{path} is remote, which needs: pip install 'subpixal[remote]' ({error})"
+        raise ImportError(msg) from error
+    return fsspec.open(path, "rb")
 
 
 def _tree_of(model):

@@ -10,7 +10,7 @@ from astropy.nddata import NDData
 
 from subpixal.cutout import Cutout
 
-from ._fits_files import is_remote, parse_image_name
+from ._fits_files import parse_image_name
 from ._fits_images import read_fits_images, read_fits_labels
 from ._missions import find_flags
 from ._models import is_asdf, model_images, model_labels, read_asdf_images, read_asdf_labels
@@ -26,7 +26,7 @@ def read_images(source, *, dqbitmask="mission") -> list[Cutout]:
     ----------
     source : str, path-like or data model
         Name of a FITS file of any mission or of an ASDF file of Roman; of FITS, if
-        need be with an extension in brackets: ``'f.fits[SCI,2]'``. A FITS file may be
+        need be with an extension in brackets: ``'f.fits[SCI,2]'``. The file may be
         remote, ``'s3://...'`` or ``'https://...'``, which needs fsspec. Or an open
         model of ``stdatamodels`` or ``roman_datamodels``.
     dqbitmask : int, str, list or None
@@ -42,7 +42,8 @@ def read_images(source, *, dqbitmask="mission") -> list[Cutout]:
         flags, weight, unit and exposure time as far as the file has them. The
         pixels are read-only, memory maps where the file allows it. Where it does
         not, as it is remote, or compressed by tiles, or its numbers are scaled, they
-        are read when they are asked for; the mask is made when it is asked for.
+        are read when they are asked for (in ASDF files, at once, but no other planes);
+        the mask is made when it is asked for.
         Cutting reads what the cutouts need.
 
         ``meta`` says where the image comes from, as far as that is known:
@@ -136,7 +137,7 @@ def _find(source, read_fits: Callable, read_asdf: Callable, from_model: Callable
     if not isinstance(source, str | os.PathLike):
         return from_model(source)
     path, extension = parse_image_name(source)
-    if is_remote(path) or not is_asdf(path):
+    if not is_asdf(path):
         return read_fits(path, extension)
     if extension is not None:
         msg = f"{path} is an ASDF file and has no extension {extension}"

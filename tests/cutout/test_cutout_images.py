@@ -19,7 +19,7 @@ from astropy.wcs.wcsapi import HighLevelWCSWrapper
 from numpy.testing import assert_array_equal
 
 import subpixal
-from subpixal import Cutout
+from subpixal import Cutout, create_primary_cutouts
 from subpixal.datasets import make_wcs
 from subpixal.testing import assert_cutouts_equal
 
@@ -315,3 +315,34 @@ def test_functions_tell_what_is_said(name):
 
     assert get_image() == (7, "rate", None)
     assert get_image(exptime=1, data_units="counts", dqbitmask=0) == (1, "counts", 0)
+
+
+@pytest.mark.parametrize("copy", [True, False])
+@pytest.mark.parametrize("name", ["data", "mask", "flags", "weight", "uncertainty"])
+def test_overlapping_cutouts_are_independent(name, copy):
+    """What is written to one changes neither the image nor the other, in place or not."""
+    sigma = StdDevUncertainty(SIGMA.copy(), copy=False)
+    nd = CCDData(IMAGE.copy(), wcs=WCS, unit="adu", uncertainty=sigma, mask=BAD.copy())
+    before = {"data": IMAGE, "mask": BAD, "uncertainty": SIGMA, "flags": DQ, "weight": WEIGHT}
+    planes = {"dq": DQ.copy(), "weight": WEIGHT.copy()}
+    labels = np.zeros(SHAPE, int)
+    labels[8:13, 9:15], labels[9:12, 16:22] = 1, 2
+    collection = create_primary_cutouts(
+        {"id": [1, 2]}, labels, nd, None, planes["dq"], planes["weight"],
+        pad=5, mask_policy=None, copy=copy,
+    )  # fmt: skip
+    alone = (Cutout(nd, None, *corners, **planes, copy=copy)
+             for corners in (((3, 5), (12, 9)), ((5, 6), (14, 12))))  # fmt: skip
+    for cutout, other in (tuple(collection), tuple(alone)):
+        known = other.copy()
+        pixels = getattr(cutout, name)
+        pixels = pixels.array if name == "uncertainty" else pixels
+        assert pixels.flags.writeable == (copy or name == "mask")
+        if pixels.flags.writeable:
+            pixels[...] = 1
+        setattr(cutout, name, np.ones_like(pixels))
+        assert_cutouts_equal(other, known)
+        now = {"data": nd.data, "mask": nd.mask, "uncertainty": nd.uncertainty.array}
+        now |= {"flags": planes["dq"], "weight": planes["weight"]}
+        for plane, values in before.items():
+            assert_array_equal(now[plane], values)

@@ -126,6 +126,23 @@ def test_l2(compression, rng, tmp_path):
     }
 
 
+def test_remote(rng, tmp_path):
+    """A remote file gives what it gives where it is local, and is closed."""
+    fsspec = pytest.importorskip("fsspec")
+    path = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
+    fsspec.filesystem("memory").pipe("/l2.asdf", path.read_bytes())
+    image, local = read_image("memory://l2.asdf"), read_image(path)
+    assert image.meta == local.meta
+    for name in ("data", "mask", "dq", "error"):
+        assert_array_equal(getattr(image, name), getattr(local, name))
+    assert same_sky(image.image_wcs, local.image_wcs)
+    with pytest.raises(FileNotFoundError, match="other"):
+        read_image("memory://other.asdf")
+    fsspec.filesystem("memory").pipe("/text.asdf", b"not an image")
+    with pytest.raises(OSError, match=r"memory://text\.asdf: not an ASDF file, or damaged"):
+        read_image("memory://text.asdf")
+
+
 def test_l3(rng, tmp_path):
     """A mosaic has weights, is calibrated, and belongs to no exposure."""
     tree = make_l3(rng)
