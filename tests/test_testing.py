@@ -268,3 +268,14 @@ def test_uncomparable():
     """Objects that cannot be told apart by what they are, are different."""
     with pytest.raises(AssertionError, match=r"psf is <object .*, not <object"):
         assert_cutouts_equal(make(psf=object()), make(psf=object()))
+
+
+def test_parent_of_the_uncertainty():
+    """An uncertainty that belongs to something else is a difference."""
+    cutout = make()
+    other = cutout.copy()
+    assert_cutouts_equal(other, cutout)
+    stranger = NDData(np.ones(cutout.shape), unit="electron")
+    other.uncertainty.parent_nddata = stranger
+    with pytest.raises(AssertionError, match="uncertainty has the parent NDData"):
+        assert_cutouts_equal(other, cutout)

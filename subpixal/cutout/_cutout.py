@@ -18,7 +18,7 @@ from ._arithmetic import Arithmetic
 from ._defaults import ANY_FLAG, ONE_SECOND, RATE
 from ._fields import check_finite, column, plane, same_pixels
 from ._image import Image, as_uncertainty, check_meta, check_numbers, read_image_arguments
-from ._own import Unread, cut_own
+from ._own import Unread, cut_own, slice_planes
 from ._place import Placed, check_overlap, check_position, pixel_slices, read_box
 from ._planes import check_fill
 from ._recut import refer_to_image
@@ -374,11 +374,15 @@ class Cutout(Described, Placed, Arithmetic, NDIOMixin, NDData):
         Parameters
         ----------
         item : slice or tuple of slice
-            ``(y, x)``, without step. As in numpy, pixels are shared.
+            ``(y, x)``, without step. As in numpy, pixels are shared. Of a whole image
+            whose pixels or mask nobody has asked for, only the part is read.
         """
         sy, sx = pixel_slices(item, self.shape)
-        planes = {n: self._store.plane(self._i, n) for n in self._store.plane_names(self._i)}
-        store = self._store.extract(self._i, {n: p[sy, sx] for n, p in planes.items()})
+        own, planes = self._store.own.get(self._i, {}), {}
+        for name in self._store.plane_names(self._i):
+            late = isinstance(own.get(name), Unread)
+            planes[name] = own[name] if late else self._store.plane(self._i, name)
+        store = self._store.extract(self._i, slice_planes(planes, (sy, sx), self.image))
         row = store.index[0]
         for name, start in (("x", sx.start), ("y", sy.start)):
             row[name] += start

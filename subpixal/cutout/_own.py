@@ -10,7 +10,7 @@ import numpy as np
 from ._lazy import LazyImage
 from ._planes import bad_pixels, cut_piece, fill_value, overlap, plane_dtype
 
-__all__ = ["Unread", "cut_own"]
+__all__ = ["Unread", "cut_own", "slice_planes"]
 
 # Planes that say which pixels are bad.
 _MASKING = ("data", "flags", "mask")
@@ -79,6 +79,29 @@ def cut_own(planes: dict, box, image, fillval, *, view: bool) -> dict:
     mask = partial(_find_bad, dict(own), place, image)
     own["mask"] = Unread(mask, bool) if later and "mask" not in own else mask()
     return own
+
+
+def slice_planes(planes: dict, slices, image) -> dict:
+    """
+    Views of parts of planes; of what is `Unread`, no more than the part is read.
+
+    Parameters
+    ----------
+    planes : dict
+        Arrays or `Unread`.
+    slices : tuple of slice
+        ``(y, x)`` with their bounds.
+    image : Image
+    """
+    parts = {}
+    for name, plane in planes.items():
+        if not isinstance(plane, Unread):
+            parts[name] = plane[slices]
+        elif name != "mask":
+            parts[name] = _read_all(plane.image[slices], plane.dtype)
+    if "mask" not in parts:
+        parts["mask"] = bad_pixels(parts, dqbitmask=image.dqbitmask)
+    return parts
 
 
 def _may_be_viewed(name, pixels, dtype) -> bool:

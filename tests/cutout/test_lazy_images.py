@@ -471,3 +471,23 @@ def test_texts_read_nothing():
     assert "<td>VarianceUncertainty</td>" in text
     assert "masked" not in text
     assert f"{np.count_nonzero(image.mask)} masked" in image._repr_html_()
+
+
+def test_slices_read_what_they_need():
+    """A slice of a large image is what it is when all is in memory, and its rows are read."""
+    planes = {name: Recorder(PLANES[name].astype(PLANES[name].dtype.newbyteorder(">")))
+              for name in ("data", "weight", "uncertainty", "dq")}  # fmt: skip
+    image = Cutout(wcs=WCS, **planes, copy=False)
+    for plane in planes.values():
+        plane.read.clear()
+    part = image[10:15, 3:20]
+    whole = Cutout(wcs=WCS, **{name: PLANES[name] for name in planes})
+    assert_cutouts_equal(part, whole[10:15, 3:20])
+    assert part.mask.any()
+    for plane in planes.values():
+        assert set(plane.rows) == set(range(10, 15))
+    # What was read is shared.
+    assert not part.data.flags.writeable
+    assert np.shares_memory(part.data, part[1:].data)
+    assert np.shares_memory(image.mask, image[10:15, 3:20].mask)
+    assert np.shares_memory(image.data, image[10:15, 3:20].data)
