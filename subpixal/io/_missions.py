@@ -103,7 +103,7 @@ FLAGS = (
     InstrumentFlags("HST", "ACS", "SBC", _ACS, 0),
     InstrumentFlags("HST", "WFC3", "UVIS", _WFC3_UVIS, 16 + 64 + 256),
     # Warm pixels and blobs, as section 7.9.1 of the WFC3 Data Handbook has it; hot pixels are
-    # bad there, although a single exposure is drizzled with them. Signal in the zeroth read is
+    # bad there, although the Advanced Products take them. Signal in the zeroth read is
     # corrected, cosmic rays are removed from the ramp already, and what AstroDrizzle flags of
     # them afterwards (4096) is fifteen times as frequent on the cores of sources as elsewhere.
     InstrumentFlags("HST", "WFC3", "IR", _WFC3_IR, 64 + 512 + 2048 + 4096 + 8192),
