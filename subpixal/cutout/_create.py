@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+from astropy.nddata import NDData
 
-from subpixal.geometry import ACCURACY, MAXITER
+from subpixal.geometry import ACCURACY, MAXITER, PixelBox, PixelMap, SkyImage
 
 from ._boxes import BoxPolicy
 from ._catalog import read_catalog_columns
@@ -99,7 +100,8 @@ def create_primary_cutouts(
         ``meta['flag_names']`` of the image has them.
     segmentation_wcs : object, optional
         WCS of the segmentation image and of the pixel positions of the catalogue,
-        where they are not on the grid of the image.
+        where they are not on the grid of the image. A segmentation image that is an
+        NDData with another WCS than the image is refused without.
     quiet : bool
         Whether sources that cannot be mapped from there (``not_converged``) are
         dropped, or are an error that names them.
@@ -409,6 +411,23 @@ def _refer(cutouts: CutoutCollection, data, wcs) -> CutoutCollection:
     return cutouts
 
 
+def _check_grid(segmentation, image) -> None:
+    """Refuse a segmentation image whose own WCS says that it is not on the grid of the image."""
+    wcs = segmentation.wcs if isinstance(segmentation, NDData) else None
+    if wcs is None or wcs is image.wcs:
+        return
+    corners = PixelBox.from_shape(image.shape).corners.T
+    off = np.abs(np.subtract(PixelMap(image.sky, SkyImage(wcs, image.shape))(*corners), corners))
+    # Where a corner is not found, it is NaN.
+    if not off.max() < 0.5:
+        msg = (
+            "segmentation_image has a WCS that is not the one of the image: its corners are "
+            f"{off.max():.3g} pixels away. With segmentation_wcs it is mapped to the image; an "
+            "array has no WCS"
+        )
+        raise ValueError(msg)
+
+
 def _read_cutter(prefix, stage, image, labels, *, fillval, copy) -> Cutter:
     """
     What cuts an image.
@@ -426,6 +445,8 @@ def _read_cutter(prefix, stage, image, labels, *, fillval, copy) -> Cutter:
     """
     record, planes = read_image_arguments(**image, prefix=prefix)
     segmentation = None if labels is None else Segmentation.of(record, **labels)
+    if segmentation is not None and segmentation.sky is None:
+        _check_grid(labels["segmentation"], record)
     return Cutter(
         image=replace(record, stage=stage),
         planes=planes,

@@ -111,7 +111,8 @@ def read_segmentation(source) -> NDData:
     -------
     `~astropy.nddata.NDData`
         The labels, with the WCS of the file if there is one. All functions take
-        it as a segmentation image; its WCS counts only as ``segmentation_wcs``.
+        it as a segmentation image; where its WCS is not that of the image, it must be
+        passed as ``segmentation_wcs``.
         As of images, labels are a memory map where the file allows it; of a file that
         is remote or compressed by tiles, ``data`` is read piece by piece where it is
         used, and `numpy.asarray` reads all of it.

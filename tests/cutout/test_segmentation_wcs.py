@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.nddata import NDData
 from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal import (
@@ -11,7 +12,8 @@ from subpixal import (
     drz_from_input_cutouts,
 )
 from subpixal.datasets import make_scene, make_wcs
-from subpixal.geometry import PixelMap
+from subpixal.geometry import PixelMap, offset_wcs
+from subpixal.testing import assert_cutouts_equal
 
 KINDS = ["sip", "lookup", "gwcs"]
 
@@ -163,3 +165,21 @@ def test_labels_need_an_image(scene, primary):
     flt = scene.exposures[0]
     with pytest.raises(ValueError, match="segmentation_image must be given"):
         create_input_image_cutouts(primary, flt.data, flt.wcs, mask_policy="segment")
+
+
+@pytest.mark.parametrize("kind", ["tan", "gwcs"])
+@pytest.mark.parametrize("off", [0, 0.3, 0.7, 1000, 1e6])
+def test_segmentation_that_is_elsewhere(kind, off, scene):
+    """A WCS of its own that contradicts the image is refused, and is not if it is passed."""
+    wcs = make_wcs(kind, scene.segmentation.shape)
+    other = offset_wcs(wcs, (off, 0), scene.segmentation.shape)
+    catalog, data = {"id": scene.truth["id"]}, scene.combined.data
+    labels = NDData(scene.segmentation, wcs=other)
+    expected = create_primary_cutouts(catalog, scene.segmentation, data, wcs)
+    if off < 0.5:
+        assert_cutouts_equal(create_primary_cutouts(catalog, labels, data, wcs), expected)
+        return
+    with pytest.raises(ValueError, match=r"segmentation_image has a WCS that is not .* pixels"):
+        create_primary_cutouts(catalog, labels, data, wcs)
+    create_primary_cutouts(catalog, labels, data, wcs, segmentation_wcs=other)
+    assert_cutouts_equal(create_primary_cutouts(catalog, labels.data, data, wcs), expected)
