@@ -57,7 +57,7 @@ def read_wcs(
     if "ASDF" in hdulist and len(science) == 1 and science[0].shape == hdu.shape:
         wcs = _read_gwcs(hdulist["ASDF"], where)
     if needs_gwcs and wcs is None:
-        there = "has none as meta.wcs" if "ASDF" in hdulist else "is not in the file"
+        there = "has no meta.wcs for it" if "ASDF" in hdulist else "is not in the file"
         msg = (
             f"{where} is an exposure of JWST and needs the gwcs of the extension [ASDF], which "
             f"{there}; the WCS of a header would be an approximation"

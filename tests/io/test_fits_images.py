@@ -385,7 +385,7 @@ def test_jwst_exposures_need_their_gwcs(extension, telescope, tmp_path):
     if wcs:
         assert isinstance(read_image(tmp_path / "cal.fits").image_wcs, GWCS)
         return
-    reason = "is not in the file" if extension == "no" else r"has none as meta\.wcs"
+    reason = "is not in the file" if extension == "no" else r"has no meta\.wcs for it"
     with pytest.raises(ValueError, match=rf"cal\.fits\[SCI,1\] .*\[ASDF\], which {reason}"):
         read_image(tmp_path / "cal.fits")
 
