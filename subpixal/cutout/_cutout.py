@@ -18,9 +18,9 @@ from ._arithmetic import Arithmetic
 from ._defaults import ANY_FLAG, ONE_SECOND, RATE
 from ._fields import check_finite, column, plane, same_pixels
 from ._image import Image, as_uncertainty, check_meta, check_numbers, read_image_arguments
+from ._kernels import check_fill
 from ._own import Unread, cut_own, slice_planes
 from ._place import Placed, check_overlap, check_position, pixel_slices, read_box
-from ._planes import check_fill
 from ._recut import refer_to_image
 from ._store import KEPT, Store, as_ids, make_index
 from ._texts import Described

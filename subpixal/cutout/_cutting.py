@@ -9,21 +9,10 @@ from functools import cached_property, partial
 import numpy as np
 
 from ._image import Image
+from ._kernels import bad_pixels, copy_boxes, cut_pixels, mask_outside, parts, pixel_rows
 from ._labels import as_labels
 from ._lazy import LazyImage
-from ._planes import (
-    DeferredPlane,
-    PackedPlane,
-    ViewedPlane,
-    bad_pixels,
-    copy_boxes,
-    cut_pixels,
-    fill_value,
-    mask_outside,
-    parts,
-    pixel_rows,
-    plane_dtype,
-)
+from ._planes import DeferredPlane, PackedPlane, ViewedPlane, fill_value, plane_dtype
 from ._segmentation import Segmentation
 from ._store import Store, make_index
 

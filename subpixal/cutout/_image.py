@@ -25,8 +25,8 @@ from subpixal.geometry.fits_wcs import exact_pickle
 from subpixal.geometry.low_level import low_level_wcs
 
 from ._defaults import ANY_FLAG, ONE_SECOND, RATE, Unsaid
+from ._kernels import bad_flags
 from ._lazy import LazyImage, UnitedMask, as_image
-from ._planes import bad_flags
 from ._units import check_data_units, check_exptime, data_units_of
 
 __all__ = [

@@ -7,8 +7,9 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from ._kernels import bad_pixels, cut_piece, overlap
 from ._lazy import LazyImage
-from ._planes import bad_pixels, cut_piece, fill_value, overlap, plane_dtype
+from ._planes import fill_value, plane_dtype
 
 __all__ = ["Unread", "cut_own", "slice_planes"]
 

@@ -10,7 +10,7 @@ from subpixal.errors import NoOverlapError, NotConvergedError, PartialOverlapErr
 from subpixal.geometry import ACCURACY, MAXITER, PixelBox, SkyImage, offset_wcs
 
 from ._fields import check_finite, column
-from ._planes import is_inside, overlap
+from ._kernels import is_inside, overlap
 
 __all__ = ["Placed", "check_overlap", "check_position", "cut_box", "pixel_slices", "read_box"]
 

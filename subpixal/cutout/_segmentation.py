@@ -11,9 +11,9 @@ from subpixal.geometry import PixelMap, SkyImage
 from subpixal.geometry.sampling import Centers
 
 from ._image import Image
+from ._kernels import cut_pixels, parts
 from ._labels import as_labels, nearer_to_neighbour
 from ._lazy import LazyImage, as_image, read_points
-from ._planes import cut_pixels, parts
 
 __all__ = ["MASK_POLICIES", "Segmentation", "read_mask_policy", "read_segmentation"]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from astropy import units as u
 
-from ._planes import PLANES, check_fill, fill_value, plane_dtype
+from ._kernels import check_fill
+from ._planes import PLANES, fill_value, plane_dtype
 
 __all__ = ["Stack", "common_dtype", "stack_cutouts", "stack_pieces"]
 

@@ -7,8 +7,9 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from ._image import Image
+from ._kernels import is_inside
 from ._own import Unread
-from ._planes import PLANES, PackedPlane, is_inside
+from ._planes import PLANES, PackedPlane
 from ._units import DATA_UNITS
 
 __all__ = ["INDEX", "KEPT", "Store", "as_ids", "make_index"]

@@ -22,9 +22,9 @@ from subpixal import (
     drz_from_input_cutouts,
 )
 from subpixal.cutout import _lazy
+from subpixal.cutout._kernels import cut_pixels
 from subpixal.cutout._labels import label_boxes
 from subpixal.cutout._lazy import LazyImage, as_image, read_bands, read_points
-from subpixal.cutout._planes import cut_pixels
 from subpixal.datasets import make_wcs
 from subpixal.testing import assert_cutouts_equal
 
