@@ -37,7 +37,9 @@ def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, com
         If the file exists and ``overwrite`` is false.
     """
     refuse_existing(path, overwrite=overwrite)
-    with replacing(path) as file:
+    with replacing(path) as file, asdf.config_context() as config:
+        # Text of numbers in the tree would not be the pixels, bit for bit.
+        config.all_array_storage = config.array_inline_threshold = None
         asdf.AsdfFile({KEY: cutouts}).write_to(file, all_array_compression=compression)
         write_seal(file)
 

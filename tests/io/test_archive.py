@@ -266,6 +266,26 @@ def test_unit_that_cannot_be_read_again(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "setting",
+    [{"all_array_storage": "inline"}, {"all_array_storage": "external"},
+     {"array_inline_threshold": 10_000}],
+    ids=str,
+)  # fmt: skip
+def test_settings_of_asdf(setting, tmp_path):
+    """Where asdf would put arrays of others changes nothing: NaNs keep their bits."""
+    cutout = make_cutout()
+    cutout.data.view(np.uint32)[0, 0] = 0x7FA00001
+    collection = CutoutCollection([cutout])
+    with asdf.config_context() as config:
+        for name, value in setting.items():
+            setattr(config, name, value)
+        cutout.write(tmp_path / "one.asdf")
+        collection.write(tmp_path / "c.asdf")
+    assert_cutouts_equal(Cutout.read(tmp_path / "one.asdf"), cutout)
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "c.asdf"), collection)
+
+
+@pytest.mark.parametrize(
     "content",
     [b"", b"#ASDF 1.0.0\n", b"SIMPLE  =    T", b"#ASDF 1.0.0\n%YAML 1.1\n--- {a: 1}\n...\n"],
 )
