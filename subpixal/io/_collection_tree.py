@@ -29,7 +29,7 @@ from ._columns import (
 )
 from ._cutout_tree import rest_to_tree, tree_to_rest
 from ._image_tree import image_to_tree, tree_to_image
-from ._pixels import BlockPixels, block_starts, checksums, to_block
+from ._pixels import BlockPixels, block_starts, check_kind, checksums, to_block
 
 __all__ = ["collection_to_tree", "tree_to_collection"]
 
@@ -84,6 +84,8 @@ def _part_to_tree(members, keep) -> dict:
     store, (first_store, first_rows) = Store.joined(members), members[0]
     size = store.index["width"].astype(np.int64) * store.index["height"]
     dtypes = dict(first_store.signatures(first_rows[:1]).popitem()[0])
+    for name, dtype in dtypes.items():
+        check_kind(name, dtype)
     first = block_starts(size, max(dtype.itemsize for dtype in dtypes.values()))
     blocks, crc = {name: [] for name in dtypes}, []
     for begin, end in zip(first, [*first[1:], len(size)], strict=True):

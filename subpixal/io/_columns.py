@@ -17,6 +17,7 @@ __all__ = [
     "id_to_tree",
     "ids_to_tree",
     "index_to_tree",
+    "is_literal",
     "numbers_of",
     "numbers_to_tree",
     "tree_to_id",
@@ -136,6 +137,11 @@ def ids_to_tree(ids: np.ndarray):
     return [id_to_tree(value) for value in ids.tolist()]
 
 
+def is_literal(value: int) -> bool:
+    """Whether ASDF takes an integer outside arrays: neither -(2**63) nor the next."""
+    return -(2**63) + 1 < value < 2**63
+
+
 def id_to_tree(value):
     """
     An identifier as a node.
@@ -144,9 +150,17 @@ def id_to_tree(value):
     ------
     TypeError
         If it is not a number, a word, nothing, or a tuple of such.
+    ValueError
+        If it is an integer that is too large.
     """
     if isinstance(value, tuple):
         return [id_to_tree(part) for part in value]
+    if isinstance(value, int) and not is_literal(value):
+        msg = (
+            f"the id {value} cannot be written: ASDF holds integers of 64 bits, and unsigned "
+            "ones only where all ids of an image are"
+        )
+        raise ValueError(msg)
     if not isinstance(value, PLAIN_IDS):
         msg = (
             f"the id {value!r} cannot be written: only numbers, strings, None and tuples of them "

@@ -29,11 +29,14 @@ __all__ = ["cutout_to_tree", "rest_to_tree", "tree_to_cutout", "tree_to_rest"]
 def cutout_to_tree(cutout: Cutout) -> dict:
     """Tree of a cutout: its image, one number for each column, 2-D planes."""
     store, i = cutout._store, cutout._i
+    planes = {n: np.ascontiguousarray(store.plane(i, n)) for n in store.plane_names(i)}
+    for name, pixels in planes.items():
+        check_kind(name, pixels.dtype)
     return {
         "id": id_to_tree(cutout.src_id),
         "image": image_to_tree(store.image),
         "index": index_to_tree(store.index[i : i + 1]),
-        "planes": {n: np.ascontiguousarray(store.plane(i, n)) for n in store.plane_names(i)},
+        "planes": planes,
         **rest_to_tree(store.rest(i)),
     }
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
-import numpy as np
 from astropy import nddata
 from astropy import units as u
 
 from subpixal.cutout._image import Image
 from subpixal.cutout._units import check_data_units, check_exptime
 
-from ._meta_tree import check_writable, meta_to_tree
+from ._columns import is_literal
+from ._meta_tree import check_writable, is_plain_array, meta_to_tree
 from ._wcs_tree import tree_to_wcs, wcs_to_tree
 
 __all__ = [
@@ -52,7 +52,7 @@ def image_to_tree(image: Image) -> dict:
             "unit": unit_to_string(image.unit),
             "data_units": image.data_units,
             "exptime": image.exptime,
-            "dqbitmask": image.dqbitmask if image.dqbitmask != 0 else None,
+            "dqbitmask": _check_bit_mask(image.dqbitmask) or None,
             "uncertainty": uncertainty_to_tree(image.uncertainty_type, image.uncertainty_unit),
             "psf": psf_to_tree(image.psf),
             "meta": meta_to_tree(image.meta, what),
@@ -95,6 +95,14 @@ def tree_to_image(tree: Mapping) -> Image:
         name=tree.get("name", ""),
         stage=tree.get("stage", ""),
     )
+
+
+def _check_bit_mask(dqbitmask: int | None) -> int | None:
+    if dqbitmask is not None and not is_literal(dqbitmask):
+        same = dqbitmask - 2**64
+        msg = f"its dqbitmask {dqbitmask} is too large for ASDF; {same} has the same bits"
+        raise ValueError(msg)
+    return dqbitmask
 
 
 def uncertainty_to_tree(kind, unit) -> dict | None:
@@ -146,7 +154,7 @@ def psf_to_tree(psf, what: str = "its PSF"):
     ValueError
         If it cannot.
     """
-    if psf is None or (type(psf) is np.ndarray and psf.dtype.kind in "biuf"):
+    if psf is None or is_plain_array(psf):
         return psf
     try:
         check_writable(psf)

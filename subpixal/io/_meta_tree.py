@@ -15,7 +15,9 @@ from astropy.io import fits
 
 from subpixal.errors import SubpixalWarning
 
-__all__ = ["check_writable", "meta_to_tree"]
+from ._columns import is_literal
+
+__all__ = ["check_writable", "is_plain_array", "meta_to_tree"]
 
 COMMENTARY = ("HISTORY", "COMMENT", "")
 PLAIN = (type(None), bool, float, complex, str, bytes, dt.datetime, dt.date)
@@ -73,7 +75,7 @@ def _plain_mapping(meta, path, what) -> dict:
         return tree
     for key, value in meta.items():
         plain = key.item() if isinstance(key, np.generic) else key
-        if type(plain) not in {str, int, bool}:
+        if type(plain) not in {str, int, bool} or (type(plain) is int and not is_literal(plain)):
             _warn(f"{path} of {what} has the key {key!r}, which ASDF cannot hold; it is left out")
             continue
         value = _plain_value(value, f"{path}[{plain!r}]", what)
@@ -105,10 +107,9 @@ def _plain_value(value, path, what):
         value = value.item()
     if isinstance(value, fits.card.Undefined):
         return None
-    if type(value) in PLAIN or _is_plain_array(value):
+    if type(value) in PLAIN or is_plain_array(value):
         return value
-    # asdf takes neither -(2**63) nor the next.
-    if type(value) is int and -(2**63) + 1 < value < 2**63:
+    if type(value) is int and is_literal(value):
         return value
     if isinstance(value, Mapping | fits.Header):
         return _plain_mapping(value, path, what)
@@ -121,8 +122,9 @@ def _plain_value(value, path, what):
     return _checked_value(value, path, what)
 
 
-def _is_plain_array(value) -> bool:
-    return type(value) is np.ndarray and value.dtype.kind in "biufc"
+def is_plain_array(value) -> bool:
+    """Whether something is an array that ASDF has a type for."""
+    return type(value) is np.ndarray and value.dtype.char in "?bBhHiIlLqQefdFD"
 
 
 def _checked_value(value, path, what):

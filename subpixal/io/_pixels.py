@@ -78,15 +78,15 @@ def checksums(planes: list[np.ndarray], size: np.ndarray) -> np.ndarray:
 
 def check_kind(name: str, dtype: np.dtype) -> None:
     """
-    Raise if the pixels of a plane cannot be of a type.
+    Raise if the pixels of a plane cannot be of a type, or ASDF has none for them.
 
     Raises
     ------
     ValueError
         If so.
     """
-    if dtype.kind not in KINDS.get(name, ANY_KIND):
-        msg = f"the plane {name!r} has pixels of {dtype}"
+    if dtype.kind not in KINDS.get(name, ANY_KIND) or dtype.char in "gG":
+        msg = f"the plane {name!r} has pixels of {dtype}, which archives do not hold"
         raise ValueError(msg)
 
 

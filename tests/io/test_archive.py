@@ -105,6 +105,49 @@ def test_ids(src_id, tmp_path):
     assert type(found.src_id) is type(src_id)
 
 
+@pytest.mark.parametrize("src_id", [2**63, -(2**63), -(2**63) + 1, (1, 2**64)])
+@pytest.mark.parametrize("alone", [True, False])
+def test_ids_that_are_too_large(src_id, alone, tmp_path):
+    """Integers that ASDF cannot hold outside arrays are refused by their value."""
+    one = make_cutout(src_id=src_id)
+    other = one.copy()
+    other.src_id = "a"
+    held = one if alone else CutoutCollection([one, other])
+    with pytest.raises(ValueError, match=rf"the id {np.ravel(src_id)[-1]} cannot be written"):
+        held.write(tmp_path / "c.asdf")
+
+
+@pytest.mark.parametrize("ids", [(2**63, 2**64 - 1), (-(2**63), 2**63 - 1)])
+def test_ids_in_arrays(ids, tmp_path):
+    """Integers that numpy has a type for are in arrays, at the edge of 64 bits as well."""
+    one = make_cutout(src_id=ids[0])
+    other = one.copy()
+    other.src_id = ids[1]
+    held = CutoutCollection([one, other])
+    held.write(tmp_path / "c.asdf")
+    assert CutoutCollection.read(tmp_path / "c.asdf").ids.tolist() == list(ids)
+
+
+def test_bit_mask_that_is_too_large(tmp_path):
+    """A bit mask that ASDF cannot hold is refused, and what to write instead is said."""
+    flags = np.full(SHAPE, 2**63, np.uint64)
+    cutout = Cutout(np.zeros(SHAPE), make_wcs("tan", SHAPE), dq=flags, dqbitmask=2**63)
+    with pytest.raises(ValueError, match=f"dqbitmask {2**63} .*{-(2**63)} has the same bits"):
+        cutout.write(tmp_path / "c.asdf")
+
+
+@pytest.mark.parametrize("as_collection", [False, True])
+def test_pixels_that_are_too_long(as_collection, tmp_path):
+    """Pixels of a type that ASDF does not have are refused by plane and type."""
+    cutout = make_cutout()
+    cutout.weight = np.ones(cutout.shape, np.longdouble)
+    if cutout.weight.dtype.itemsize == 8:
+        pytest.skip("long doubles are doubles here")
+    held = CutoutCollection([cutout]) if as_collection else cutout
+    with pytest.raises(ValueError, match="plane 'weight' has pixels of float128"):
+        held.write(tmp_path / "c.asdf")
+
+
 def test_meta(tmp_path):
     """What the image knows and what the cutout knows are kept apart."""
     cutout = make_cutout(meta={"filter": "F140W", "n": np.int64(3)})

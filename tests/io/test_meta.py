@@ -91,6 +91,14 @@ def test_large_values():
     assert (found[5], found[6]) == ("a number for a key", "another")
 
 
+def test_keys_that_are_too_large():
+    """A key that ASDF cannot hold is left out, and said."""
+    with pytest.warns(SubpixalWarning, match=rf"has the key {2**63}, .* left out"):
+        found = reopen(make(meta={2**63: 1, "a": 2, "name": "mine"})).meta
+    assert found["a"] == 2
+    assert 2**63 not in found
+
+
 @pytest.mark.parametrize(
     ("value", "expected", "cls"),
     [
