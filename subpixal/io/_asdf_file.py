@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import asdf
 
 from subpixal.cutout import Cutout, CutoutCollection
 
 from ._collection_tree import tree_to_collection
-from ._converters import RawCutouts
 from ._files import refuse_existing, replacing
 from ._seal import write_seal
 from ._source import KEY, Source, name_of
@@ -37,10 +34,12 @@ def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, com
         If the file exists and ``overwrite`` is false.
     """
     refuse_existing(path, overwrite=overwrite)
+    # Outside the context, which would load all extensions of asdf for itself.
+    archive = asdf.AsdfFile({KEY: cutouts})
     with replacing(path) as file, asdf.config_context() as config:
         # Text of numbers in the tree would not be the pixels, bit for bit.
         config.all_array_storage = config.array_inline_threshold = None
-        asdf.AsdfFile({KEY: cutouts}).write_to(file, all_array_compression=compression)
+        archive.write_to(file, all_array_compression=compression)
         write_seal(file)
 
 
@@ -86,13 +85,9 @@ def read_asdf(
     lazy = not hasattr(file, "read") if lazy is None else lazy
     try:
         source = Source(file)
-        found = source.found
-        if isinstance(found, RawCutouts):
-            # What is not pixels is in memory at once, and independent of the file.
-            if found.convert is tree_to_collection:
-                found = tree_to_collection(_without_pixels(found.tree), source, lazy=lazy)
-            else:
-                found = copy.deepcopy(found)
+        found, is_collection = source.load()
+        if is_collection:
+            found = tree_to_collection(found, source, lazy=lazy)
     except FileNotFoundError as error:
         msg = f"{name}: there is no such file"
         raise FileNotFoundError(msg) from error
@@ -104,16 +99,6 @@ def read_asdf(
     if not isinstance(found, kind):
         raise OSError(_unexpected(name, found, kind))
     return found
-
-
-def _without_pixels(tree: dict) -> dict:
-    """The tree of a collection with everything in memory but the pixels."""
-    parts = [{**part} for part in tree["parts"]]
-    planes = [part.pop("planes") for part in parts]
-    loaded = copy.deepcopy({**tree, "parts": parts})
-    for part, pixels in zip(loaded["parts"], planes, strict=True):
-        part["planes"] = pixels
-    return loaded
 
 
 def _unexpected(name, found, kind) -> str:

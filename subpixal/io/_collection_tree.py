@@ -195,6 +195,8 @@ def _tree_to_order(tree, sizes) -> tuple[np.ndarray, np.ndarray]:
 
 def _tree_to_store(tree: Mapping, images, read, where) -> tuple[Store, BlockPixels]:
     ids = tree_to_ids(tree["id"])
+    # Before room is made for all columns.
+    numbers_of("checksum", tree["checksum"], len(ids), "u")
     index = tree_to_index(tree["index"], len(ids))
     if not 0 <= tree["image"] < len(images) or not len(ids):
         msg = f"a part has {len(ids)} cutouts of image {tree['image']}, there are {len(images)}"

@@ -16,8 +16,8 @@ from subpixal.cutout import Cutout, CutoutCollection
 from subpixal.cutout._image import Image
 
 from ._asdf_file import read_asdf, write_asdf
-from ._collection_tree import collection_to_tree, tree_to_collection
-from ._converters import RawCutouts
+from ._collection_tree import collection_to_tree
+from ._converters import CollectionTree
 from ._files import refuse_existing
 from ._image_tree import image_to_tree
 from ._source import is_mapped
@@ -59,7 +59,7 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
     with tempfile.TemporaryFile(dir=Path(output).resolve().parent) as spool:
         tree = collection_to_tree(merged, lambda pixels: _put_aside(pixels, spool))
         write_asdf(
-            RawCutouts(tree, tree_to_collection),
+            CollectionTree(tree),
             output,
             overwrite=overwrite,
             compression=compression,

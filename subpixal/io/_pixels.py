@@ -66,13 +66,12 @@ def checksums(planes: list[np.ndarray], size: np.ndarray) -> np.ndarray:
     -------
     array of uint32, shape (N,)
     """
-    crc, stop = [0] * len(size), np.cumsum(size)
+    crc, stop, crc32 = [0] * len(size), np.cumsum(size), zlib.crc32
     for pixels in planes:
         memory = memoryview(np.ascontiguousarray(pixels).view(np.uint8))
-        begin = 0
-        for k, end in enumerate((stop * pixels.itemsize).tolist()):
-            crc[k] = zlib.crc32(memory[begin:end], crc[k])
-            begin = end
+        ends = (stop * pixels.itemsize).tolist()
+        spans = zip([0, *ends], ends, crc, strict=False)
+        crc = [crc32(memory[begin:end], before) for begin, end, before in spans]
     return np.array(crc, np.uint32)
 
 

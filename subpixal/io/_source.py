@@ -5,27 +5,31 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import asdf
 import numpy as np
+from asdf.yamlutil import tagged_tree_to_custom_tree
 
 from ._blocks import Blocks
-from ._converters import raw_cutouts
 from ._seal import check_seal
-from ._vet import vet_tree
+from ._vet import StoredArray, find_arrays, load_tree, planes_of
+from ._wcs_tree import spare_headers
+from .integration import URI
 
 __all__ = ["KEY", "Source", "is_mapped", "name_of"]
 
 # Where the cutouts are in a file.
 KEY = "cutouts"
+COLLECTION = f"{URI}/tags/cutout_collection-"
 
-# Bytes of decompressed or remote blocks that all sources hold; beyond that reading
-# starts anew.
+# Bytes of decompressed or remote blocks that all sources hold; beyond that they are
+# read again.
 HELD = 64_000_000
 _SOURCES = weakref.WeakSet()
+_LOCK = threading.Lock()
 
 
 class Source:
@@ -45,8 +49,6 @@ class Source:
     ----------
     name : str
         What the file is called in errors.
-    found : object
-        What it holds; cutouts are trees still, with arrays that wait for the file.
 
     Raises
     ------
@@ -61,22 +63,68 @@ class Source:
         if not hasattr(file, "read"):
             open_ = _open_url if "://" in str(file) else partial(open, mode="rb")
             file = stack.enter_context(open_(file))
-        # asdf goes around the buffer of a file, and would start where that ends.
+        # What is read is large, or is all of it is needed: a buffer would not help.
         self._file = getattr(file, "raw", file)
         self._state = _state(self._file)
-        # asdf seeks in the file before it reads.
+        # Readers seek in the file before they read.
         self._lock = threading.RLock()
-        self._close = None
+        # Blocks that were read, and how many bytes of them are in memory.
+        self._read, self._held = {}, 0
         with self._at_its_place():
-            offsets = check_seal(self._file)
-            self._on_disk = Blocks(self._file, offsets)
-            # If we know where the blocks are, we look at them ourselves. Else asdf looks at
-            # all of them, one after the other as we did, whatever the index says.
-            known = offsets is not None
-            self._numbers = vet_tree(self._file, KEY, self._on_disk, with_content=known)
-            self._options = {"memmap": True, "validate_checksums": not known, "lazy_load": known}
-            self._start()
-        _SOURCES.add(self)
+            self._blocks = Blocks(self._file, check_seal(self._file))
+        # Where the blocks of pixels are, of each part.
+        self._pixels = []
+        with _LOCK:
+            _SOURCES.add(self)
+
+    def load(self) -> tuple[object, bool]:
+        """
+        Load all but the pixels of a collection.
+
+        Returns
+        -------
+        found : object
+            What the file holds. A collection is still a tree, with a `StoredArray`
+            for each block of pixels.
+        is_collection : bool
+            Whether it is one.
+
+        Raises
+        ------
+        Exception
+            Of many classes, if the file is damaged or not what it must be.
+        """
+        with self._at_its_place():
+            tree, context = load_tree(self._blocks.head()), asdf.AsdfFile(lazy_load=False)
+            if asdf.get_config().validate_on_read:
+                asdf.schema.validate(tree, context, reading=True)
+            node = tree.get(KEY)
+            if not isinstance(node, Mapping):
+                return node, False
+            is_collection = (getattr(node, "_tag", None) or "").startswith(COLLECTION)
+            stored = find_arrays(node, self._blocks.length)
+            pixels = planes_of(node) if is_collection else []
+            later = {id(block) for planes in pixels for some in planes.values() for block in some}
+            arrays = {key: stored[key] for key in later if key in stored}
+            arrays |= self._load({key: a for key, a in stored.items() if key not in later})
+        _put_arrays(node, arrays)
+        if is_collection:
+            spare_headers(node["images"])
+        with asdf.config_context() as config:
+            # A node that cannot be read is an error, not a raw dict.
+            config.warn_on_failed_conversion = False
+            node = tagged_tree_to_custom_tree(node.data if is_collection else node, context)
+        self._pixels = planes_of(node) if is_collection else []
+        return node, is_collection
+
+    def _load(self, stored: dict[int, StoredArray]) -> dict[int, np.ndarray]:
+        """Arrays in memory; those of one block share what it has."""
+        sizes, content = {}, {}
+        for array in stored.values():
+            sizes[array.block] = max(array.size, sizes.get(array.block, 0))
+        for block, size in sorted(sizes.items()):
+            content[block] = self._blocks.read(block, size, with_checksum=True)
+        return {key: array.of(content[array.block]) for key, array in stored.items()}
 
     def block(self, part: int, plane: str, k: int) -> np.ndarray:
         """
@@ -95,7 +143,7 @@ class Source:
         with self._lock:
             try:
                 with self._at_its_place():
-                    return self._read(part, plane, k)
+                    return self._block(part, plane, k)
             except Exception as error:
                 msg = f"{self.name}: block {k} of the plane {plane!r} cannot be read: {error}"
                 raise OSError(msg) from error
@@ -109,44 +157,46 @@ class Source:
         finally:
             self._file.seek(place)
 
-    def _read(self, *key) -> np.ndarray:
+    def _block(self, *key) -> np.ndarray:
         # What is mapped and not there any more ends the process.
         if _state(self._file) != self._state:
             msg = "the file was changed after it was opened"
             raise ValueError(msg)
-        if key not in self._blocks:
-            if sum(source._held for source in _SOURCES) > HELD:
-                for source in list(_SOURCES):
-                    source._release()
+        block = self._read.get(key)
+        if block is None:
+            _make_room()
             part, plane, k = key
-            number = self._numbers[part][plane][k]
-            if number is not None:
-                self._on_disk.check(number)
-            block = np.asarray(self.found.tree["parts"][part]["planes"][plane][k])
+            stored = self._pixels[part][plane][k]
+            block = stored.of(self._blocks.read(stored.block, stored.size))
             self._held += 0 if is_mapped(block) else block.nbytes
-            self._blocks[key] = block
-        return self._blocks[key]
+            self._read[key] = block
+        return block
 
-    def _release(self) -> None:
-        """Let go of blocks, unless another thread is just reading one."""
-        if self._held and self._lock.acquire(blocking=False):
-            try:
-                with self._at_its_place():
-                    self._start()
-            finally:
-                self._lock.release()
 
-    def _start(self) -> None:
-        """Start reading, anew if it was started; nothing that was read is held."""
-        if self._close is not None:
-            self._close()
-        self._file.seek(0)
-        with raw_cutouts(), asdf.config_context() as config:
-            # A node that cannot be read is an error, not a raw dict.
-            config.warn_on_failed_conversion = False
-            file = asdf.open(self._file, **self._options)
-        self._close = weakref.finalize(self, file.close)
-        self.found, self._blocks, self._held = file.tree.get(KEY), {}, 0
+def _make_room() -> None:
+    """Let go of blocks if there are too many; who is just using one holds it."""
+    with _LOCK:
+        if sum(source._held for source in _SOURCES) > HELD:
+            for source in _SOURCES:
+                source._read, source._held = {}, 0
+
+
+def _put_arrays(node, arrays: dict[int, object]) -> None:
+    """Put arrays in the place of their nodes, by the ``id`` of these."""
+    children = list(node.items() if isinstance(node, Mapping) else enumerate(node))
+    for key, child in children:
+        if isinstance(child, Mapping | list):
+            _put_arrays(child, arrays)
+        if id(child) in arrays:
+            masked = "mask" in child
+            node[key] = _with_mask(arrays, child) if masked else arrays[id(child)]
+
+
+def _with_mask(arrays, node) -> np.ma.MaskedArray:
+    if not isinstance(node["mask"], np.ndarray):
+        msg = f"the mask of an array is a {type(node['mask']).__name__}"
+        raise TypeError(msg)
+    return np.ma.array(arrays[id(node)], mask=node["mask"])
 
 
 def name_of(file) -> str:

@@ -1,76 +1,148 @@
-"""What is looked at in a file before asdf is let at it, for a file may say anything."""
+"""The tree of an ASDF file, looked at before anything is made of it, for it may say anything."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
-from typing import BinaryIO
 
 import asdf
+import numpy as np
+import yaml
 from asdf.tags.core.ndarray import asdf_datatype_to_numpy_dtype
 
-from ._blocks import Blocks
+from ._seal import END
 from .integration import URI
 
-__all__ = ["vet_tree"]
+__all__ = ["StoredArray", "find_arrays", "load_tree", "planes_of"]
 
+MERGE = "tag:yaml.org,2002:merge"
 NDARRAY = "tag:stsci.edu:asdf/core/ndarray-"
 
 # A tree may refer to the same node many times, but not so often that it takes ages to read.
 NODES = 100_000
 NODES_PER_BYTE = 10
 
+# Bytes of all arrays but pixels: what compression can make of a file, and then some.
+ARRAYS = 100_000_000
+ARRAYS_PER_BYTE = 1032
 
-def vet_tree(file: BinaryIO, key: str, blocks: Blocks, *, with_content: bool) -> list[dict]:
+
+@dataclass(frozen=True, eq=False)
+class StoredArray:
+    """An array that is in a block."""
+
+    block: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    strides: tuple[int, ...] | None
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """How many bytes the block must have at least."""
+        if not prod(self.shape):
+            return self.offset
+        if self.strides is None:
+            return self.offset + prod(self.shape) * self.dtype.itemsize
+        steps = zip(self.shape, self.strides, strict=True)
+        return self.offset + sum((n - 1) * max(s, 0) for n, s in steps) + self.dtype.itemsize
+
+    def of(self, content: np.ndarray) -> np.ndarray:
+        """The array, a view of the content of the block."""
+        return np.ndarray(self.shape, self.dtype, content, self.offset, self.strides)
+
+
+def load_tree(head: bytes) -> Mapping:
     """
-    Raise if asdf would read other files, much more than there is, or what nothing vouches for.
+    The tree of a file, with tags.
 
     Parameters
     ----------
-    file : file
-        An ASDF file.
-    key : str
-        Where the cutouts are in its tree.
-    blocks : Blocks
-        Its blocks.
-    with_content : bool
-        Whether the content of blocks must have the checksums that their headers say.
-        Pixels of a collection have their own checksums in the tree.
-
-    Returns
-    -------
-    list of dict
-        Numbers of the blocks of each part of a collection, by names of planes.
+    head : bytes
+        What is before the blocks.
 
     Raises
     ------
     ValueError
-        If an array is outside the file or larger than its block, if the tree was
-        written by a later version of this package, or if a block is not as it was
-        written.
+        If it has keys that are merged, which take for ever if there are many: asdf
+        writes none.
     """
-    length = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    tree = asdf.util.load_yaml(file, tagged=True)
-    nodes, pixels = _Nodes(), _Nodes()
+    # Without anchors there is nothing that is often merged.
+    if b"&" in head:
+        text = head[head.find(b"%YAML") : head.find(END) + len(END)]
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        if any(map(_merges, yaml.parse(text, Loader=loader))):
+            msg = "its tree merges nodes"
+            raise ValueError(msg)
+    return asdf.util.load_yaml(io.BytesIO(head), tagged=True)
+
+
+def _merges(event) -> bool:
+    """Whether an event of the parser is a key whose value is merged."""
+    if not isinstance(event, yaml.ScalarEvent):
+        return False
+    return event.tag == MERGE or (event.value == "<<" and event.implicit[0])
+
+
+def planes_of(tree) -> list[Mapping]:
+    """Nodes of the pixels of a collection, of each part."""
+    parts = tree.get("parts", ()) if isinstance(tree, Mapping) else ()
+    return [part["planes"] for part in parts if isinstance(part, Mapping)]
+
+
+def find_arrays(tree: Mapping, length: int) -> dict[int, StoredArray]:
+    """
+    Find what a tree has in blocks.
+
+    Parameters
+    ----------
+    tree : mapping
+        The cutouts of a file, with tags.
+    length : int
+        Bytes of the file.
+
+    Returns
+    -------
+    dict
+        By the ``id`` of the node.
+
+    Raises
+    ------
+    ValueError
+        If there is an array that is in another file, larger than its bytes, or
+        not where it can be, if the tree is as good as endless, or if it was written
+        by a later version of this package.
+    """
+    nodes = _Nodes()
     if nodes.count(tree) > NODES + NODES_PER_BYTE * length:
         msg = "its tree refers to the same nodes too often"
         raise ValueError(msg)
-    planes = _planes(tree.get(key, {}))
-    pixels.count(planes)
-    for number in sorted(nodes.blocks - pixels.blocks):
-        blocks.check(number, with_content=with_content)
-    return [
-        {name: [block.get("source") for block in some] for name, some in part.items()}
-        for part in planes
-    ]
+    pixels = {id(node) for planes in planes_of(tree) for some in planes.values() for node in some}
+    sizes = {}
+    for key, array in nodes.arrays.items():
+        if key not in pixels:
+            sizes[array.block] = max(array.size, sizes.get(array.block, 0))
+    if sum(sizes.values()) > ARRAYS + ARRAYS_PER_BYTE * length:
+        msg = "its arrays are larger than can be in a file of its size"
+        raise ValueError(msg)
+    own = [id(node) for node in _own_nodes(tree)]
+    blocks = [nodes.arrays[key].block for key in own if key in nodes.arrays]
+    if len(set(blocks)) < len(blocks):
+        msg = "columns or pixels of several parts are in one block"
+        raise ValueError(msg)
+    return nodes.arrays
 
 
-def _planes(tree) -> list:
-    """Nodes of the pixels of a collection."""
-    parts = tree.get("parts", ()) if isinstance(tree, Mapping) else ()
-    return [part.get("planes") for part in parts if isinstance(part, Mapping)]
+def _own_nodes(tree) -> Iterator:
+    """Nodes that are arrays with a block of their own: columns and pixels."""
+    for planes in planes_of(tree):
+        for some in planes.values():
+            yield from some
+    for part in tree.get("parts", ()) if isinstance(tree, Mapping) else ():
+        yield from (part.get("id"), part.get("checksum"))
+        yield from part["index"].values()
 
 
 class _Nodes:
@@ -79,8 +151,7 @@ class _Nodes:
     def __init__(self) -> None:
         self._known = asdf.AsdfFile().extension_manager
         self._counts: dict[int, int] = {}
-        # Numbers of the blocks that arrays are in.
-        self.blocks: set[int] = set()
+        self.arrays: dict[int, StoredArray] = {}
 
     def count(self, node) -> int:
         """How many nodes there are, were each one written as often as it is referred to."""
@@ -102,25 +173,23 @@ class _Nodes:
             msg = f"it was written by a later version of subpixal: it holds {tag}"
             raise ValueError(msg)
         if tag.startswith(NDARRAY) and isinstance(node, Mapping) and "source" in node:
-            _check_array(node)
-            self.blocks.add(node["source"])
+            self.arrays[id(node)] = _stored_array(node)
 
 
-def _check_array(node) -> None:
+def _stored_array(node) -> StoredArray:
     """Raise if an array is in another file, or has more elements than bytes."""
     if type(node["source"]) is not int or node["source"] < 0:
         msg = f"an array is not in the file but in {node['source']!r}"
         raise ValueError(msg)
-    shape, strides = list(node["shape"]), node.get("strides")
+    shape, strides, offset = list(node["shape"]), node.get("strides"), node.get("offset", 0)
     # numpy would read what is before a block.
-    if not all(type(n) is int and n >= 0 for n in (*shape, node.get("offset", 0))):
-        msg = f"an array has the shape {shape} and the offset {node.get('offset', 0)}"
+    if not all(type(n) is int and n >= 0 for n in (*shape, offset)):
+        msg = f"an array has the shape {shape} and the offset {offset}"
         raise ValueError(msg)
-    itemsize = asdf_datatype_to_numpy_dtype(node["datatype"], node["byteorder"]).itemsize
-    # Without strides numpy sees whether the block is as large as the array.
-    extent = prod(shape) * itemsize
-    if strides is not None:
-        extent = itemsize + sum((n - 1) * abs(s) for n, s in zip(shape, strides, strict=True))
-    if prod(shape) and (not itemsize or extent < prod(shape) * itemsize):
+    dtype = np.dtype(asdf_datatype_to_numpy_dtype(node["datatype"], node["byteorder"]))
+    strides = None if strides is None else tuple(strides)
+    array = StoredArray(node["source"], dtype, tuple(shape), strides, offset)
+    if array.size - offset < prod(shape) * dtype.itemsize or (prod(shape) and not dtype.itemsize):
         msg = f"an array of shape {shape} and strides {strides} is larger than its bytes"
         raise ValueError(msg)
+    return array

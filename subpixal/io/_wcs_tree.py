@@ -7,7 +7,7 @@ those of FITS WCSs round or cannot say stands beside it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from weakref import WeakKeyDictionary
 
 import asdf
@@ -23,7 +23,9 @@ from subpixal.geometry.fits_wcs import (
     table_pixels,
 )
 
-__all__ = ["tree_to_wcs", "wcs_to_tree"]
+__all__ = ["spare_headers", "tree_to_wcs", "wcs_to_tree"]
+
+FITS_WCS = "tag:astropy.org:astropy/wcs/wcs-1."
 
 # States of FITS WCSs that were found to come back, with the pixels of their tables and
 # the shapes of the images. A state that is the same object is written once.
@@ -69,6 +71,32 @@ def tree_to_wcs(tree: Mapping):
     """WCS of the nodes that `wcs_to_tree` made."""
     wcs, state = tree["wcs"], tree.get("fits_wcs")
     return wcs if state is None else restore_state(wcs, state)
+
+
+def spare_headers(images: Iterable[Mapping]) -> None:
+    """
+    Put WCSs in the place of nodes that are headers only, in place.
+
+    To read a header takes longer than all the rest of a tree, and `tree_to_wcs` makes
+    any FITS WCS without lookup tables what it was.
+
+    Parameters
+    ----------
+    images : iterable of mapping
+        Trees of images, with tags.
+    """
+    from astropy.wcs import WCS
+
+    made = {}
+    for image in images:
+        node, state = image.get("wcs"), image.get("fits_wcs")
+        is_fits = (getattr(node, "_tag", None) or "").startswith(FITS_WCS)
+        if is_fits and state and not state["tables"] and node["attrs"]["naxis"] == 2:
+            if id(node) not in made:
+                wcs = made[id(node)] = WCS(naxis=2)
+                wcs.pixel_shape = node["attrs"]["pixel_shape"]
+                wcs.pixel_bounds = node["attrs"]["pixel_bounds"]
+            image["wcs"] = made[id(node)]
 
 
 def _check_state(wcs, shape) -> dict:

@@ -176,6 +176,25 @@ def test_one_wcs(tmp_path):
     assert path.read_bytes().count(b"!<tag:astropy.org:astropy/wcs/wcs-1.0.0>") == 1
 
 
+@pytest.mark.parametrize("kind", ["tan", "sip", "lookup", "tpv"])
+def test_wcs_of_two_images(kind, tmp_path):
+    """A FITS WCS of several images is one object, with all that no header says."""
+    wcs = make_wcs(kind, SHAPE)
+    wcs.pixel_shape, wcs.pixel_bounds = (40, 30), [(-0.5, 39.5), (1, 2)]
+    cutouts = CutoutCollection([Cutout(np.zeros(SHAPE), wcs, exptime=k + 1) for k in range(2)])
+    cutouts.write(tmp_path / "c.asdf")
+    # With and without the header.
+    with asdf.open(tmp_path / "c.asdf") as file:
+        both = CutoutCollection.read(tmp_path / "c.asdf"), file["cutouts"]
+    x, y = np.meshgrid([-5.0, 0.25, 50.0], [-7.0, 12.5])
+    for found in both:
+        assert found[0].image_wcs is found[1].image_wcs
+        new = found[0].image_wcs
+        assert (new.pixel_shape, new.pixel_bounds) == (wcs.pixel_shape, wcs.pixel_bounds)
+        assert_array_equal(new.wcs_pix2world(x, y, 0), wcs.wcs_pix2world(x, y, 0))
+        assert vars(new).keys() == vars(both[0][0].image_wcs).keys()
+
+
 def test_cutouts_made_one_by_one(tmp_path):
     """Cutouts of one image share their arrays in the file, however they were made."""
     image, wcs = np.random.default_rng(1).random(SHAPE), make_wcs("sip", SHAPE)

@@ -1,5 +1,6 @@
 """Archives that were damaged, killed while written, or made with bad intent."""
 
+import contextlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 
 from subpixal import Cutout, CutoutCollection
 from subpixal.datasets import make_wcs
+from subpixal.io import _vet
 from subpixal.io._pixels import checksums
 from subpixal.io._seal import write_seal
 from subpixal.testing import assert_cutouts_equal
@@ -138,7 +140,7 @@ def test_written_by_asdf(size, compression, tmp_path):
     bad[bad.rindex(b"#ASDF BLOCK INDEX") - 1] ^= 1
     path.write_bytes(bad)
     with pytest.raises(OSError, match=r"c\.asdf"):
-        CutoutCollection.read(path)
+        CutoutCollection.read(path, lazy=False)
 
 
 # Files that end before they are whole
@@ -211,7 +213,7 @@ def collection_tree():
     return {"images": [{"wcs": None, "data_units": "rate", "exptime": 1.0}], "parts": [part]}
 
 
-def write_raw(tree, path, tag="cutout_collection-1.0.0"):
+def write_raw(tree, path, tag="cutout_collection-1.0.0", compression=None):
     """Write a tree as if it were one of ours, checksum included, without our converters."""
     with asdf.config_context() as config:
         for extension in list(config.extensions):
@@ -221,7 +223,7 @@ def write_raw(tree, path, tag="cutout_collection-1.0.0"):
         file = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            asdf.AsdfFile({"cutouts": tree}).write_to(file)
+            asdf.AsdfFile({"cutouts": tree}).write_to(file, all_array_compression=compression)
     write_seal(file)
     path.write_bytes(file.getvalue())
 
@@ -408,6 +410,104 @@ def test_hostile_text(text, where, tmp_path):
         CutoutCollection.read(path)
 
 
+@pytest.mark.parametrize(
+    "key", [b"<<", b"!!merge x", b"!!%6Derge x", b"!<tag:yaml.org,2002:merge> x"]
+)
+def test_merged_nodes(key, tmp_path):
+    """Nodes that are merged into one another time and again take no time."""
+    path = tmp_path / "c.asdf"
+    tree = collection_tree()
+    tree["images"][0]["meta"] = {"a": "WHERE", "b": {"<<": "a word"}}
+    write_raw(tree, path)
+    names = [b"*m%d" % k for k in range(30)]
+    text = b"".join(
+        b", m%d: &m%d {%s: [%s]}" % (k, k, key, b",".join([names[k - 1]] * 9)) for k in range(1, 30)
+    )
+    edit(path, b"WHERE", b"{m: &m0 {x: 1}" + text + b"}")
+    with pytest.raises(OSError, match=r"c\.asdf .* merges"):
+        CutoutCollection.read(path)
+
+
+def test_words_that_look_like_merges(tmp_path):
+    """Who has the sign for it in metadata can read it."""
+    path = tmp_path / "c.asdf"
+    tree = collection_tree()
+    shared = [1]
+    meta = {"<<": "<<", "a": shared, "&": shared, "merge": "x\n<<: *a"}
+    tree["images"][0]["meta"] = meta
+    write_raw(tree, path)
+    assert b"&" in path.read_bytes()
+    assert CutoutCollection.read(path)[0].meta == meta
+
+
+BOMBED = {
+    "pixels": lambda tree, big: tree["parts"][0]["planes"].update(data=[big]),
+    "column": lambda tree, big: tree["parts"][0].update(id=big.view(np.int64)),
+    "metadata": lambda tree, big: tree["images"][0].update(meta={"a": big}),
+}
+
+
+@pytest.mark.parametrize("compression", ["zlib", "bzp2", "lz4"])
+@pytest.mark.parametrize("honest", [True, False])
+@pytest.mark.parametrize("where", BOMBED.values(), ids=BOMBED)
+def test_bombs(where, honest, compression, tmp_path, monkeypatch):
+    """No more is decompressed than the tree says, and the tree may not say too much."""
+    path = tmp_path / "c.asdf"
+    tree = collection_tree()
+    where(tree, np.zeros(4_000_000))
+    monkeypatch.setattr(_vet, "ARRAYS", 1_000_000)
+    write_raw(tree, path, compression=compression)
+    if not honest:
+        edit(path, b"[4000000]", b"[12]")
+    size = path.stat().st_size
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(OSError):
+            assert CutoutCollection.read(path)[0].data.tolist() == [[0, 1, 2], [3, 4, 5]]
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # lz4 decompresses 4 MB at a time, zlib makes 1000 bytes of one.
+    assert most < (10_000_000 if compression == "bzp2" or not honest else 3 * 1032 * size)
+
+
+def test_parts_that_share(tmp_path):
+    """Parts that have the same arrays would be more cutouts than there are bytes."""
+    path = tmp_path / "c.asdf"
+    tree = collection_tree()
+    tree["parts"] = [dict(tree["parts"][0]) for _ in range(5)]
+    write_raw(tree, path)
+    with pytest.raises(OSError, match=r"c\.asdf .* several parts"):
+        CutoutCollection.read(path)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_forged_index(sealed, tmp_path):
+    """A block index that says what is not so is an error, or is not believed, at once."""
+    path = tmp_path / "c.asdf"
+    write_raw(collection_tree(), path)
+    content = path.read_bytes()
+    begin = content.rindex(b"#ASDF BLOCK INDEX")
+    offsets = [int(line[2:]) for line in content[begin:].split(b"\n") if line.startswith(b"- ")]
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        wrong = rng.choice([*offsets, 0, 1, offsets[0] + 54, len(content), 10**17], len(offsets))
+        wrong = np.tile(wrong, rng.choice([1, 1000]))
+        lines = b"".join(b"- %d\n" % offset for offset in wrong.tolist())
+        file = io.BytesIO()
+        file.write(content[:begin] + b"#ASDF BLOCK INDEX\n%YAML 1.1\n---\n" + lines + b"...\n")
+        if sealed:
+            write_seal(file)
+        path.write_bytes(file.getvalue())
+        try:
+            found = CutoutCollection.read(path)
+            assert found[0].data.tolist() == [[0, 1, 2], [3, 4, 5]]
+            said = path.name
+        except OSError as error:
+            said = str(error)
+        assert path.name in said
+
+
 def test_hostile_headers(tmp_path):
     """A header that claims more bytes than the file has takes no time."""
     path = tmp_path / "c.asdf"
@@ -421,8 +521,8 @@ def test_hostile_headers(tmp_path):
             bad = bytearray(content)
             bad[begin + field] = 0x7F
             path.write_bytes(bad)
-            if field == 30 and compression is None:
-                # Who does not decompress does not need it.
+            if field == 30:
+                # The tree says how many bytes are needed.
                 assert_cutouts_equal(CutoutCollection.read(path), cutouts)
                 continue
             with pytest.raises(OSError, match=r"c\.asdf"):

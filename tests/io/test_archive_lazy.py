@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import gzip
 import io
 import os
 import pickle
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+import zipfile
 
 import asdf
 import numpy as np
@@ -154,6 +156,23 @@ def test_sources(cutouts, path, lazy):
             del found
             gc.collect()
         assert not any(file.closed for file in opened)
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_packed_files(cutouts, path, lazy, tmp_path):
+    """What unpacks a file while it is read is read, and not what is packed."""
+    content = path.read_bytes()
+    with gzip.open(tmp_path / "c.asdf.gz", "wb", compresslevel=1) as file:
+        file.write(content)
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("c.asdf", content)
+    archive = zipfile.ZipFile(tmp_path / "c.zip")
+    with archive, archive.open("c.asdf") as member, gzip.open(tmp_path / "c.asdf.gz") as unpacked:
+        for file in (unpacked, member):
+            found = CutoutCollection.read(file, format="asdf", lazy=lazy)
+            assert_cutouts_equal(found[5:8], cutouts[5:8])
+            del found
+            gc.collect()
 
 
 def test_open_file_stays_where_it_is(path):

@@ -70,7 +70,7 @@ def test_pixels_are_not_held(written, tmp_path, monkeypatch):
     mapped = []
 
     def look(raw, *_, **__):
-        for part in raw.tree["parts"]:
+        for part in raw["parts"]:
             for plane in part["planes"].values():
                 mapped.extend(map(_source.is_mapped, plane))
 
