@@ -6,6 +6,7 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,13 @@ from ._image_tree import image_to_tree
 from ._source import is_mapped
 
 __all__ = ["merge_archives"]
+
+# Archives that are open at a time.
+MOST = 100
+
+# Bytes of a file that are mapped at a time, and multiples of which arrays begin at.
+PIECE = 1 << 28
+ALIGNED = 16
 
 
 def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None) -> None:
@@ -51,19 +59,28 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
         false. Then nothing is written.
     """
     refuse_existing(output, overwrite=overwrite)
+    paths = list(paths)
+    with tempfile.TemporaryDirectory(prefix=".merge-", dir=Path(output).resolve().parent) as folder:
+        for number in count():
+            if len(paths) <= MOST:
+                break
+            # Each archive that is read takes files that are open.
+            groups = [paths[k : k + MOST] for k in range(0, len(paths), MOST)]
+            paths = [Path(folder) / f"{number}-{k}.asdf" for k in range(len(groups))]
+            for group, path in zip(groups, paths, strict=True):
+                _merge(group, path, compression=compression)
+        _merge(paths, output, overwrite=overwrite, compression=compression)
+
+
+def _merge(paths, output, **options) -> None:
     images, merged = {}, CutoutCollection()
     for path in paths:
         found = read_asdf(path)
         found = CutoutCollection([found]) if isinstance(found, Cutout) else found
         merged = merged + _with_known_images(found, images)
-    with tempfile.TemporaryFile(dir=Path(output).resolve().parent) as spool:
-        tree = collection_to_tree(merged, lambda pixels: _put_aside(pixels, spool))
-        write_asdf(
-            CollectionTree(tree),
-            output,
-            overwrite=overwrite,
-            compression=compression,
-        )
+    with tempfile.TemporaryFile(dir=Path(output).resolve().parent) as file:
+        tree = collection_to_tree(merged, _Spool(file).put_aside)
+        write_asdf(CollectionTree(tree), output, **options)
 
 
 def _with_known_images(cutouts: CutoutCollection, images: dict[bytes, Image]) -> CutoutCollection:
@@ -83,11 +100,27 @@ def _fingerprint(image: Image) -> bytes:
     return hashlib.sha256(file.getbuffer()).digest()
 
 
-def _put_aside(pixels: np.ndarray, spool: BinaryIO) -> np.ndarray:
-    """Pixels in a file, not in memory."""
-    if is_mapped(pixels) or not pixels.size:
-        return pixels
-    offset = spool.seek(0, 2)
-    spool.write(np.ascontiguousarray(pixels).data)
-    spool.flush()
-    return np.asarray(np.memmap(spool, pixels.dtype, "r", offset, pixels.shape))
+class _Spool:
+    """Pixels in a file that are mapped in large pieces: each piece takes a file that is open."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._begin, self._stop = file, 0, 0
+        self._mapped = np.empty(0, np.uint8)
+
+    def put_aside(self, pixels: np.ndarray) -> np.ndarray:
+        """The same pixels, not in memory."""
+        if is_mapped(pixels) or not pixels.size:
+            return pixels
+        if self._stop + pixels.nbytes > self._begin + self._mapped.size:
+            self._begin = self._stop = -(-self._stop // ALIGNED) * ALIGNED
+            size = max(PIECE, pixels.nbytes)
+            # What is not written to takes no place on the disk.
+            self._file.truncate(self._begin + size)
+            self._mapped = np.memmap(self._file, np.uint8, "r", self._begin, (size,))
+        self._file.seek(self._stop)
+        # Writing to what is mapped would end the process when the disk is full.
+        self._file.write(np.ascontiguousarray(pixels).data)
+        self._file.flush()
+        begin = self._stop - self._begin
+        self._stop += -(-pixels.nbytes // ALIGNED) * ALIGNED
+        return np.ndarray(pixels.shape, pixels.dtype, self._mapped, begin)

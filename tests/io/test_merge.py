@@ -1,5 +1,9 @@
 """Many archives made one."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -103,3 +107,49 @@ def test_cutout_and_other_images(tmp_path):
     found = CutoutCollection.read(tmp_path / "all.asdf")
     assert_cutouts_equal(found, CutoutCollection(cutouts))
     assert found.image_numbers.tolist() == [0, 1, 2, 3, 0]
+
+
+FEW_FILES = """
+import resource, sys
+from subpixal.io import _merge, merge_archives
+_merge.MOST = 10
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, most))
+merge_archives(sys.argv[2:], sys.argv[1], overwrite=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the number of open files")
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_many_archives(compression, tmp_path):
+    """More archives, and more blocks, than files may be open."""
+    wcs, data = make_wcs("tan", SHAPE), np.arange(60.0 * 70).reshape(SHAPE)
+    paths, cutouts = [], []
+    for k in range(60):
+        # Each has an image of its own, and so blocks of its own.
+        cutout = Cutout(data + k, wcs, (1, 2), (5, 6), src_id=k, exptime=k % 50 + 1)
+        paths.append(tmp_path / f"{k}.asdf")
+        cutouts.append(cutout)
+        CutoutCollection([cutout]).write(paths[-1], compression=compression)
+    output = tmp_path / "all.asdf"
+    command = [sys.executable, "-c", FEW_FILES, output, *paths]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    found = CutoutCollection.read(output)
+    assert_cutouts_equal(found, CutoutCollection(cutouts))
+    assert len(found.images) == 50
+    assert sorted(tmp_path.iterdir()) == sorted([*paths, output])
+
+
+def test_spool(tmp_path, monkeypatch):
+    """Pixels of any size are put aside and come back."""
+    monkeypatch.setattr(_merge, "PIECE", 1000)
+    rng = np.random.default_rng(1)
+    with (tmp_path / "spool").open("w+b") as file:
+        spool = _merge._Spool(file)
+        pieces = [rng.random(n) for n in (3, 1, 400, 5000, 0, 7, 90)] + [np.arange(5, dtype=">u2")]
+        aside = [spool.put_aside(piece) for piece in pieces]
+    for a, b in zip(aside, pieces, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+        assert _source.is_mapped(a) == (b.size > 0)
