@@ -174,7 +174,8 @@ def _differences(name: str, a, b, within=frozenset()) -> Iterator[str]:
     """
     if a is b or (id(a), id(b)) in within:
         return
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+    quantities = isinstance(a, u.Quantity) and isinstance(b, u.Quantity)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and not quantities:
         yield from _array_differences(name, a, b)
         return
     # Mappings, and units, are of several classes though equal.
@@ -204,6 +205,8 @@ def _parts(value) -> dict | None:
         return {f"[{key!r}]": part for key, part in value.items()}
     if isinstance(value, list | tuple):
         return {f"[{i}]": part for i, part in enumerate(value)}
+    if isinstance(value, u.Quantity):
+        return {".unit": value.unit, ".value": np.asarray(value.value)}
     if isinstance(value, NDUncertainty):
         return {".unit": value.unit, ".array": value.array}
     if type(value).__eq__ is object.__eq__ and getattr(value, "__dict__", None):
@@ -237,6 +240,8 @@ def _kind(array: np.ndarray) -> str:
 
 def _text(value) -> str:
     """A value on one line, pixels not shown."""
+    if isinstance(value, u.Quantity):
+        return {".unit": value.unit, ".value": np.asarray(value.value)}
     if isinstance(value, NDUncertainty):
         value = value.array
     return _kind(value) if isinstance(value, np.ndarray) else repr(value)

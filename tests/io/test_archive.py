@@ -1,5 +1,7 @@
 """Cutouts in ASDF: what is read equals what was written."""
 
+import os
+
 import asdf
 import numpy as np
 import pytest
@@ -307,6 +309,16 @@ def test_overwrite(tmp_path):
     assert path.read_bytes() == before
     make_cutout(src_id=8).write(path, overwrite=True)
     assert Cutout.read(path).src_id == 8
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are those of POSIX")
+def test_overwrite_keeps_the_mode(tmp_path):
+    """What only its owner may read is so when it has been replaced."""
+    path = tmp_path / "c.asdf"
+    make_cutout().write(path)
+    path.chmod(0o600)
+    make_cutout().write(path, overwrite=True)
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_failed_write_leaves_no_file(tmp_path):

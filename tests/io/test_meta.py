@@ -19,6 +19,7 @@ from photutils.psf import GaussianPRF
 from subpixal import Cutout, CutoutCollection
 from subpixal.datasets import make_wcs
 from subpixal.errors import SubpixalWarning
+from subpixal.testing import assert_cutouts_equal
 
 SHAPE = (30, 40)
 WCS = make_wcs("tan", SHAPE)
@@ -89,6 +90,17 @@ def test_large_values():
     assert found["time"] == meta["time"]
     assert np.isnan(found["nan"])
     assert (found[5], found[6]) == ("a number for a key", "another")
+
+
+@pytest.mark.parametrize("unit", ["m", "cm"])
+def test_quantities(unit):
+    """Quantities come back, and those that differ in value or unit are seen to differ."""
+    cutout = make(meta={"a": 3 * u.m, "b": np.arange(3.0) * u.m})
+    found = reopen(cutout)
+    assert_cutouts_equal(found, cutout)
+    found.meta["b"] = [0, 1, 2 if unit == "cm" else 3] * u.Unit(unit)
+    with pytest.raises(AssertionError, match=r"meta\['b'\]\.(unit|value)"):
+        assert_cutouts_equal(found, cutout)
 
 
 def test_keys_that_are_too_large():
