@@ -39,6 +39,8 @@ def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, com
     with replacing(path) as file, asdf.config_context() as config:
         # Text of numbers in the tree would not be the pixels, bit for bit.
         config.all_array_storage = config.array_inline_threshold = None
+        # Blocks would be all that their arrays are views of.
+        config.default_array_save_base = False
         archive.write_to(file, all_array_compression=compression)
         write_seal(file)
 

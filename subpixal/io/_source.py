@@ -63,7 +63,7 @@ class Source:
         if not hasattr(file, "read"):
             open_ = _open_url if "://" in str(file) else partial(open, mode="rb")
             file = stack.enter_context(open_(file))
-        # What is read is large, or is all of it is needed: a buffer would not help.
+        # What is read is large, or all of it is needed: a buffer would not help.
         self._file = getattr(file, "raw", file)
         self._state = _state(self._file)
         # Readers seek in the file before they read.

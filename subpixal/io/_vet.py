@@ -127,22 +127,17 @@ def find_arrays(tree: Mapping, length: int) -> dict[int, StoredArray]:
     if sum(sizes.values()) > ARRAYS + ARRAYS_PER_BYTE * length:
         msg = "its arrays are larger than can be in a file of its size"
         raise ValueError(msg)
-    own = [id(node) for node in _own_nodes(tree)]
-    blocks = [nodes.arrays[key].block for key in own if key in nodes.arrays]
-    if len(set(blocks)) < len(blocks):
-        msg = "columns or pixels of several parts are in one block"
+    columns = [nodes.arrays[id(node)].block for node in _columns(tree) if id(node) in nodes.arrays]
+    if len(set(columns)) < len(columns):
+        msg = "columns of several parts are in one block"
         raise ValueError(msg)
     return nodes.arrays
 
 
-def _own_nodes(tree) -> Iterator:
-    """Nodes that are arrays with a block of their own: columns and pixels."""
-    for planes in planes_of(tree):
-        for some in planes.values():
-            yield from some
-    for part in tree.get("parts", ()) if isinstance(tree, Mapping) else ():
-        yield from (part.get("id"), part.get("checksum"))
-        yield from part["index"].values()
+def _columns(tree) -> Iterator:
+    """Nodes of the columns of all parts, which have blocks of their own."""
+    for part in tree.get("parts", ()):
+        yield from (part.get("id"), part.get("checksum"), *part["index"].values())
 
 
 class _Nodes:

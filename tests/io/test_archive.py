@@ -359,6 +359,33 @@ def test_settings_of_asdf(setting, tmp_path):
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "c.asdf"), collection)
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_settings_of_older_asdf(chain, alone, monkeypatch, tmp_path):
+    """Blocks that are all that their arrays are views of are read, but not written by us."""
+    monkeypatch.setattr("subpixal.io._pixels.BLOCK", 10_000)
+    one = chain.group_by("image")[0]
+    # The pixels of both are the same.
+    collection = one + one.with_image_wcs(make_wcs("tan", one.images[0].shape))
+    path = tmp_path / "c.asdf"
+    with asdf.config_context() as config:
+        config.default_array_save_base = True
+        if alone:
+            asdf.AsdfFile({"cutouts": collection}).write_to(path)
+        else:
+            collection.write(path)
+    found = CutoutCollection.read(path)
+    assert_cutouts_equal(found, collection)
+    stored = [block for plane in asdf_planes(path) for block in plane]
+    assert (len(set(stored)) < len(stored)) == alone
+
+
+def asdf_planes(path):
+    """Numbers of the blocks of each plane of each part."""
+    tree = asdf.util.load_yaml(path, tagged=True)["cutouts"]
+    for part in tree["parts"]:
+        yield from ([block["source"] for block in plane] for plane in part["planes"].values())
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"#ASDF 1.0.0\n", b"SIMPLE  =    T", b"#ASDF 1.0.0\n%YAML 1.1\n--- {a: 1}\n...\n"],
