@@ -1,6 +1,7 @@
 """Archives that were damaged, killed while written, or made with bad intent."""
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -141,6 +142,49 @@ def test_written_by_asdf(size, compression, tmp_path):
     path.write_bytes(bad)
     with pytest.raises(OSError, match=r"c\.asdf"):
         CutoutCollection.read(path, lazy=False)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "bzp2", "lz4"])
+def test_checksums_of_older_asdf(compression, tmp_path):
+    """Checksums of asdf 5 are of what is compressed, those of later ones of what is stored."""
+    path = tmp_path / "c.asdf"
+    cutouts = make_cutouts(number=2)
+    cutouts.write(path, compression=compression)
+    content = bytearray(path.read_bytes())
+    with asdf.open(path) as file:
+        headers = [block.header for block in file._blocks.blocks]
+        data = [bytes(block.data) for block in file._blocks.blocks]
+    for header, pixels in zip(headers, data, strict=True):
+        begin = content.index(header["checksum"])
+        new = hashlib.md5(pixels, usedforsecurity=False).digest()
+        content[begin : begin + 16] = new
+    path.write_bytes(content)
+    assert_cutouts_equal(CutoutCollection.read(path), cutouts)
+    content[content.index(hashlib.md5(data[0], usedforsecurity=False).digest())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"c\.asdf"):
+        CutoutCollection.read(path)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_no_checksums(sealed, tmp_path):
+    """Who writes with asdf may leave checksums out, we do not."""
+    path = tmp_path / "c.asdf"
+    cutouts = make_cutouts(number=2)
+    asdf.AsdfFile({"cutouts": cutouts}).write_to(path)
+    content = path.read_bytes()
+    with asdf.open(path) as file:
+        for block in file._blocks.blocks:
+            content = content.replace(block.header["checksum"], bytes(16))
+    with path.open("w+b") as file:
+        file.write(content)
+        if sealed:
+            write_seal(file)
+    if sealed:
+        with pytest.raises(OSError, match=r"c\.asdf"):
+            CutoutCollection.read(path)
+    else:
+        assert_cutouts_equal(CutoutCollection.read(path), cutouts)
 
 
 # Files that end before they are whole
