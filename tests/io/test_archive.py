@@ -20,19 +20,12 @@ from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cu
 from subpixal.datasets import make_scene, make_wcs
 from subpixal.testing import assert_cutouts_equal
 
+pytestmark = pytest.mark.usefixtures("strict_asdf")
+
 SHAPE = (30, 40)
 KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]
 PLANES = ("data", "mask", "flags", "weight", "segmentation")
 UNCERTAINTIES = [StdDevUncertainty, VarianceUncertainty, InverseVariance, UnknownUncertainty]
-
-
-@pytest.fixture(autouse=True)
-def strict_asdf():
-    """Nodes that cannot be converted are errors, what is read is validated."""
-    with asdf.config_context() as config:
-        config.validate_on_read = True
-        config.warn_on_failed_conversion = False
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -21,18 +21,11 @@ from subpixal.geometry import OffsetLowLevelWCS
 from subpixal.geometry.fits_wcs import TABLES, exact_state
 from subpixal.io import read_images
 
+pytestmark = pytest.mark.usefixtures("strict_asdf")
+
 SHAPE = (300, 400)
 IMAGE = np.zeros(SHAPE, np.float32)
 PAD = 100
-
-
-@pytest.fixture(autouse=True)
-def strict_asdf():
-    """Nodes that cannot be converted are errors, what is read is validated."""
-    with asdf.config_context() as config:
-        config.validate_on_read = True
-        config.warn_on_failed_conversion = False
-        yield
 
 
 def reopen(tree):

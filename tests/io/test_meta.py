@@ -21,17 +21,10 @@ from subpixal.datasets import make_wcs
 from subpixal.errors import SubpixalWarning
 from subpixal.testing import assert_cutouts_equal
 
+pytestmark = pytest.mark.usefixtures("strict_asdf")
+
 SHAPE = (30, 40)
 WCS = make_wcs("tan", SHAPE)
-
-
-@pytest.fixture(autouse=True)
-def strict_asdf():
-    """Nodes that cannot be converted are errors, what is read is validated."""
-    with asdf.config_context() as config:
-        config.validate_on_read = True
-        config.warn_on_failed_conversion = False
-        yield
 
 
 def reopen(cutout):
