@@ -6,7 +6,6 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from html import escape
 
 import numpy as np
 from astropy.io.registry import UnifiedReadWriteMethod
@@ -139,6 +138,8 @@ class CutoutCollection(Sequence):
         return f"<CutoutCollection: {count} cutouts of {images} images, {dropped} dropped>"
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         return f"<p>{escape(repr(self))}</p>{self.table._repr_html_()}"
 
     # As a table

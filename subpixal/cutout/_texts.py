@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 
 from ._own import Unread
@@ -28,6 +26,8 @@ class Described:
 
 
 def _table(title: str, facts: dict) -> str:
+    from html import escape
+
     rows = "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(fact)}</td></tr>"
         for name, fact in facts.items()
