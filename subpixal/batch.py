@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import pickle
-import shutil
+import re
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import as_completed
+from concurrent.futures import CancelledError, as_completed
+from contextlib import closing, suppress
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +22,8 @@ from subpixal.errors import ExposureError
 from subpixal.geometry import PixelMap
 from subpixal.io import merge_archives, read_asdf, read_image, read_images, read_segmentation
 from subpixal.io._files import refuse_existing, replacing
-from subpixal.io._fits_files import parse_image_name
+from subpixal.io._fingerprint import fingerprint_of
+from subpixal.io._fits_files import is_remote, parse_image_name
 
 __all__ = [
     "ExposureCutouts",
@@ -31,6 +34,9 @@ __all__ = [
     "other_grid",
     "report_on",
 ]
+
+# What a folder of parts holds, and what a process that was killed leaves there.
+_OURS = re.compile(r"\.?(primary-)?[0-9a-f]{32}\.(asdf|json)(\..*)?")
 
 
 class ExposureCutouts(NamedTuple):
@@ -83,14 +89,18 @@ def cut_exposures(
         As `~subpixal.cutout.create_cutouts`, with the name of the exposure.
     """
     for exposure in exposures:
-        try:
-            flt, drz = create_cutouts(
-                primary, segmentation, combined, None, exposure, None, **options
-            )
-        except (TypeError, ValueError) as error:
-            msg = f"{exposure.image.name or 'an exposure'}: {error}"
-            raise type(error)(msg) from error
-        yield ExposureCutouts(exposure.image.name, flt, drz)
+        # What has no name here is not held while the next exposure is opened and cut.
+        yield _cut_one(primary, segmentation, combined, exposure, options)
+        del exposure
+
+
+def _cut_one(primary, segmentation, combined, exposure, options) -> ExposureCutouts:
+    try:
+        pair = create_cutouts(primary, segmentation, combined, None, exposure, None, **options)
+    except (TypeError, ValueError) as error:
+        msg = f"{exposure.image.name or 'an exposure'}: {error}"
+        raise type(error)(msg) from error
+    return ExposureCutouts(exposure.image.name, *pair)
 
 
 def gather(primary: CutoutCollection, results: Iterable[ExposureCutouts]) -> CutoutCollection:
@@ -155,7 +165,7 @@ def map_exposures(
         Cutouts of a combined image.
     exposures : iterable of str or path
         Files of exposures, all of whose chips are cut, or ``'f.fits[SCI,2]'`` for
-        one.
+        one. Each may be there once.
     executor : `concurrent.futures.Executor`, optional
         Where the tasks run: a process pool, ``Client.get_executor()`` of
         dask.distributed, ``MPIPoolExecutor`` of mpi4py. They all must see the
@@ -190,37 +200,65 @@ def map_exposures(
         there is no output.
     OSError
         If the output cannot be written.
+    TypeError, ValueError
+        If the exposures are not names, none, or one is there twice; if the output is
+        one of the inputs.
     """
-    refuse_existing(output, overwrite=overwrite)
+    given = _names_of(exposures)
+    combined, segmentation = map(_absolute, (combined, segmentation))
+    output = Path(output).absolute()
+    files = [_absolute(name) for name in given]
+    inputs = [parse_image_name(name)[0] for name in (combined, segmentation, *files)]
+    refuse_existing(output, overwrite=overwrite, inputs=inputs)
     # What a process reads once it must be able to look up.
     dqbitmask = tuple(dqbitmask) if isinstance(dqbitmask, list) else dqbitmask
-    folder = Path(f"{os.fspath(output)}.parts")
+    folder = Path(f"{output}.parts")
     folder.mkdir(exist_ok=True)
-    everything = folder / "primary.asdf"
-    primary.write(everything, format="asdf", overwrite=True)
-    names = [os.fspath(name) for name in (everything, combined, segmentation)]
-    key = pickle.dumps([dqbitmask, sorted(options.items()), list(map(_state_of, names[1:]))])
-    key += _digest(everything.read_bytes())
+    everything = folder / f"primary-{fingerprint_of(primary)}.asdf"
+    if not everything.exists():
+        primary.write(everything, format="asdf")
+    shared = str(everything), combined, segmentation
+    known = version("subpixal"), dqbitmask, sorted(options.items()), *map(_state_of, shared[1:])
+    key = pickle.dumps((everything.name, known))
     tasks = []
-    for exposure in map(os.fspath, exposures):
-        part = folder / f"{_digest(key + repr(_state_of(exposure)).encode()).hex()}.asdf"
-        tasks.append((exposure, *names, os.fspath(part), dqbitmask, options))
+    for exposure in files:
+        digest = hashlib.sha256(key + repr(_state_of(exposure)).encode()).hexdigest()[:32]
+        tasks.append((exposure, *shared, str(folder / f"{digest}.asdf"), dqbitmask, options))
     reports, failures = [[]] * len(tasks), {}
-    done = _run(tasks, executor)
-    for k, report, error in done if progress is None else progress(done, len(tasks)):
-        reports[k] = report
-        if error is not None:
-            failures[tasks[k][0]] = "".join(traceback.format_exception(error))
+    # Whatever stops this stops the tasks that have not begun.
+    with closing(_run(tasks, executor)) as done:
+        for k, report, error in done if progress is None else progress(done, len(tasks)):
+            reports[k] = report
+            if error is not None:
+                failures[given[k]] = "".join(traceback.format_exception(error))
     if failures:
         raise ExposureError(failures, f"what others gave is in {folder}, where a new run goes on")
     parts = [everything, *(task[4] for task in tasks)]
     merge_archives(parts, output, overwrite=overwrite, compression=compression)
-    shutil.rmtree(folder)
+    _remove_ours(folder)
     return [entry for report in reports for entry in report]
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()[:16]
+def _names_of(exposures) -> list[str]:
+    """Names of exposures, each there once."""
+    if isinstance(exposures, str | os.PathLike):
+        msg = f"exposures must be names of files, not one name: [{os.fspath(exposures)!r}]"
+        raise TypeError(msg)
+    names = [os.fspath(name) for name in exposures]
+    if not names:
+        msg = "exposures must be names of files, there are none"
+        raise ValueError(msg)
+    name, count = Counter(map(_absolute, names)).most_common(1)[0]
+    if count > 1:
+        msg = f"exposures must be different files, {name} is there {count} times"
+        raise ValueError(msg)
+    return names
+
+
+def _absolute(name) -> str:
+    """A name that means the same wherever a task runs."""
+    name = os.fspath(name)
+    return name if is_remote(name) else str(Path(name).absolute())
 
 
 def _state_of(name: str) -> tuple:
@@ -232,6 +270,15 @@ def _state_of(name: str) -> tuple:
     return name, known.st_size, known.st_mtime_ns
 
 
+def _remove_ours(folder: Path) -> None:
+    """Remove parts, of other runs too, and the folder if there is nothing else in it."""
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def _run(tasks, executor) -> Iterator[tuple[int, list, BaseException | None]]:
     """Number, reports and error of each task, as soon as it is done."""
     if executor is None:
@@ -241,10 +288,16 @@ def _run(tasks, executor) -> Iterator[tuple[int, list, BaseException | None]]:
             except Exception as error:  # noqa: BLE001 (one does not stop the others)
                 yield k, [], error
         return
-    futures = {executor.submit(_cut_part, *task): k for k, task in enumerate(tasks)}
-    for future in as_completed(futures):
-        error = future.exception()
-        yield futures[future], future.result() if error is None else [], error
+    futures = {}
+    try:
+        for k, task in enumerate(tasks):
+            futures[executor.submit(_cut_part, *task)] = k
+        for future in as_completed(futures):
+            error = CancelledError() if future.cancelled() else future.exception()
+            yield futures[future], future.result() if error is None else [], error
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def _cut_part(exposure, primary, combined, segmentation, part, dqbitmask, options) -> list:

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.run(arguments)
             sys.stdout.flush()
     except KeyboardInterrupt:
-        print("subpixal: interrupted, nothing more was written", file=sys.stderr)
+        print("subpixal: interrupted, the output was not written", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read the output has seen enough; nothing is left to say to them.
@@ -211,7 +211,7 @@ def _create(arguments) -> None:
             catalog, segmentation, combined, None, segmentation_wcs=grid, **options
         )
     _check_any(primary, arguments.combined)
-    with _executor(arguments) as executor:
+    with _resumable(arguments.output), _executor(arguments) as executor:
         reports = map_exposures(
             primary, arguments.exposures, executor,
             combined=arguments.combined, segmentation=arguments.segmentation,
@@ -222,6 +222,18 @@ def _create(arguments) -> None:
     _print_counts(primary, reports)
     count = len(primary) + 2 * sum(report.cut for report in reports)
     print(f"{count} cutouts are in {arguments.output}")
+
+
+@contextmanager
+def _resumable(output: Path) -> Iterator[None]:
+    """Say on an interrupt where the parts of the output are."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            f"subpixal: {output}.parts has what is done, the same command goes on", file=sys.stderr
+        )
+        raise
 
 
 @contextmanager
@@ -239,10 +251,25 @@ def _executor(arguments):
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
-        with ProcessPoolExecutor(arguments.workers, get_context("spawn")) as executor:
+        # More processes than exposures would have nothing to do.
+        count, context = min(arguments.workers, len(arguments.exposures)), get_context("spawn")
+        with ProcessPoolExecutor(count, context, initializer=_follow_parent) as executor:
             yield executor
     else:
         yield None
+
+
+def _follow_parent() -> None:
+    """Leave it to the parent process when to end, and end if it was killed."""
+    from multiprocessing import parent_process
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait():
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _info(arguments) -> None:
@@ -421,18 +448,13 @@ def _named(files: Mapping[str, str], otherwise: str) -> Iterator[None]:
 
 def _check_output(path: Path, inputs: Iterable[str], *, overwrite: bool) -> None:
     """Refuse before the work what would fail after it, or destroy what it needs."""
+    from subpixal.io._files import refuse_existing
     from subpixal.io._fits_files import parse_image_name
 
-    if path.exists():
-        if not path.is_file():
-            msg = f"{path} is not a file that can be replaced"
-            raise OSError(msg)
-        if any(path.samefile(p) for p, _ in map(parse_image_name, inputs) if Path(p).exists()):
-            msg = f"{path} is one of the input files"
-            raise ValueError(msg)
-        if not overwrite:
-            msg = f"{path} exists already, --overwrite replaces it"
-            raise FileExistsError(msg)
+    refuse_existing(path, overwrite=True, inputs=[parse_image_name(name)[0] for name in inputs])
+    if path.exists() and not overwrite:
+        msg = f"{path} exists already, --overwrite replaces it"
+        raise FileExistsError(msg)
     folder = path.resolve().parent
     if not folder.is_dir():
         msg = f"{path}: there is no folder {path.parent}"

@@ -50,9 +50,12 @@ class ExposureError(RuntimeError):
             self.add_note(f"{name}:\n{text}")
 
     def __str__(self) -> str:
-        reasons = [text.strip().splitlines()[-1] for text in self.failures.values()]
-        each = "; ".join(f"{n}: {reason}" for n, reason in zip(self.failures, reasons, strict=True))
-        return f"{len(self.failures)} exposures failed ({each}); {self.rest}"
+        some = list(self.failures.items())[:3]
+        reasons = [f"{name}: {text.strip().splitlines()[-1]}" for name, text in some]
+        more, count = len(self.failures) - len(some), len(self.failures)
+        reasons += [f"and {more} more"] if more else []
+        plural = "s" if count > 1 else ""
+        return f"{count} exposure{plural} failed ({'; '.join(reasons)}); {self.rest}"
 
 
 class SubpixalWarning(AstropyUserWarning):

@@ -1,5 +1,8 @@
 """Exposures one after the other."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -45,6 +48,26 @@ def test_as_create_cutouts(scene, primary):
         for mine, theirs in ((result.flt, flt), (result.drz, back)):
             assert mine.ids.tolist() == theirs.ids.tolist()
             assert mine.table["blc"].tolist() == theirs.table["blc"].tolist()
+
+
+def test_nothing_is_held(scene, primary):
+    """When the next exposure is opened, the last one and its cutouts are gone."""
+    known = []
+
+    def exposures():
+        for image in (*scene.exposures, *scene.exposures):
+            gc.collect()
+            assert [known for known in known if known() is not None] == []
+            exposure = whole(image)
+            known.append(weakref.ref(exposure))
+            yield exposure
+            del exposure
+
+    results = cut_exposures(primary, scene.segmentation, whole(scene.combined), exposures())
+    for result in results:
+        known += map(weakref.ref, (result.flt, result.drz))
+        del result
+    assert len(known) == 12
 
 
 def test_gather(scene, primary):

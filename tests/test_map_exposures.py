@@ -1,10 +1,14 @@
 """Exposures as tasks, here and elsewhere."""
 
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import time
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,7 +64,7 @@ def in_memory(primary, files):
 
 
 class Threadless(Executor):
-    """Runs what is submitted, and counts it; fails where it is told to."""
+    """Runs what is submitted, and counts it; fails where it is told to. Knows nothing else."""
 
     def __init__(self, fail=()):
         self.count, self.fail = 0, fail
@@ -101,14 +105,14 @@ def test_failure_and_resumption(primary, files, tmp_path):
     """The others finish; a second run does only what is missing."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
-    with pytest.raises(ExposureError, match=r"1 exposures failed .*flt1.fits: .*as told") as error:
+    with pytest.raises(ExposureError, match=r"1 exposure failed .*flt1.fits: .*as told") as error:
         map_exposures(primary, exposures, Threadless(fail=[1]), **options)
     assert list(error.value.failures) == [exposures[1]]
     assert "ZeroDivisionError" in error.value.failures[exposures[1]]
     assert not (tmp_path / "out.asdf").exists()
     parts = sorted((tmp_path / "out.asdf.parts").glob("*.asdf"))
     assert len(parts) == 3  # the primary cutouts, and two exposures
-    before = {path: path.stat().st_mtime_ns for path in parts if path.stem != "primary"}
+    before = {path: path.stat().st_mtime_ns for path in parts}
     kept = []
 
     class Watching(Threadless):
@@ -122,6 +126,31 @@ def test_failure_and_resumption(primary, files, tmp_path):
     expected, counts = in_memory(primary, files)
     assert reports == counts
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
+
+
+def test_resumption_in_another_process(primary, files, tmp_path):
+    """What a process did is not done again by another, wherever that is."""
+    _, exposures = files
+    primary.write(tmp_path / "primary.asdf")
+    code = (
+        "import sys; from subpixal import CutoutCollection, map_exposures\n"
+        "primary = CutoutCollection.read('primary.asdf')\n"
+        "map_exposures(primary, sys.argv[1:], combined='drz.fits', segmentation='seg.fits',"
+        " output='out.asdf', pad=2)\n"
+    )
+    parts = tmp_path / "out.asdf.parts"
+    (tmp_path / "bad.fits").write_bytes(b"SIMPLE  =")
+    before = None
+    for seed in "0123":
+        names = [Path(name).name for name in exposures[:2]]
+        run = subprocess.run(
+            [sys.executable, "-c", code, *names, "bad.fits"], cwd=tmp_path, check=False,
+            capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": seed},
+        )  # fmt: skip
+        assert "1 exposure failed (bad.fits: OSError" in run.stderr
+        found = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}
+        assert len(found) == 5
+        assert found == (before := before or found)
 
 
 def test_what_changed_is_done_again(primary, files, tmp_path):
@@ -190,3 +219,96 @@ def test_dask_with_a_killed_worker(primary, files, tmp_path):
         reports = map_exposures(primary, exposures, client.get_executor(), **options)
     assert np.sum([report.cut for report in reports]) > 20
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda names: names[0], TypeError, r"not one name: \['.*flt0\.fits'\]"),
+        (lambda _: [], ValueError, "there are none"),
+        (lambda names: [*names, names[1]], ValueError, r"flt1\.fits is there 2 times"),
+        (lambda _: [None], TypeError, "NoneType"),
+    ],
+)
+def test_names_that_are_none(primary, files, tmp_path, change, error, message):
+    """What cannot be meant is refused before any work."""
+    shared, exposures = files
+    with pytest.raises(error, match=message):
+        map_exposures(primary, change(exposures), **shared, output=tmp_path / "out.asdf")
+    assert not list(tmp_path.glob("out.asdf*"))
+
+
+def test_inputs_are_safe(primary, files, tmp_path):
+    """No input is replaced, and no folder, whatever may be overwritten."""
+    shared, exposures = files
+    options = shared | {"overwrite": True}
+    for name in (exposures[1], shared["combined"]):
+        with pytest.raises(ValueError, match="is one of the input files"):
+            map_exposures(primary, exposures, **options, output=name)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder is not a file"):
+        map_exposures(primary, exposures, **options, output=tmp_path / "folder")
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_tasks_are_names(primary, files, tmp_path, monkeypatch):
+    """Tasks are small whatever they cut, mean the same in any folder, and run in threads."""
+    shared, exposures = files
+    expected, _ = in_memory(primary, files)
+
+    class Elsewhere(Executor):
+        def submit(self, function, *args):
+            assert len(pickle.dumps((function, args))) < 2000
+            with monkeypatch.context() as patch:
+                patch.chdir("/")
+                future = pool.submit(function, *args)
+                assert future.exception() is None
+                return future
+
+    monkeypatch.chdir(tmp_path)
+    names = [Path(name).name for name in exposures]
+    here = {key: Path(name).name for key, name in shared.items()}
+    with ThreadPoolExecutor(1) as pool:
+        map_exposures(primary, names, Elsewhere(), **here, output="out.asdf")
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
+
+
+def test_other_files_stay(primary, files, tmp_path):
+    """Only what is ours is removed from the folder of parts."""
+    shared, exposures = files
+    parts = tmp_path / "out.asdf.parts"
+    parts.mkdir()
+    (parts / "mine.txt").write_text("mine")
+    (parts / f".{'0' * 32}.asdf.x1y2").write_text("of a process that was killed")
+    map_exposures(primary, exposures[:1], **shared, output=tmp_path / "out.asdf")
+    assert [path.name for path in parts.iterdir()] == ["mine.txt"]
+
+
+def test_stopped(primary, files, tmp_path):
+    """Whatever stops a run stops the tasks that have not begun."""
+    shared, exposures = files
+    futures = []
+
+    class Waiting(Threadless):
+        def submit(self, function, *args):
+            futures.append(super().submit(function, *args) if not futures else Future())
+            return futures[-1]
+
+    def progress(items, _):
+        yield next(items)
+        raise KeyboardInterrupt
+
+    options = shared | {"output": tmp_path / "out.asdf", "progress": progress}
+    with pytest.raises(KeyboardInterrupt):
+        map_exposures(primary, exposures, Waiting(), **options)
+    assert [future.cancelled() for future in futures] == [False, True, True]
+
+
+def test_many_failures_are_one_line():
+    """The message names a few; the tracebacks of all are there."""
+    error = ExposureError({f"{k}.fits": "Traceback\nOSError: gone" for k in range(9)}, "go on")
+    assert str(error) == (
+        "9 exposures failed (0.fits: OSError: gone; 1.fits: OSError: gone; 2.fits: OSError: gone; "
+        "and 6 more); go on"
+    )
+    assert len(error.__notes__) == 9

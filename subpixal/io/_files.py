@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -12,16 +12,38 @@ from typing import BinaryIO
 __all__ = ["refuse_existing", "replacing"]
 
 
-def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+def refuse_existing(path, *, overwrite: bool, inputs: Iterable = ()) -> None:
     """
-    Raise if there is a file that may not be replaced.
+    Raise if there is something that may not be replaced.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where a file is to be written.
+    overwrite : bool
+        Whether an existing file may be replaced.
+    inputs : iterable of str or path-like
+        Files that may not be replaced in any case.
 
     Raises
     ------
     FileExistsError
         If the file exists and ``overwrite`` is false.
+    OSError
+        If it is no file.
+    ValueError
+        If it is one of the inputs.
     """
-    if Path(path).exists() and not overwrite:
+    path = Path(path)
+    if not path.exists():
+        return
+    if not path.is_file():
+        msg = f"{path} is not a file that can be replaced"
+        raise OSError(msg)
+    if any(Path(name).exists() and path.samefile(name) for name in inputs):
+        msg = f"{path} is one of the input files"
+        raise ValueError(msg)
+    if not overwrite:
         msg = f"{path} exists already; overwrite=True replaces it"
         raise FileExistsError(msg)
 

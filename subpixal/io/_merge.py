@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import tempfile
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-import asdf
 import numpy as np
 
 from subpixal.cutout import Cutout, CutoutCollection
@@ -20,7 +17,7 @@ from ._asdf_file import read_asdf, write_asdf
 from ._collection_tree import collection_to_tree
 from ._converters import CollectionTree
 from ._files import refuse_existing
-from ._image_tree import image_to_tree
+from ._fingerprint import fingerprint_of
 from ._source import is_mapped
 
 __all__ = ["merge_archives"]
@@ -83,21 +80,14 @@ def _merge(paths, output, **options) -> None:
         write_asdf(CollectionTree(tree), output, **options)
 
 
-def _with_known_images(cutouts: CutoutCollection, images: dict[bytes, Image]) -> CutoutCollection:
+def _with_known_images(cutouts: CutoutCollection, images: dict[str, Image]) -> CutoutCollection:
     """The cutouts, with the image of an earlier archive where it is the same."""
     known = {
-        store.image: images.setdefault(_fingerprint(store.image), store.image)
+        store.image: images.setdefault(fingerprint_of(store.image), store.image)
         for store in dict.fromkeys(cutouts._stores)
     }
     stores = [store.with_image(known[store.image]) for store in cutouts._stores]
     return CutoutCollection._of(stores, cutouts._which, cutouts._rows, cutouts._dropped)
-
-
-def _fingerprint(image: Image) -> bytes:
-    """What only images have in common that are the same in all that archives keep."""
-    file = io.BytesIO()
-    asdf.AsdfFile({"image": image_to_tree(image)}).write_to(file)
-    return hashlib.sha256(file.getbuffer()).digest()
 
 
 class _Spool:
