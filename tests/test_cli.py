@@ -1,7 +1,11 @@
 """The command, on files as users have them."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +59,13 @@ def arguments(folder, tmp_path):
     }
 
 
-def create(arguments, *more):
+def words_of(arguments):
     named = [word for key, value in arguments.items() if key[0] == "-" for word in (key, value)]
-    return main(["create", arguments["combined"], *arguments["exposures"], *named, *more])
+    return ["create", arguments["combined"], *arguments["exposures"], *named]
+
+
+def create(arguments, *more):
+    return main([*words_of(arguments), *more])
 
 
 def test_create(arguments, scene, capsys):
@@ -365,6 +373,91 @@ def test_interrupt(monkeypatch, capsys):
     monkeypatch.setattr("subpixal.io._asdf_file.read_asdf", interrupt)
     assert main(["info", "a.asdf"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.fixture
+def many(folder, arguments, tmp_path):
+    """Arguments of a run that takes some seconds."""
+    names = [tmp_path / f"flt{k}.fits" for k in range(12)]
+    for name in names:
+        name.symlink_to(folder / "flt1.fits")
+    return arguments | {"exposures": list(map(str, names))}
+
+
+def start(arguments, *more):
+    """The command in a process of its own, once it has done the first exposure."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "subpixal.cli", *words_of(arguments), *more],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while process.poll() is None and not done_by(arguments):
+        time.sleep(0.01)
+    return process
+
+
+def done_by(arguments):
+    return len(list(Path(f"{arguments['--output']}.parts").glob("*.json")))
+
+
+def children_of(process):
+    task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return task.read_text().split()
+
+
+@pytest.mark.parametrize("who", ["group", "main"])
+def test_interrupted_workers(many, who):
+    """What is being cut is finished, nothing else is begun; the same command goes on."""
+    process = start(many, "--workers", "2")
+    if who == "group":  # as a terminal does
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "out.asdf.parts has what is done, the same command goes on" in error
+    assert "Traceback" not in error
+    done = done_by(many)
+    assert 0 < done < 12
+    assert create(many) == 0
+    assert len(CutoutCollection.read(many["--output"]).dropped) > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks up processes in /proc")
+def test_killed(many):
+    """Workers end with the process that has started them."""
+    process = start(many, "--workers", "2")
+    workers = [Path(f"/proc/{pid}") for pid in children_of(process)]
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    deadline = time.monotonic() + 30
+    while (left := [pid for pid in workers if pid.exists()]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if left:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert len(workers) >= 2
+    assert not left
+
+
+def test_progress(arguments, capsys):
+    """On a terminal, a bar says how many exposures are done and how long the rest takes."""
+    termios = pytest.importorskip("termios")
+    pytest.importorskip("tqdm")
+    master, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (30, 100))
+    run = subprocess.run(
+        [sys.executable, "-m", "subpixal.cli", *words_of(arguments)], stderr=terminal, check=True,
+        stdout=subprocess.PIPE, env=os.environ | {"TQDM_MININTERVAL": "0"}, timeout=60,
+    )  # fmt: skip
+    os.set_blocking(master, False)
+    text = os.read(master, 100_000).decode()
+    os.close(terminal)
+    os.close(master)
+    assert re.search(r"exposures:  50%.* 1/2 \[\d\d:\d\d<\d\d:\d\d", text)
+    assert b"%" not in run.stdout
+    # Elsewhere there is none.
+    create(arguments, "--overwrite")
+    assert "exposures" not in capsys.readouterr().err
 
 
 def test_terminated(tmp_path):
