@@ -98,8 +98,8 @@ def _differences_of_all(actual, desired, wcs_tolerance) -> Iterator[str]:
         if len(actual) != len(desired):
             yield f"there are {len(actual)} cutouts, not {len(desired)}"
             return
-        for name in ("image_numbers", "_dropped"):
-            yield from _differences(name.strip("_"), getattr(actual, name), getattr(desired, name))
+        yield from _differences("image_numbers", actual.image_numbers, desired.image_numbers)
+        yield from _differences("dropped", *map(_dropped_one_by_one, (actual, desired)))
     else:
         actual, desired = [actual], [desired]
     images = {}
@@ -164,6 +164,10 @@ def _positions(cutout: Cutout) -> np.ndarray:
     (x0, y0), (width, height) = cutout.origin, cutout.naxis
     x, y = np.meshgrid(x0 + fraction * (width - 1), y0 + fraction * (height - 1))
     return np.array([x.ravel(), y.ravel()])
+
+
+def _dropped_one_by_one(cutouts: CutoutCollection) -> list:
+    return [group._replace(id=i) for group in cutouts._dropped for i in group.id.tolist()]
 
 
 def _differences(name: str, a, b, within=frozenset()) -> Iterator[str]:

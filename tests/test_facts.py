@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from subpixal import create_cutouts, create_primary_cutouts
+from subpixal import (
+    CutoutCollection,
+    create_cutouts,
+    create_input_image_cutouts,
+    create_primary_cutouts,
+)
 from subpixal.datasets import make_scene, make_segmentation, make_wcs
 
 FITS_CALLS = ("all_pix2world", "all_world2pix", "wcs_pix2world", "wcs_world2pix")
@@ -119,3 +124,21 @@ def test_number_of_blocks(tmp_path):
     largest = 4 * len(cutouts) * 90 * 90
     more = blocks[400, 90] - blocks[400, 9]
     assert len(planes) <= more <= len(planes) * (largest / BLOCK_SIZE + 1)
+
+
+def test_dropped_sources_are_columns(scenes, tmp_path):
+    """A source that is not on an exposure costs no object, here or in an archive."""
+    scene, image = scenes["sip"], np.zeros((9, 9), np.float32)
+    primary = run_chain(scene)[1]
+    opposite = make_wcs("tan", image.shape, center=(scene.combined.wcs.wcs.crval[0] + 180, 0))
+    entries = []
+    for copies in (1, 1000):
+        many = primary[np.tile(np.arange(len(primary)), copies)]
+        flt, _ = create_input_image_cutouts(many, image, opposite)
+        assert len(flt.dropped) == copies * len(primary) > 10
+        both = flt + flt
+        both.write(tmp_path / "dropped.asdf", overwrite=True)
+        found = CutoutCollection.read(tmp_path / "dropped.asdf")
+        assert len(found.dropped) == 2 * len(flt.dropped)
+        entries.append([len(cutouts._dropped) for cutouts in (flt, both, found)])
+    assert entries[0] == entries[1]

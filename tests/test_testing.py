@@ -229,7 +229,7 @@ def test_collection():
     assert_cutouts_equal(collection.copy(), collection)
     with pytest.raises(AssertionError, match=r"cutout 0 .*: src_id is 2, not 0"):
         assert_cutouts_equal(collection[::-1], collection)
-    dropped = [Dropped(9, "error", "primary", "j", "why")]
+    dropped = [Dropped(np.array([9]), "error", "primary", "j", "why")]
     with pytest.raises(AssertionError, match=r"dropped\[0\] is not there, and should be Dropped"):
         assert_cutouts_equal(collection, collection._with_dropped(dropped))
     # Three cutouts that share nothing but are equal are of three images.

@@ -134,7 +134,8 @@ class CutoutCollection(Sequence):
         )
 
     def __repr__(self) -> str:
-        count, images, dropped = len(self), len(self.images), len(self._dropped)
+        count, images = len(self), len(self.images)
+        dropped = sum(len(group.id) for group in self._dropped)
         return f"<CutoutCollection: {count} cutouts of {images} images, {dropped} dropped>"
 
     def _repr_html_(self) -> str:

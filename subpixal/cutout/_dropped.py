@@ -27,9 +27,9 @@ STATUSES = (
 
 
 class Dropped(NamedTuple):
-    """A source that was not cut."""
+    """Sources that were not cut, all for the same reason."""
 
-    id: object
+    id: np.ndarray
     status: str
     stage: str
     image: str
@@ -37,9 +37,25 @@ class Dropped(NamedTuple):
 
 
 def drop(ids, where, status: str, stage: str, image: str, message: str) -> list[Dropped]:
-    """One entry for each source at which a boolean array is true."""
-    chosen = np.asarray(ids)[np.asarray(where)].tolist()
-    return [Dropped(i, status, stage, image, message) for i in chosen]
+    """The sources at which a boolean array is true, if there are any."""
+    chosen = np.asarray(ids)[np.asarray(where)]
+    return [Dropped(chosen, status, stage, image, message)] if len(chosen) else []
+
+
+def dropped_ids(dropped: Iterable[Dropped]) -> np.ndarray:
+    """
+    Identifiers of all dropped sources.
+
+    Returns
+    -------
+    array of shape (N,)
+        Of the types that `as_ids` gives.
+    """
+    ids = [group.id for group in dropped]
+    # There may be many more of them than of cutouts: numbers stay in arrays.
+    if all(some.dtype.kind == "i" for some in ids):
+        return np.concatenate([np.empty(0, np.int64), *ids])
+    return as_ids([i for some in ids for i in some.tolist()])
 
 
 def dropped_table(dropped: Iterable[Dropped]):
@@ -53,14 +69,12 @@ def dropped_table(dropped: Iterable[Dropped]):
     """
     from astropy.table import Column, Table
 
-    columns = [list(column) for column in zip(*dropped, strict=True)] or [
-        [] for _ in Dropped._fields
-    ]
-    ids, *words = columns
-    words = [np.array(column, str) for column in words]
+    dropped = list(dropped)
+    counts = [len(group.id) for group in dropped]
+    columns = [dropped_ids(dropped)]
+    for name in Dropped._fields[1:]:
+        words = np.array([getattr(group, name) for group in dropped], str)
+        columns.append(np.repeat(words, counts))
     return Table(
-        [
-            Column(column, name)
-            for column, name in zip((as_ids(ids), *words), Dropped._fields, strict=True)
-        ]
+        [Column(column, name) for column, name in zip(columns, Dropped._fields, strict=True)]
     )

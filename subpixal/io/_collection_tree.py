@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
 from subpixal.cutout import CutoutCollection
-from subpixal.cutout._dropped import Dropped
+from subpixal.cutout._dropped import Dropped, dropped_ids
 from subpixal.cutout._lent import LentPlane
 from subpixal.cutout._planes import PackedPlane
-from subpixal.cutout._store import Store, as_ids
+from subpixal.cutout._store import Store
 
 from ._columns import (
     ids_to_tree,
@@ -119,11 +120,14 @@ def _pixels(members, name, begin, end) -> np.ndarray:
 
 
 def _dropped_to_tree(dropped) -> dict:
-    columns = dict(zip(Dropped._fields, zip(*dropped, strict=True), strict=True))
-    tree = {"id": ids_to_tree(as_ids(columns["id"]))}
+    counts = [len(group.id) for group in dropped]
+    tree = {"id": ids_to_tree(dropped_ids(dropped))}
     for name in WORD_COLUMNS:
-        words = {word: k for k, word in enumerate(dict.fromkeys(columns[name]))}
-        tree[name] = words_to_tree(list(words), np.array([words[w] for w in columns[name]]))
+        column = [getattr(group, name) for group in dropped]
+        words = {word: k for k, word in enumerate(dict.fromkeys(column))}
+        dtype = np.min_scalar_type(len(words))
+        numbers = np.repeat(np.array([words[word] for word in column], dtype), counts)
+        tree[name] = words_to_tree(list(words), numbers)
     return tree
 
 
@@ -213,9 +217,16 @@ def _tree_to_store(tree: Mapping, images, read, where) -> tuple[Store, BlockPixe
 
 
 def _tree_to_dropped(tree: Mapping) -> list[Dropped]:
-    ids = tree_to_ids(tree["id"]).tolist()
-    columns = [ids]
-    for name in WORD_COLUMNS:
-        words, numbers = tree_to_words(name, tree[name], len(ids))
-        columns.append([words[k] for k in numbers.tolist()])
-    return [Dropped(*entry) for entry in zip(*columns, strict=True)]
+    ids = tree_to_ids(tree["id"])
+    words, numbers = zip(
+        *(tree_to_words(name, tree[name], len(ids)) for name in WORD_COLUMNS), strict=True
+    )
+    # Sources that follow one another, and were dropped for the same reason.
+    new = np.zeros(len(ids), bool)
+    new[:1] = True
+    for column in numbers:
+        new[1:] |= np.diff(column) != 0
+    return [
+        Dropped(ids[a:b], *(known[column[a]] for known, column in zip(words, numbers, strict=True)))
+        for a, b in pairwise([*np.flatnonzero(new).tolist(), len(ids)])
+    ]

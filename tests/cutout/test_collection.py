@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal import Cutout, CutoutCollection, create_primary_cutouts
 from subpixal.cutout._dropped import Dropped
+from subpixal.cutout._store import as_ids
 from subpixal.datasets import make_wcs
 from subpixal.testing import assert_cutouts_equal
 
@@ -375,7 +376,7 @@ def test_dropped():
 @pytest.mark.parametrize("values", [[1, 2], [1, "a"], [(1, 2), (3, 4)], ["a", "b"], [2**63, 1]])
 def test_dropped_ids(values):
     """Identifiers of any type are kept."""
-    dropped = [Dropped(value, "error", "drz", "a.fits", "") for value in values]
+    dropped = [Dropped(as_ids([value]), "error", "drz", "a.fits", "") for value in values]
     table = CutoutCollection()._with_dropped(dropped).dropped
     assert table["id"].tolist() == values
     assert list(table["image"]) == ["a.fits"] * 2

@@ -39,7 +39,9 @@ def make_archive():
             cutouts.append(cutout)
     cutouts[1].meta["note"] = "blended"
     collection = CutoutCollection([cutouts[k] for k in (4, 0, 1, 2, 5, 3)])
-    dropped = [Dropped(99, "no_overlap", "primary", "an image", "source 99 is far away")]
+    dropped = [
+        Dropped(np.array([99]), "no_overlap", "primary", "an image", "source 99 is far away")
+    ]
     return CutoutCollection._of(collection._stores, collection._which, collection._rows, dropped)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from subpixal import Cutout, CutoutCollection
 from subpixal.cutout._dropped import Dropped
+from subpixal.cutout._store import as_ids
 from subpixal.datasets import make_wcs
 from subpixal.testing import assert_cutouts_equal
 
@@ -116,7 +117,17 @@ def test_collection(kind, mode, tmp_path_factory, data):
         collection = collection[order]
     words = st.text(st.characters(categories=["L", "P", "Zs"]), max_size=9)
     dropped = data.draw(
-        st.lists(st.builds(Dropped, IDS, st.just("no_overlap"), words, words, words), max_size=4)
+        st.lists(
+            st.builds(
+                Dropped,
+                st.lists(IDS, min_size=1, max_size=3).map(as_ids),
+                st.just("no_overlap"),
+                words,
+                words,
+                words,
+            ),
+            max_size=4,
+        )
     )
     collection = CutoutCollection._of(
         collection._stores, collection._which, collection._rows, dropped
