@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks import scale
 from benchmarks.bare import flat_planes
 from benchmarks.jobs import all_jobs, there_and_back
 from benchmarks.report import JOB_COLUMNS, job_row, markdown, plot_costs
@@ -57,3 +58,14 @@ def test_constant_density(scenes):
     """The number of sources per pixel is the same in all scenes."""
     density = [scene.count / np.prod(scene.shape) for scene in scenes]
     np.testing.assert_allclose(density, 10_000 / 4096**2, rtol=0.02)
+
+
+def test_scale(monkeypatch):
+    """Exposures that see all sources, or some of them, give a row each."""
+    monkeypatch.setattr(scale, "side_of", lambda count: round(40 * count**0.5))
+    for count, room in ((20, 20), (80, 20)):
+        row = scale.measure(count, room, 2)
+        assert list(row) == list(scale.COLUMNS)
+        assert row["cut on each"] > 5
+        assert (row["not on it"] > 20) == (room < count)
+        assert row["MB of a part"] > 0.1
