@@ -312,3 +312,26 @@ def test_many_failures_are_one_line():
         "and 6 more); go on"
     )
     assert len(error.__notes__) == 9
+
+
+def test_late_tasks(primary, files, tmp_path):
+    """A task that goes on after its run, while another run is made, cuts what it was made for."""
+    shared, exposures = files
+    options = shared | {"output": tmp_path / "out.asdf"}
+    tasks = []
+
+    class Late(Executor):
+        def submit(self, function, *args):
+            tasks.append((function, args))
+            future = Future()
+            future.set_exception(RuntimeError("nobody waits"))
+            return future
+
+    for cutouts in (primary, primary[:2]):
+        with pytest.raises(ExposureError):
+            map_exposures(cutouts, exposures[:1], Late(), **options)
+    function, args = tasks[0]
+    function(*args)
+    (report,) = map_exposures(primary, exposures[:1], **options)
+    assert report.cut + sum(report.dropped.values()) == len(primary)
+    assert report.cut > 2
