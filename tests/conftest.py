@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import asdf
 import pytest
 from hypothesis import settings
 
@@ -20,3 +21,12 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip("the folder of real images, ../shared/data, is not here")
     return folder
+
+
+@pytest.fixture
+def strict_asdf():
+    """Nodes that cannot be converted are errors, what is read is validated."""
+    with asdf.config_context() as config:
+        config.validate_on_read = True
+        config.warn_on_failed_conversion = False
+        yield
