@@ -21,7 +21,7 @@ from subpixal.cutout import Cutout, CutoutCollection, create_cutouts
 from subpixal.errors import ExposureError
 from subpixal.geometry import PixelMap
 from subpixal.io import merge_archives, read_asdf, read_image, read_images, read_segmentation
-from subpixal.io._files import refuse_existing, replacing
+from subpixal.io._files import check_archive_name, refuse_existing, replacing
 from subpixal.io._fingerprint import fingerprint_of
 from subpixal.io._fits_files import is_remote, parse_image_name
 
@@ -210,6 +210,7 @@ def map_exposures(
     files = [_absolute(name) for name in given]
     inputs = [parse_image_name(name)[0] for name in (combined, segmentation, *files)]
     refuse_existing(output, overwrite=overwrite, inputs=inputs)
+    check_archive_name(output)
     # What a process reads once it must be able to look up.
     dqbitmask = tuple(dqbitmask) if isinstance(dqbitmask, list) else dqbitmask
     folder = Path(f"{output}.parts")

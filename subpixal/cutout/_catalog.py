@@ -10,6 +10,8 @@ from astropy.coordinates import SkyCoord
 
 from subpixal.geometry import SkyImage
 
+from ._lazy import refuse_name
+
 __all__ = ["Sources", "read_catalog_columns"]
 
 ID_COLUMNS = ("id", "label", "NUMBER")
@@ -102,6 +104,7 @@ class _Columns:
     """Columns of whatever serves as a catalogue, by name."""
 
     def __init__(self, catalog) -> None:
+        refuse_name("catalog", "be a table", catalog, "read_catalog")
         self._get = getattr(catalog, "__getitem__", None)
         if hasattr(catalog, "to_table"):
             # A SourceCatalog computes each column when it is asked for.

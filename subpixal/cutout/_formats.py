@@ -51,7 +51,8 @@ class WriteCollection(UnifiedReadWrite):
     format : str, optional
         Its format, ``'asdf'`` or ``'fits'``; by default found from the name of the file.
     **options
-        Of the format; ``overwrite=True`` replaces an existing file. For FITS,
+        Of the format; ``overwrite=True`` replaces an existing file. For ASDF,
+        ``compression`` is ``'lz4'``, ``'zlib'``, ``'bzp2'`` or what else asdf knows. For FITS,
         ``layout='images'`` (the default) makes extensions for each cutout,
         ``layout='table'`` a table and a flat extension for each plane.
     """

@@ -26,7 +26,7 @@ from subpixal.geometry.low_level import low_level_wcs
 
 from ._defaults import ANY_FLAG, ONE_SECOND, RATE, Unsaid
 from ._kernels import bad_flags
-from ._lazy import LazyImage, UnitedMask, as_image
+from ._lazy import LazyImage, UnitedMask, as_image, refuse_name
 from ._units import check_data_units, check_exptime, data_units_of
 
 __all__ = [
@@ -339,6 +339,7 @@ def _grid_wcs(nd: NDData):
 
 
 def _as_plane(array, argument, shape):
+    refuse_name(argument, "hold numbers", array, "read_image")
     array = check_numbers(argument, as_image(array))
     if array.ndim != 2:
         msg = f"{argument} must have 2 dimensions, got shape {array.shape}"

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
+from os import PathLike
 
 import numpy as np
 from astropy import units as u
 from astropy.nddata import NDData
 from astropy.utils.masked import Masked
 
-__all__ = ["LazyImage", "UnitedMask", "as_image", "read_bands", "read_points", "read_rows"]
+__all__ = [
+    "LazyImage",
+    "UnitedMask",
+    "as_image",
+    "read_bands",
+    "read_points",
+    "read_rows",
+    "refuse_name",
+]
 
 # Of pixels that are read at once.
 _BAND_BYTES = 2**25
@@ -98,6 +107,27 @@ def as_image(value) -> np.ndarray | LazyImage:
     except (TypeError, ValueError):
         # Its types are not those of numpy, or its shape is not known.
         return np.asarray(value)
+
+
+def refuse_name(argument: str, must: str, value, reader: str) -> None:
+    """
+    Raise if an argument is the name of a file.
+
+    Parameters
+    ----------
+    argument, must : str
+        Name of the argument, and what it must be.
+    value : object
+    reader : str
+        The function of `subpixal.io` that reads such files.
+
+    Raises
+    ------
+    TypeError
+    """
+    if isinstance(value, str | PathLike):
+        msg = f"{argument} must {must}, got {value!r}; subpixal.io.{reader} reads files"
+        raise TypeError(msg)
 
 
 def read_bands(image, boxes: np.ndarray) -> Iterator[tuple]:

@@ -13,7 +13,7 @@ from subpixal.geometry.sampling import Centers
 from ._image import Image
 from ._kernels import cut_pixels, parts
 from ._labels import as_labels, nearer_to_neighbour
-from ._lazy import LazyImage, as_image, read_points
+from ._lazy import LazyImage, as_image, read_points, refuse_name
 
 __all__ = ["MASK_POLICIES", "Segmentation", "read_mask_policy", "read_segmentation"]
 
@@ -31,6 +31,7 @@ def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.
     shape : tuple of int, optional
         Shape that it has to have.
     """
+    refuse_name("segmentation_image", "hold integers", segmentation, "read_segmentation")
     if isinstance(segmentation, NDData) or not hasattr(segmentation, "dtype"):
         segmentation = getattr(segmentation, "data", segmentation)
     if isinstance(segmentation, np.ma.MaskedArray):

@@ -9,7 +9,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["refuse_existing", "replacing"]
+__all__ = ["check_archive_name", "refuse_existing", "replacing"]
+
+_FITS = (".fits", ".fit", ".fits.gz")
+
+
+def check_archive_name(path: str | os.PathLike[str]) -> None:
+    """
+    Raise if an archive would have the name of a file of another format.
+
+    Raises
+    ------
+    ValueError
+        If the name is one of a FITS file.
+    """
+    if os.fspath(path).lower().endswith(_FITS):
+        msg = f"{path}: the output is an ASDF file and must not be named as a FITS file"
+        raise ValueError(msg)
 
 
 def refuse_existing(path, *, overwrite: bool, inputs: Iterable = ()) -> None:

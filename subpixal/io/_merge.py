@@ -16,7 +16,7 @@ from subpixal.cutout._image import Image
 from ._asdf_file import read_asdf, write_asdf
 from ._collection_tree import collection_to_tree
 from ._converters import CollectionTree
-from ._files import refuse_existing
+from ._files import check_archive_name, refuse_existing
 from ._fingerprint import fingerprint_of
 from ._source import is_mapped
 
@@ -55,6 +55,7 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
         If an archive cannot be read, or the output exists and ``overwrite`` is
         false. Then nothing is written.
     """
+    check_archive_name(output)
     refuse_existing(output, overwrite=overwrite)
     paths = list(paths)
     with tempfile.TemporaryDirectory(prefix=".merge-", dir=Path(output).resolve().parent) as folder:

@@ -1,5 +1,7 @@
 """What goes wrong: sources that cannot be mapped, arguments that are none."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy.nddata import NDData
@@ -377,3 +379,16 @@ def test_catalogue_of_a_larger_field():
     cutouts = create_primary_cutouts(catalog, labels, np.ones(labels.shape), DRZ_WCS)
     assert cutouts.ids.tolist() == [1, 2, 3]
     assert set(cutouts.dropped["status"]) == {"not_in_segmentation"}
+
+
+def test_names_of_files():
+    """Who passes a name of a file is told what reads it."""
+    labels, pixels = np.ones((5, 5), int), np.ones((5, 5))
+    wcs, catalog = make_wcs("tan", (5, 5)), {"id": [1]}
+    for arguments, reader in (
+        (("cat.fits", labels, pixels, wcs), "read_catalog"),
+        ((catalog, "seg.fits", pixels, wcs), "read_segmentation"),
+        ((catalog, labels, Path("image.fits"), wcs), "read_image"),
+    ):
+        with pytest.raises(TypeError, match=rf"subpixal\.io\.{reader}"):
+            create_primary_cutouts(*arguments)

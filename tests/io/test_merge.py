@@ -153,3 +153,11 @@ def test_spool(tmp_path, monkeypatch):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
         assert _source.is_mapped(a) == (b.size > 0)
+
+
+@pytest.mark.parametrize("name", ["all.fits", "ALL.FIT", "all.fits.gz"])
+def test_name_of_another_format(name, tmp_path):
+    """An archive is not named as a FITS file."""
+    with pytest.raises(ValueError, match="is an ASDF file"):
+        merge_archives([], tmp_path / name)
+    assert not list(tmp_path.iterdir())
