@@ -11,6 +11,7 @@ from subpixal import (
     create_primary_cutouts,
 )
 from subpixal.datasets import make_scene, make_segmentation, make_wcs
+from subpixal.testing import assert_cutouts_equal
 
 FITS_CALLS = ("all_pix2world", "all_world2pix", "wcs_pix2world", "wcs_world2pix")
 GWCS_CALLS = ("__call__", "invert")
@@ -142,3 +143,21 @@ def test_dropped_sources_are_columns(scenes, tmp_path):
         assert len(found.dropped) == 2 * len(flt.dropped)
         entries.append([len(cutouts._dropped) for cutouts in (flt, both, found)])
     assert entries[0] == entries[1]
+
+
+def test_parts_of_the_pixels(scenes, monkeypatch):
+    """Pixels are worked on part by part, and do not depend on where a part ends."""
+    from subpixal.cutout import _kernels
+
+    scene = scenes["sip"]
+    options = {
+        "segmentation_wcs": make_wcs("tan", scene.combined.data.shape, scale=0.04),
+        "flt_mask_policy": "segment",
+        "flt_dq": scene.exposures[0].dq,
+        "mode": "fill",
+    }
+    whole, _ = run_chain(scene, keep_segmentation=True, **options)
+    monkeypatch.setattr(_kernels, "_PART", 500)
+    parts, _ = run_chain(scene, keep_segmentation=True, **options)
+    assert sum(cutout.data.size for cutout in whole) > 10 * 500
+    assert_cutouts_equal(parts, whole)
