@@ -16,6 +16,9 @@ AWAY = 1.02
 # Pixels that it may be off at them.
 USEFUL = 1.0
 
+# Pixels; coefficients that are smaller are left out.
+NEGLIGIBLE = 1e-8
+
 # Points that it is evaluated at in one go.
 CHUNK = 2048
 
@@ -32,7 +35,7 @@ class Polynomial:
     linear : array of shape (2, M)
         What makes coordinates of a point's distance from it; they are -1 and 1 about
         where the known points end.
-    coefficients : array of shape (2, DEGREE + 1, DEGREE + 1)
+    coefficients : array of shape (2, degree + 1, degree + 1)
         For x and y, by the degree in both coordinates.
     one_side : bool
         Whether what is behind the middle, as the other half of the sky, is elsewhere.
@@ -72,7 +75,8 @@ class Polynomial:
         try:
             linear = (pixels - center) / half @ flat.T @ np.linalg.inv(flat @ flat.T)
             a, b = linear @ flat
-            design = _chebyshev(a)[i] * _chebyshev(b)[j]
+            along_a, along_b = _chebyshev(np.stack([a, b]), DEGREE)
+            design = along_a[i] * along_b[j]
             # Not by BLAS, whose threads cost more than they gain on anything so small.
             normal = np.einsum("in,jn->ij", design, design)
             found = np.linalg.solve(normal, design @ pixels.T).T
@@ -82,7 +86,9 @@ class Polynomial:
             return None
         coefficients = np.zeros((2, DEGREE + 1, DEGREE + 1))
         coefficients[:, i, j] = found
-        return cls(middle, linear @ axes, coefficients, one_side)
+        needed = (np.abs(found) > NEGLIGIBLE).any(0)
+        size = np.maximum(i, j)[needed].max(initial=1) + 1
+        return cls(middle, linear @ axes, coefficients[:, :size, :size], one_side)
 
     def __call__(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -96,31 +102,30 @@ class Polynomial:
         -------
         x, y : array of shape (N,)
         """
-        found = np.empty((2, target.shape[1]))
-        # In pieces that stay in the cache, and for which BLAS starts no threads.
-        for begin in range(0, target.shape[1], CHUNK):
-            piece = slice(begin, begin + CHUNK)
-            found[:, piece] = self._evaluate(target[:, piece])
+        flat, found = np.empty((2, 2, target.shape[1]))
+        degree = self.coefficients.shape[1] - 1
+        # What is away from the points may overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            # In pieces that stay in the cache, and for which BLAS starts no threads.
+            for begin in range(0, target.shape[1], CHUNK):
+                piece = slice(begin, begin + CHUNK)
+                flat[:, piece] = self.linear @ (target[:, piece] - self.middle)
+                along_a, along_b = _chebyshev(flat[:, piece], degree)
+                for values, matrix in zip(found, self.coefficients, strict=True):
+                    np.einsum("kn,kn->n", matrix @ along_b, along_a, out=values[piece])
+            away = ~(np.abs(flat).max(0) < AWAY)
+        if self.one_side:
+            away |= self.middle[:, 0] @ target <= 0
+        found[:, away] = np.nan
         return tuple(found)
 
-    def _evaluate(self, target) -> np.ndarray:
-        a, b = self.linear @ (target - self.middle)
-        with np.errstate(invalid="ignore"):
-            away = ~((np.abs(a) < AWAY) & (np.abs(b) < AWAY))
-        if self.one_side:
-            away |= (self.middle * target).sum(0) <= 0
-        a[away] = b[away] = 0.0
-        along_a, along_b = _chebyshev(a), _chebyshev(b)
-        found = np.stack([np.einsum("kn,kn->n", c @ along_b, along_a) for c in self.coefficients])
-        found[:, away] = np.nan
-        return found
 
-
-def _chebyshev(t: np.ndarray) -> np.ndarray:
-    """Chebyshev polynomials of arrays of shape (N,), of shape (degree + 1, N)."""
-    values = np.empty((DEGREE + 1, len(t)))
+def _chebyshev(t: np.ndarray, degree: int) -> np.ndarray:
+    """Chebyshev polynomials of arrays of shape (2, N), of shape (2, degree + 1, N)."""
+    values = np.empty((degree + 1, *t.shape))
     values[0], values[1] = 1.0, t
-    for k in range(2, DEGREE + 1):
-        np.multiply(2 * t, values[k - 1], out=values[k])
+    twice = 2 * t
+    for k in range(2, degree + 1):
+        np.multiply(twice, values[k - 1], out=values[k])
         values[k] -= values[k - 2]
-    return values
+    return values.swapaxes(0, 1)
