@@ -266,11 +266,13 @@ class CutoutCollection(Sequence):
 
     def _by_wcs(self) -> Iterator[tuple[np.ndarray, Image]]:
         """Positions of the cutouts of each WCS, and an image that has it."""
-        groups = {}
-        for k in np.unique(self._which).tolist():
-            groups.setdefault(id(self._stores[k].image.wcs), []).append(k)
-        for stores in groups.values():
-            yield np.isin(self._which, stores), self._stores[stores[0]].image
+        wcs = [id(store.image.wcs) for store in self._stores]
+        _, first, group = np.unique(wcs, return_index=True, return_inverse=True)
+        groups = group[self._which]
+        for k, store in enumerate(first.tolist()):
+            here = groups == k
+            if here.any():
+                yield here, self._stores[store].image
 
     def _stored(self) -> Iterator[tuple[Store, int]]:
         """For each cutout, where it is."""

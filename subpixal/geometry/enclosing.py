@@ -38,7 +38,7 @@ def perimeter(xmin, ymin, xmax, ymax, *, refinement: int = 1):
     # A rectangle that is not finite has points all the same, which are NaN.
     edges[:, ~np.isfinite(edges).all(0)] = np.nan
     low, size = edges[:2], edges[2:] - edges[:2]
-    longest = np.nan_to_num(size.max(0, initial=0.0))
+    longest = np.fmax(size.max(0, initial=0.0), 0.0)
     intervals = 2 * np.maximum(1, np.ceil(longest / (2 * SPACING))).astype(int) * refinement
     start = np.cumsum(4 * intervals) - 4 * intervals
     points = np.empty((2, 4 * intervals.sum()))
@@ -54,7 +54,7 @@ def perimeter(xmin, ymin, xmax, ymax, *, refinement: int = 1):
 
 def _alike(start: np.ndarray, count: int):
     """Curves with the same number of points: which they are, and their points as columns."""
-    sizes = np.diff(start, append=count)
+    sizes = np.append(start[1:], count) - start
     for size in np.unique(sizes).tolist():
         curves = np.flatnonzero(sizes == size)
         yield curves, start[curves] + np.arange(size)[:, None]
@@ -80,18 +80,18 @@ def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray
         The largest bulge that is allowed for, in pixels: the edges are at most
         this much looser than the tightest ones.
     """
-    found, bulge = np.empty((4, len(start))), np.zeros(len(start))
+    found, bulge, points = np.empty((4, len(start))), np.empty(len(start)), np.stack([x, y])
     for curves, where in _alike(start, len(x)):
-        for axis, u in enumerate((x[where], y[where])):
-            rise = _bulge(u)
-            found[axis, curves] = (u - rise).min(0)
-            found[axis + 2, curves] = (u + rise).max(0)
-            bulge[curves] = np.maximum(bulge[curves], rise.max(0))
+        around = points.take(where, axis=1)
+        rise = _bulge(around)
+        found[:2, curves] = (around - rise).min(1)
+        found[2:, curves] = (around + rise).max(1)
+        bulge[curves] = rise.max((0, 1))
     found[:, ~np.isfinite(found).all(0)] = np.nan
     return found, bulge
 
 
-def _bulge(u: np.ndarray) -> np.ndarray:
+def _bulge(points: np.ndarray) -> np.ndarray:
     """
     Bound of what closed curves rise above their samples, next to each sample.
 
@@ -102,15 +102,22 @@ def _bulge(u: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    u : array of shape (P, N)
+    points : array of shape (2, P, N)
         Curves, each with P / 4 intervals between corners.
     """
-    intervals = len(u) // 4
-    second = np.abs(np.roll(u, -1, 0) - 2 * u + np.roll(u, 1, 0)) / 2
-    second[::intervals] = 0.0
+    intervals = points.shape[1] // 4
+    before, after = _neighbours(points)
+    second = np.abs(after - 2 * points + before) / 2
+    second[:, ::intervals] = 0.0
     for next_to_corner in {1, intervals - 1}:
-        second[next_to_corner::intervals] *= 2
-    return np.maximum(second, np.maximum(np.roll(second, -1, 0), np.roll(second, 1, 0)))
+        second[:, next_to_corner::intervals] *= 2
+    return np.maximum(second, np.maximum(*_neighbours(second)))
+
+
+def _neighbours(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is before and after each point of closed curves."""
+    around = np.concatenate([points[:, -1:], points, points[:, :1]], axis=1)
+    return around[:, :-2], around[:, 2:]
 
 
 def whole_pixels(edges: np.ndarray, *, tolerance: float = 0.0):
