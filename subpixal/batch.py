@@ -14,16 +14,20 @@ from concurrent.futures import CancelledError, as_completed
 from contextlib import closing, suppress
 from functools import lru_cache
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from subpixal.cutout import Cutout, CutoutCollection, create_cutouts
 from subpixal.errors import ExposureError
 from subpixal.geometry import PixelMap
 from subpixal.io import merge_archives, read_asdf, read_image, read_images, read_segmentation
-from subpixal.io._files import check_archive_name, refuse_existing, replacing
+from subpixal.io._files import check_archive, replacing
 from subpixal.io._fingerprint import fingerprint_of
-from subpixal.io._fits_files import is_remote, parse_image_name
+from subpixal.io._fits_files import check_file, is_remote, parse_image_name
+from subpixal.io._missions import ANY_NAMES
 
 __all__ = [
     "ExposureCutouts",
@@ -34,6 +38,14 @@ __all__ = [
     "other_grid",
     "report_on",
 ]
+
+# Images and their planes are in files, the rest is for each exposure the same.
+_IN_FILES = {
+    f"{image}_{name}"
+    for image in ("drz", "flt")
+    for name in ("data", "wcs", "dq", "weight", "uncertainty")
+} | {"primary_cutouts", "segmentation_image"}
+_OPTIONS = [name for name in signature(create_cutouts).parameters if name not in _IN_FILES]
 
 # What a folder of parts holds, and what a process that was killed leaves there.
 _OURS = re.compile(r"\.?(primary-)?[0-9a-f]{32}\.(asdf|json)(\..*)?")
@@ -186,7 +198,8 @@ def map_exposures(
         ``progress(items, total)`` returns an iterable over the same items, such as a
         progress bar; there is an item for each finished exposure.
     **options
-        Of `~subpixal.cutout.create_cutouts`.
+        Of `~subpixal.cutout.create_cutouts`, but images and their planes, which are in
+        the files.
 
     Returns
     -------
@@ -195,29 +208,30 @@ def map_exposures(
 
     Raises
     ------
+    OSError
+        If a file is missing, the combined image or the labels cannot be read, or the
+        output cannot be written.
+    TypeError, ValueError
+        If an argument is not what it must be, an exposure is there twice, or the output
+        is one of the inputs. Up to here no task was begun, and nothing written.
     ExposureError
         If exposures failed, with their tracebacks. The parts of the others stay;
         there is no output.
-    OSError
-        If the output cannot be written.
-    TypeError, ValueError
-        If the exposures are not names, none, or one is there twice; if the output is
-        one of the inputs.
     """
-    given = _names_of(exposures)
-    combined, segmentation = map(_absolute, (combined, segmentation))
-    output = Path(output).absolute()
-    files = [_absolute(name) for name in given]
+    _check_arguments(primary, executor, progress)
+    files = _exposure_names(exposures)
+    combined, segmentation = _name("combined", combined), _name("segmentation", segmentation)
+    output = Path(_name("output", output))
     inputs = [parse_image_name(name)[0] for name in (combined, segmentation, *files)]
-    refuse_existing(output, overwrite=overwrite, inputs=inputs)
-    check_archive_name(output)
+    check_archive(output, overwrite=overwrite, compression=compression, inputs=inputs)
+    for path in inputs:
+        check_file(path)
     # What a process reads once it must be able to look up.
-    dqbitmask = tuple(dqbitmask) if isinstance(dqbitmask, list) else dqbitmask
+    if isinstance(dqbitmask, Iterable) and not isinstance(dqbitmask, str):
+        dqbitmask = tuple(dqbitmask)
+    _check_options(primary[:1], combined, segmentation, dqbitmask, options)
     folder = Path(f"{output}.parts")
-    folder.mkdir(exist_ok=True)
     everything = folder / f"primary-{fingerprint_of(primary)}.asdf"
-    if not everything.exists():
-        primary.write(everything, format="asdf")
     shared = str(everything), combined, segmentation
     known = version("subpixal"), dqbitmask, sorted(options.items()), *map(_state_of, shared[1:])
     key = pickle.dumps((everything.name, known))
@@ -225,41 +239,94 @@ def map_exposures(
     for exposure in files:
         digest = hashlib.sha256(key + repr(_state_of(exposure)).encode()).hexdigest()[:32]
         tasks.append((exposure, *shared, str(folder / f"{digest}.asdf"), dqbitmask, options))
-    reports, failures = [[]] * len(tasks), {}
+    folder.mkdir(exist_ok=True)
+    if not everything.exists():
+        primary.write(everything, format="asdf")
+    reports, errors = [[]] * len(tasks), {}
     # Whatever stops this stops the tasks that have not begun.
     with closing(_run(tasks, executor)) as done:
         for k, report, error in done if progress is None else progress(done, len(tasks)):
             reports[k] = report
             if error is not None:
-                failures[given[k]] = "".join(traceback.format_exception(error))
-    if failures:
-        raise ExposureError(failures, f"what others gave is in {folder}, where a new run goes on")
+                errors[k] = "".join(traceback.format_exception(error))
+    if errors:
+        failures = {name: errors[k] for k, name in enumerate(files.values()) if k in errors}
+        rest = f"what others gave is in {folder}, where a new run goes on"
+        raise ExposureError(failures, rest if len(errors) < len(tasks) else "none was cut")
     parts = [everything, *(task[4] for task in tasks)]
     merge_archives(parts, output, overwrite=overwrite, compression=compression)
     _remove_ours(folder)
     return [entry for report in reports for entry in report]
 
 
-def _names_of(exposures) -> list[str]:
-    """Names of exposures, each there once."""
+def _check_arguments(primary, executor, progress) -> None:
+    """Raise if they are not what they are called."""
+    if not isinstance(primary, CutoutCollection):
+        msg = f"primary must be a CutoutCollection, got {type(primary).__name__}"
+        raise TypeError(msg)
+    # A client of dask can submit, too, but what it returns is not known elsewhere.
+    if executor is not None and (
+        not hasattr(executor, "submit") or hasattr(executor, "get_executor")
+    ):
+        msg = (
+            "executor must be None or an executor such as ProcessPoolExecutor() or "
+            f"client.get_executor(), got {type(executor).__name__}"
+        )
+        raise TypeError(msg)
+    if progress is not None and not callable(progress):
+        msg = f"progress must be None or a function, got {progress!r}"
+        raise TypeError(msg)
+
+
+def _exposure_names(exposures) -> dict[str, str]:
+    """Names of exposures as they were given, by those that mean the same everywhere."""
     if isinstance(exposures, str | os.PathLike):
         msg = f"exposures must be names of files, not one name: [{os.fspath(exposures)!r}]"
         raise TypeError(msg)
-    names = [os.fspath(name) for name in exposures]
+    names = {}
+    for given in exposures if isinstance(exposures, Iterable) else [exposures]:
+        name = _name("exposures", given)
+        if name in names:
+            msg = f"exposures must be different files, {name} is there twice"
+            raise ValueError(msg)
+        names[name] = os.fspath(given)
     if not names:
         msg = "exposures must be names of files, there are none"
-        raise ValueError(msg)
-    name, count = Counter(map(_absolute, names)).most_common(1)[0]
-    if count > 1:
-        msg = f"exposures must be different files, {name} is there {count} times"
         raise ValueError(msg)
     return names
 
 
-def _absolute(name) -> str:
+def _name(argument: str, name) -> str:
     """A name that means the same wherever a task runs."""
+    if not isinstance(name, str | os.PathLike):
+        what = "names of files" if argument == "exposures" else "the name of a file"
+        msg = f"{argument} must be {what}, got {type(name).__name__}"
+        msg += "" if argument == "output" else "; cut_exposures takes images"
+        raise TypeError(msg)
     name = os.fspath(name)
     return name if is_remote(name) else str(Path(name).absolute())
+
+
+def _check_options(primary, combined, segmentation, dqbitmask, options) -> None:
+    """Raise what would be raised for each exposure: cut out of a pixel in its place."""
+    unknown = [name for name in options if name not in _OPTIONS]
+    if unknown:
+        msg = f"map_exposures has no option {unknown[0]!r}, it has {', '.join(_OPTIONS)}"
+        raise TypeError(msg)
+    good = 0 if isinstance(dqbitmask, str) and dqbitmask == "mission" else dqbitmask
+    drz, labels = _read_combined(_state_of(combined), _state_of(segmentation), dqbitmask)
+    flags = {"dq": np.zeros((1, 1), int), "dqbitmask": good, "meta": {"flag_names": ANY_NAMES}}
+    pixel = Cutout(np.zeros((1, 1)), drz.image_wcs, **flags)
+    try:
+        # Whether a source is found on an exposure is no matter of the others.
+        options = {"segmentation_wcs": other_grid(labels, drz), **options, "quiet": True}
+        create_cutouts(primary, labels, drz, None, pixel, None, **options)
+    except (TypeError, ValueError) as error:
+        # What is not about an option is about the files.
+        if any(name.endswith(str(error).split(" ")[0]) for name in _OPTIONS):
+            raise
+        msg = f"{segmentation}, {combined}: {error}"
+        raise type(error)(msg) from error
 
 
 def _state_of(name: str) -> tuple:

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 __all__ = ["main"]
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        # In the words of the command.
+        text = text.replace("overwrite=True", "--overwrite")
         print(f"subpixal: {' '.join(text.split())}", file=sys.stderr)
         return 2
     return 0
@@ -72,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Source cutouts from drizzled images, mapped through the full distortion "
         "to the exposures.",
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=f"subpixal {version('subpixal')}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_create(commands)
@@ -81,12 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_merge(commands)
     _add_demo(commands)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return f"subpixal {version('subpixal')}"
 
 
 def _number(least: int):
@@ -185,11 +182,15 @@ def _create(arguments) -> None:
     from subpixal.batch import map_exposures, other_grid
     from subpixal.cutout import create_primary_cutouts
     from subpixal.io import read_catalog, read_image, read_segmentation
+    from subpixal.io._files import check_archive
+    from subpixal.io._fits_files import check_file, parse_image_name
     from subpixal.io._missions import parse_flags
 
-    inputs = [arguments.combined, *arguments.exposures, arguments.catalog, arguments.segmentation]
-    _check_output(arguments.output, inputs, overwrite=arguments.overwrite)
-    _check_exposures(arguments.exposures)
+    names = [arguments.combined, *arguments.exposures, arguments.catalog, arguments.segmentation]
+    inputs = [parse_image_name(name)[0] for name in names]
+    check_archive(arguments.output, overwrite=arguments.overwrite, inputs=inputs)
+    for path in inputs:
+        check_file(path)
     dqbitmask = parse_flags(arguments.dqbitmask)
     combined = read_image(arguments.combined, dqbitmask=dqbitmask)
     catalog = read_catalog(arguments.catalog)
@@ -275,9 +276,10 @@ def _follow_parent() -> None:
 def _info(arguments) -> None:
     from astropy.table import Table
 
+    from subpixal.io._asdf_file import read_any
     from subpixal.io._missions import format_flags
 
-    cutouts = _read_archive(arguments.archive)
+    cutouts = read_any(arguments.archive)
     groups = cutouts.group_by("image")
     rows = [
         {
@@ -310,10 +312,13 @@ def _info(arguments) -> None:
 
 
 def _show(arguments) -> None:
+    from subpixal.io._asdf_file import read_any
+    from subpixal.io._files import check_folder, refuse_existing
     from subpixal.plotting import plot_gallery
 
-    _check_output(arguments.output, [arguments.archive], overwrite=True)
-    cutouts = _read_archive(arguments.archive)
+    refuse_existing(arguments.output, overwrite=True, inputs=[arguments.archive])
+    check_folder(arguments.output)
+    cutouts = read_any(arguments.archive)
     ids = None
     if arguments.ids:
         known = {str(i): i for i in cutouts.ids.tolist()}
@@ -332,14 +337,8 @@ def _show(arguments) -> None:
 def _merge(arguments) -> None:
     from subpixal.io import merge_archives, read_asdf
 
-    # The output may be one of the inputs: an archive grows that way.
-    _check_output(arguments.output, [], overwrite=arguments.overwrite)
-    merge_archives(
-        arguments.archives,
-        arguments.output,
-        overwrite=arguments.overwrite,
-        compression=arguments.compression,
-    )
+    options = {"overwrite": arguments.overwrite, "compression": arguments.compression}
+    merge_archives(arguments.archives, arguments.output, **options)
     print(f"{len(read_asdf(arguments.output))} cutouts are in {arguments.output}")
 
 
@@ -376,15 +375,6 @@ def _demo(arguments) -> None:
     print(f"a gallery of them is in {picture.resolve()}")
 
 
-def _read_archive(path: str):
-    """What is in an archive, as a collection."""
-    from subpixal.cutout import Cutout, CutoutCollection
-    from subpixal.io import read_asdf
-
-    found = read_asdf(path)
-    return CutoutCollection([found]) if isinstance(found, Cutout) else found
-
-
 def _as_cutout(image):
     """Simulated image as a cutout that holds all of it."""
     from subpixal.cutout import Cutout
@@ -414,14 +404,6 @@ def _distance(found, true):
     return np.hypot(*separation.transpose(2, 0, 1)).min(axis=1)
 
 
-def _check_exposures(names: Sequence[str]) -> None:
-    """Refuse before the work exposures that are not there."""
-    from subpixal.io._fits_files import check_file, parse_image_name
-
-    for name in names:
-        check_file(parse_image_name(name)[0])
-
-
 def _progress(items: Iterable, total: int) -> Iterable:
     """The items, with a progress bar on a terminal."""
     try:
@@ -444,24 +426,6 @@ def _named(files: Mapping[str, str], otherwise: str) -> Iterator[None]:
         found = (name for start, name in files.items() if str(error).startswith(start))
         msg = f"{next(found, otherwise)}: {error}"
         raise ValueError(msg) from error
-
-
-def _check_output(path: Path, inputs: Iterable[str], *, overwrite: bool) -> None:
-    """Refuse before the work what would fail after it, or destroy what it needs."""
-    from subpixal.io._files import refuse_existing
-    from subpixal.io._fits_files import parse_image_name
-
-    refuse_existing(path, overwrite=True, inputs=[parse_image_name(name)[0] for name in inputs])
-    if path.exists() and not overwrite:
-        msg = f"{path} exists already, --overwrite replaces it"
-        raise FileExistsError(msg)
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        msg = f"{path}: there is no folder {path.parent}"
-        raise FileNotFoundError(msg)
-    if not os.access(folder, os.W_OK):
-        msg = f"{path}: nothing can be written in the folder {path.parent}"
-        raise PermissionError(msg)
 
 
 def _check_any(primary, name: str) -> None:

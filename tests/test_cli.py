@@ -156,17 +156,17 @@ def test_segmentation_on_another_grid(arguments, scene, tmp_path):
         ({"--catalog": "none.ecsv"}, "none.ecsv"),
         ({"--segmentation": "none.fits"}, "none.fits: there is no such file"),
         ({"--output": "nowhere/out.asdf"}, "there is no folder nowhere"),
+        ({"--output": "cutouts.fits"}, "cutouts.fits: the output is an ASDF file"),
     ],
 )
-def test_missing_files(arguments, change, message, capsys):
-    """A missing file is named in one line, and nothing is written."""
+def test_missing_files(arguments, change, message, capsys, tmp_path, monkeypatch):
+    """A file that is missing, or that may not be written, is named in one line before any work."""
+    monkeypatch.chdir(tmp_path)
     assert create(arguments | change) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
-    assert not (
-        arguments["--output"] and __import__("pathlib").Path(arguments["--output"]).exists()
-    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_wcs(arguments, tmp_path, capsys):

@@ -221,21 +221,118 @@ def test_dask_with_a_killed_worker(primary, files, tmp_path):
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
 
 
+class Unused(Executor):
+    """Nothing is sent to it."""
+
+    def submit(self, *_):
+        raise AssertionError
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
         (lambda names: names[0], TypeError, r"not one name: \['.*flt0\.fits'\]"),
         (lambda _: [], ValueError, "there are none"),
-        (lambda names: [*names, names[1]], ValueError, r"flt1\.fits is there 2 times"),
-        (lambda _: [None], TypeError, "NoneType"),
+        (lambda names: [*names, names[1]], ValueError, r"flt1\.fits is there twice"),
+        (lambda _: [None], TypeError, "^exposures must be names of files, got NoneType"),
+        (
+            lambda names: list(map(read_image, names)),
+            TypeError,
+            "^exposures .* got Cutout; cut_exp",
+        ),
+        (lambda names: read_image(names[0]), TypeError, "^exposures .* got Cutout; cut_exposures"),
+        (lambda names: [*names, "none.fits"], FileNotFoundError, r"none\.fits: there is no such"),
     ],
 )
 def test_names_that_are_none(primary, files, tmp_path, change, error, message):
     """What cannot be meant is refused before any work."""
     shared, exposures = files
     with pytest.raises(error, match=message):
-        map_exposures(primary, change(exposures), **shared, output=tmp_path / "out.asdf")
+        map_exposures(primary, change(exposures), Unused(), **shared, output=tmp_path / "out.asdf")
     assert not list(tmp_path.glob("out.asdf*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"mod": "fill"}, TypeError, "no option 'mod', it has .*, mode, .*, copy$"),
+        ({"drz_wcs": None}, TypeError, "no option 'drz_wcs'"),
+        ({"flt_dq": np.zeros((3, 3))}, TypeError, "no option 'flt_dq'"),
+        ({"mode": "foo"}, ValueError, r"^mode must be one of \('strict', 'fill'\), got 'foo'"),
+        ({"pad": -1}, ValueError, "^pad must be .* 0 or more, got -1"),
+        ({"mask_policy": "foo"}, ValueError, "^mask_policy must be .* got 'foo'"),
+        ({"flt_mask_policy": "foo"}, ValueError, "mask_policy must be .* got 'foo'"),
+        ({"fillval": "foo"}, TypeError, "^fillval must be .* got 'foo'"),
+        ({"accuracy": 0}, ValueError, "^accuracy must be .* got 0"),
+        ({"flt_exptime": -1}, ValueError, "^flt_exptime must be .* got -1"),
+        ({"flt_dqbitmask": "FOO"}, ValueError, "^flt_dqbitmask must be .* got 'FOO'"),
+        ({"dqbitmask": "FOO"}, ValueError, "^dqbitmask must be .* got 'FOO'"),
+        ({"dqbitmask": 3.5}, TypeError, "^dqbitmask must be .* got 3.5"),
+        ({"compression": "foo"}, ValueError, "^compression must be 'zlib', .* got 'foo'"),
+        ({"compression": 3}, ValueError, "^compression must be 'zlib', .* got 3"),
+        ({"progress": True}, TypeError, "^progress must be .* got True"),
+        ({"combined": np.zeros((9, 9))}, TypeError, "^combined must be .* got ndarray; cut_exp"),
+        ({"combined": "none.fits"}, FileNotFoundError, r"none\.fits: there is no such file"),
+        ({"segmentation": np.zeros((9, 9))}, TypeError, "^segmentation must be .* got ndarray"),
+        ({"segmentation": "none.fits"}, FileNotFoundError, r"none\.fits: there is no such file"),
+        ({"segmentation": "flt0.fits"}, ValueError, r"flt0\.fits\[SCI,1\] must be integers"),
+        (
+            {"segmentation": "small.fits"}, ValueError,
+            r"small\.fits, .*drz\.fits: segmentation_image has shape \(5, 6\), .* \(160, 170\)",
+        ),
+        ({"output": None}, TypeError, "^output must be .* got NoneType$"),
+        ({"output": "none/out.asdf"}, FileNotFoundError, "there is no folder .*none"),
+        ({"output": "out.asdf.fits"}, ValueError, r"out\.asdf\.fits: .* not be named as a FITS"),
+    ],
+)  # fmt: skip
+def test_noticed_before_any_task(primary, files, tmp_path, monkeypatch, change, error, message):
+    """What is wrong for all exposures is one error before any of them, and leaves nothing."""
+    shared, exposures = files
+    monkeypatch.chdir(tmp_path)
+    fits.writeto("small.fits", np.ones((5, 6), np.int32))
+    before = sorted(tmp_path.iterdir())
+    options = shared | {"output": "out.asdf"} | change
+    with pytest.raises(error, match=message):
+        map_exposures(primary, exposures, Unused(), **options)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_only_executors(primary, files, tmp_path):
+    """A client of dask, whose futures are others, is told from its executor; primaries are kept."""
+    shared, exposures = files
+    options = shared | {"output": tmp_path / "out.asdf"}
+
+    class Client(Unused):
+        def get_executor(self):
+            raise AssertionError
+
+    for executor in (4, Client()):
+        with pytest.raises(TypeError, match=r"^executor must .* client\.get_executor\(\), got "):
+            map_exposures(primary, exposures, executor, **options)
+    for wrong in ([*primary], str(tmp_path / "primary.asdf")):
+        with pytest.raises(TypeError, match=r"^primary must be a CutoutCollection, got "):
+            map_exposures(wrong, exposures, **options)
+    assert not list(tmp_path.glob("out.asdf*"))
+
+
+def test_options_about_exposures(primary, files, tmp_path):
+    """What only exposures know, such as their flags by name, is not asked of the combined image."""
+    shared, exposures = files
+    options = shared | {"output": tmp_path / "out.asdf"}
+    options |= {"flt_dqbitmask": "BLOB", "flt_data_units": "rate", "quiet": False}
+    fits.setval(exposures[0], "DETECTOR", value="IR")
+    flags = np.zeros(fits.getdata(exposures[0], "SCI").shape, np.int16)
+    fits.append(exposures[0], flags, fits.Header({"EXTNAME": "DQ"}))
+    assert len(map_exposures(primary, exposures[:1], **options)) == 1
+
+
+def test_nothing_was_cut(primary, files, tmp_path):
+    """Where all exposures failed, nobody is sent to what others gave."""
+    shared, exposures = files
+    options = shared | {"output": tmp_path / "out.asdf"}
+    with pytest.raises(ExposureError, match=r"3 exposures failed .*\); none was cut") as error:
+        map_exposures(primary, exposures, Threadless(fail=[0, 1, 2]), **options)
+    assert list(error.value.failures) == exposures
 
 
 def test_inputs_are_safe(primary, files, tmp_path):

@@ -11,7 +11,7 @@ from ._files import refuse_existing, replacing
 from ._seal import write_seal
 from ._source import KEY, Source, name_of
 
-__all__ = ["read_asdf", "read_collection", "read_cutout", "write_asdf"]
+__all__ = ["read_any", "read_asdf", "read_collection", "read_cutout", "write_asdf"]
 
 
 def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, compression=None):
@@ -53,6 +53,12 @@ def read_collection(file, *, lazy: bool | None = None) -> CutoutCollection:
 def read_cutout(file) -> Cutout:
     """Read a cutout from an ASDF file."""
     return read_asdf(file, Cutout)
+
+
+def read_any(file) -> CutoutCollection:
+    """Read a collection, also of a file that holds a single cutout."""
+    found = read_asdf(file)
+    return CutoutCollection([found]) if isinstance(found, Cutout) else found
 
 
 def read_asdf(

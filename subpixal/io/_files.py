@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -9,23 +10,75 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["check_archive_name", "refuse_existing", "replacing"]
+import numpy as np
+
+__all__ = ["check_archive", "check_folder", "refuse_existing", "replacing"]
 
 _FITS = (".fits", ".fit", ".fits.gz")
 
 
-def check_archive_name(path: str | os.PathLike[str]) -> None:
+def check_archive(path, *, overwrite: bool, compression=None, inputs: Iterable = ()) -> None:
     """
-    Raise if an archive would have the name of a file of another format.
+    Raise if an archive could not be written, before there is anything to write.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where it is to be written.
+    overwrite, inputs
+        As of `refuse_existing`.
+    compression : str, optional
+        How its arrays are to be compressed.
 
     Raises
     ------
+    OSError
+        As `refuse_existing` and `check_folder`.
     ValueError
-        If the name is one of a FITS file.
+        If the name is one of a FITS file or of an input, or asdf does not know the
+        compression.
     """
+    refuse_existing(path, overwrite=overwrite, inputs=inputs)
+    check_folder(path)
     if os.fspath(path).lower().endswith(_FITS):
         msg = f"{path}: the output is an ASDF file and must not be named as a FITS file"
         raise ValueError(msg)
+    _check_compression(compression)
+
+
+def _check_compression(compression) -> None:
+    """Let asdf compress something."""
+    import asdf
+
+    if compression is None:
+        return
+    try:
+        some = asdf.AsdfFile({"some": np.zeros(9)})
+        some.write_to(io.BytesIO(), all_array_compression=compression)
+    # What is no text fails anywhere.
+    except (ValueError, TypeError, AttributeError) as error:
+        msg = f"compression must be 'zlib', 'bzp2', 'lz4' or None, got {compression!r} ({error})"
+        raise ValueError(msg) from error
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """
+    Raise if no file can be written because of where it would be.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no folder.
+    PermissionError
+        If nothing can be written there.
+    """
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        msg = f"{path}: there is no folder {Path(path).parent}"
+        raise FileNotFoundError(msg)
+    if not os.access(folder, os.W_OK):
+        msg = f"{path}: nothing can be written in the folder {Path(path).parent}"
+        raise PermissionError(msg)
 
 
 def refuse_existing(path, *, overwrite: bool, inputs: Iterable = ()) -> None:

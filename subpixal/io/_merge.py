@@ -10,13 +10,13 @@ from typing import BinaryIO
 
 import numpy as np
 
-from subpixal.cutout import Cutout, CutoutCollection
+from subpixal.cutout import CutoutCollection
 from subpixal.cutout._image import Image
 
-from ._asdf_file import read_asdf, write_asdf
+from ._asdf_file import read_any, write_asdf
 from ._collection_tree import collection_to_tree
 from ._converters import CollectionTree
-from ._files import check_archive_name, refuse_existing
+from ._files import check_archive
 from ._fingerprint import fingerprint_of
 from ._source import is_mapped
 
@@ -55,8 +55,7 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
         If an archive cannot be read, or the output exists and ``overwrite`` is
         false. Then nothing is written.
     """
-    check_archive_name(output)
-    refuse_existing(output, overwrite=overwrite)
+    check_archive(output, overwrite=overwrite, compression=compression)
     paths = list(paths)
     with tempfile.TemporaryDirectory(prefix=".merge-", dir=Path(output).resolve().parent) as folder:
         for number in count():
@@ -73,9 +72,7 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
 def _merge(paths, output, **options) -> None:
     images, merged = {}, CutoutCollection()
     for path in paths:
-        found = read_asdf(path)
-        found = CutoutCollection([found]) if isinstance(found, Cutout) else found
-        merged = merged + _with_known_images(found, images)
+        merged = merged + _with_known_images(read_any(path), images)
     with tempfile.TemporaryFile(dir=Path(output).resolve().parent) as file:
         tree = collection_to_tree(merged, _Spool(file).put_aside)
         write_asdf(CollectionTree(tree), output, **options)

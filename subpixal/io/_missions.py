@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from astropy.nddata import extend_bit_flag_map, interpret_bit_flags
 
-__all__ = ["FLAGS", "InstrumentFlags", "find_flags", "format_flags", "parse_flags"]
+__all__ = [
+    "ANY_NAMES", "FLAGS", "InstrumentFlags", "find_flags", "format_flags", "parse_flags",
+]  # fmt: skip
 
 
 class InstrumentFlags(NamedTuple):
@@ -120,6 +122,9 @@ FLAGS = (
     InstrumentFlags("ROMAN", "WFI", "", _ROMAN, _USABLE),
 )
 
+# Of all missions; the bits are those of some of them.
+ANY_NAMES = {name: bit for flags in FLAGS for name, bit in flags.names.items()}
+
 
 def find_flags(meta: Mapping) -> InstrumentFlags:
     """
@@ -166,9 +171,8 @@ def parse_flags(text: str):
     """
     if text.lower() in ("mission", "none"):
         return "mission" if text.lower() == "mission" else None
-    names = {name: bit for flags in FLAGS for name, bit in flags.names.items()}
     try:
-        interpret_bit_flags(text, flag_name_map=extend_bit_flag_map("AnyFlags", **names))
+        interpret_bit_flags(text, flag_name_map=extend_bit_flag_map("AnyFlags", **ANY_NAMES))
     except (AttributeError, ValueError):
         msg = (
             "--dqbitmask must be none, bits as in 16,64 or 80, names as in HOT+WARM, "

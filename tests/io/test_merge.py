@@ -156,8 +156,19 @@ def test_spool(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["all.fits", "ALL.FIT", "all.fits.gz"])
-def test_name_of_another_format(name, tmp_path):
+def test_name_of_another_format(name, tmp_path, capsys):
     """An archive is not named as a FITS file."""
     with pytest.raises(ValueError, match="is an ASDF file"):
         merge_archives([], tmp_path / name)
+    assert main(["merge", "none.asdf", "--output", str(tmp_path / name)]) == 2
+    assert f"{name}: the output is an ASDF file" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_noticed_first(tmp_path):
+    """What cannot be written is said before any archive is read."""
+    with pytest.raises(ValueError, match=r"^compression must be 'zlib', .* got 'foo'"):
+        merge_archives(["none.asdf"], tmp_path / "all.asdf", compression="foo")
+    with pytest.raises(FileNotFoundError, match=r"all\.asdf: there is no folder"):
+        merge_archives(["none.asdf"], tmp_path / "none" / "all.asdf")
     assert not list(tmp_path.iterdir())
