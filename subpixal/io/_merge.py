@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from collections.abc import Iterable
 from itertools import count
@@ -12,6 +13,7 @@ import numpy as np
 
 from subpixal.cutout import CutoutCollection
 from subpixal.cutout._image import Image
+from subpixal.cutout._store import Store
 
 from ._asdf_file import read_any, write_asdf
 from ._collection_tree import collection_to_tree
@@ -34,8 +36,9 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
     """
     Write the cutouts of archives to one archive.
 
-    An image that is the same in several archives is in the new one once. The
-    output may be one of the inputs.
+    What is the same in several archives is in the new one once: images, and cutouts of
+    one image that are the same in all they have, such as the primary cutouts which
+    archives of several exposures share. The output may be one of the inputs.
 
     Parameters
     ----------
@@ -70,9 +73,9 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
 
 
 def _merge(paths, output, **options) -> None:
-    images, merged = {}, CutoutCollection()
-    for path in paths:
-        merged = merged + _with_known_images(read_any(path), images)
+    images, found = {}, [read_any(path) for path in paths]
+    merged = sum((_with_known_images(some, images) for some in found), CutoutCollection())
+    merged = _without_repeated(merged, np.repeat(np.arange(len(found)), [*map(len, found)]))
     with tempfile.TemporaryFile(dir=Path(output).resolve().parent) as file:
         tree = collection_to_tree(merged, _Spool(file).put_aside)
         write_asdf(CollectionTree(tree), output, **options)
@@ -86,6 +89,42 @@ def _with_known_images(cutouts: CutoutCollection, images: dict[str, Image]) -> C
     }
     stores = [store.with_image(known[store.image]) for store in cutouts._stores]
     return CutoutCollection._of(stores, cutouts._which, cutouts._rows, cutouts._dropped)
+
+
+def _without_repeated(cutouts: CutoutCollection, archive: np.ndarray) -> CutoutCollection:
+    """The cutouts that none of the archives before has, given the archive of each."""
+    new, repeated, numbers = np.ones(len(cutouts), bool), set(), cutouts.image_numbers
+    for k, image in enumerate(cutouts.images):
+        here = np.flatnonzero(numbers == k)
+        # Of most images, no other archive has cutouts, and no pixels need be read.
+        if np.ptp(archive[here]):
+            first = {}
+            keys = zip(_keys(cutouts[here]), archive[here].tolist(), strict=True)
+            new[here] = [first.setdefault(key, number) == number for key, number in keys]
+            repeated |= set() if new[here].all() else {(image.stage, image.name)}
+    known, dropped = set(), []
+    for group in cutouts._dropped:
+        if (group.stage, group.image) in repeated:
+            key = (*group.id.tolist(), *group[1:])
+            if key in known:
+                continue
+            known.add(key)
+        dropped.append(group)
+    return cutouts[new]._with_dropped(dropped)
+
+
+def _keys(cutouts: CutoutCollection) -> list[tuple]:
+    """What only cutouts of an image have in common that are the same in all they have."""
+    groups, which, rows = cutouts._groups()
+    parts = collection_to_tree(cutouts, lambda _: None)["parts"]
+    keys = []
+    for number, (members, part) in enumerate(zip(groups, parts, strict=True)):
+        store = Store.joined(members)
+        store.index["start"] = 0
+        own = [pickle.dumps(store.own.get(row)) for row in range(len(store.index))]
+        columns = store.ids.tolist(), map(bytes, store.index), part["checksum"].tolist(), own
+        keys.append([(number, *key) for key in zip(*columns, strict=True)])
+    return [keys[k][row] for k, row in zip(which.tolist(), rows.tolist(), strict=True)]
 
 
 class _Spool:

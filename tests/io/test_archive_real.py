@@ -79,7 +79,8 @@ def test_real_images(name, compression, shared_data, tmp_path):
     merge_archives([*paths, *paths], tmp_path / "all.asdf")
     found = CutoutCollection.read(tmp_path / "all.asdf")
     assert len(found.images) == len(parts)
-    every = [cutout for cutouts in parts * 2 for cutout in cutouts]
+    # Those of an archive that is there twice are the same.
+    every = [cutout for cutouts in parts for cutout in cutouts]
     for a, b in zip(found, every, strict=True):
         assert_array_equal(a.data, b.data)
 

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from subpixal import Cutout, CutoutCollection, create_cutouts
+from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cutouts
 from subpixal.cli import main
-from subpixal.datasets import make_wcs
+from subpixal.datasets import make_scene, make_wcs
 from subpixal.io import _merge, _source, merge_archives
 from subpixal.testing import assert_cutouts_equal
 
@@ -107,6 +107,60 @@ def test_cutout_and_other_images(tmp_path):
     found = CutoutCollection.read(tmp_path / "all.asdf")
     assert_cutouts_equal(found, CutoutCollection(cutouts))
     assert found.image_numbers.tolist() == [0, 1, 2, 3, 0]
+
+
+def test_twice(written, tmp_path):
+    """What archives share is there once, in its first place: merging again changes nothing."""
+    parts, paths = written
+    merge_archives([*paths[:2], paths[0]], tmp_path / "some.asdf")
+    merge_archives([tmp_path / "some.asdf", *paths], tmp_path / "all.asdf")
+    found = CutoutCollection.read(tmp_path / "all.asdf")
+    assert_cutouts_equal(found, parts[0] + parts[1] + parts[2])
+
+
+def test_shared_primaries(tmp_path):
+    """Primary cutouts, and what was dropped of them, that archives share are there once."""
+    scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip", "tan"))
+    drz, labels = scene.combined, scene.segmentation
+    primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
+    assert len(primary.dropped) > 0
+    paths, expected = [], primary
+    for image in scene.exposures:
+        exposure = Cutout(image.data, image.wcs, meta={"name": image.name}, copy=False)
+        flt, back = create_cutouts(primary, labels, drz.data, drz.wcs, exposure, None)
+        paths.append(tmp_path / f"{len(paths)}.asdf")
+        (primary + flt + back[:]).write(paths[-1])
+        expected = expected + flt + back[:]
+    # A cutout of its own, and the others again.
+    other = create_primary_cutouts(scene.truth[::-1], labels, drz.data, drz.wcs, pad=2)
+    paths.append(tmp_path / "other.asdf")
+    (other[:1] + primary[3:]).write(paths[-1])
+    merge_archives(paths, tmp_path / "all.asdf")
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "all.asdf"), expected + other[:1])
+
+
+@pytest.mark.parametrize("change", ["pixels", "planes", "place", "id", "meta"])
+def test_all_but_the_same(tmp_path, change):
+    """Cutouts of one image that differ in anything are both there."""
+    data, wcs = np.zeros(SHAPE), make_wcs("tan", SHAPE)
+    pair = [CutoutCollection([Cutout(data, wcs, (1, 2), (5, 6), src_id=7)]) for _ in range(2)]
+    if change == "pixels":
+        pair[1][0].data[1, 1] = 3
+    elif change == "planes":
+        pair[1][0].weight = np.ones((5, 5))
+    elif change == "place":
+        pair[1][0].dx = 0.5
+    elif change == "id":
+        pair[1][0].src_id = 8
+    else:
+        pair[1][0].meta["seen"] = "by me"
+    paths = [tmp_path / "0.asdf", tmp_path / "1.asdf"]
+    for one, path in zip(pair, paths, strict=True):
+        one.write(path)
+    merge_archives([*paths, paths[1]], tmp_path / "all.asdf")
+    found = CutoutCollection.read(tmp_path / "all.asdf")
+    assert len(found.images) == 1
+    assert_cutouts_equal(found, pair[0] + pair[1])
 
 
 FEW_FILES = """
