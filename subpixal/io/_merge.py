@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -24,11 +25,11 @@ from ._source import is_mapped
 
 __all__ = ["merge_archives"]
 
-# Archives that are open at a time.
+# Archives that are open at a time where nobody says how many files may be.
 MOST = 100
 
 # Bytes of a file that are mapped at a time, and multiples of which arrays begin at.
-PIECE = 1 << 28
+PIECE = 1 << 30
 ALIGNED = 16
 
 
@@ -59,17 +60,28 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
         false. Then nothing is written.
     """
     check_archive(output, overwrite=overwrite, compression=compression)
-    paths = list(paths)
+    paths, most = list(paths), _most()
     with tempfile.TemporaryDirectory(prefix=".merge-", dir=Path(output).resolve().parent) as folder:
         for number in count():
-            if len(paths) <= MOST:
+            if len(paths) <= most:
                 break
-            # Each archive that is read takes files that are open.
-            groups = [paths[k : k + MOST] for k in range(0, len(paths), MOST)]
+            groups = [paths[k : k + most] for k in range(0, len(paths), most)]
             paths = [Path(folder) / f"{number}-{k}.asdf" for k in range(len(groups))]
             for group, path in zip(groups, paths, strict=True):
-                _merge(group, path, compression=compression)
+                # Not compressed, or it would have to be put aside to be read.
+                _merge(group, path)
         _merge(paths, output, overwrite=overwrite, compression=compression)
+
+
+def _most() -> int:
+    """How many archives may be open at a time: each takes two files, what is put aside some."""
+    with suppress(ImportError, OSError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY:
+            return max(2, (limit - len([*Path("/dev/fd").iterdir()])) // 3)
+    return MOST
 
 
 def _merge(paths, output, **options) -> None:

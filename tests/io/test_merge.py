@@ -165,8 +165,7 @@ def test_all_but_the_same(tmp_path, change):
 
 FEW_FILES = """
 import resource, sys
-from subpixal.io import _merge, merge_archives
-_merge.MOST = 10
+from subpixal.io import merge_archives
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (50, most))
 merge_archives(sys.argv[2:], sys.argv[1], overwrite=True)
