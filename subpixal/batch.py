@@ -233,12 +233,10 @@ def map_exposures(
     folder = Path(f"{output}.parts")
     everything = folder / f"primary-{fingerprint_of(primary)}.asdf"
     shared = str(everything), combined, segmentation
-    known = version("subpixal"), dqbitmask, sorted(options.items()), *map(_state_of, shared[1:])
-    key = pickle.dumps((everything.name, known))
-    tasks = []
-    for exposure in files:
-        digest = hashlib.sha256(key + repr(_state_of(exposure)).encode()).hexdigest()[:32]
-        tasks.append((exposure, *shared, str(folder / f"{digest}.asdf"), dqbitmask, options))
+    parts = [str(folder / name) for name in _part_names(files, shared, dqbitmask, options)]
+    tasks = [
+        (name, *shared, part, dqbitmask, options) for name, part in zip(files, parts, strict=True)
+    ]
     folder.mkdir(exist_ok=True)
     if not everything.exists():
         primary.write(everything, format="asdf")
@@ -253,8 +251,7 @@ def map_exposures(
         failures = {name: errors[k] for k, name in enumerate(files.values()) if k in errors}
         rest = f"what others gave is in {folder}, where a new run goes on"
         raise ExposureError(failures, rest if len(errors) < len(tasks) else "none was cut")
-    parts = [everything, *(task[4] for task in tasks)]
-    merge_archives(parts, output, overwrite=overwrite, compression=compression)
+    merge_archives([everything, *parts], output, overwrite=overwrite, compression=compression)
     _remove_ours(folder)
     return [entry for report in reports for entry in report]
 
@@ -327,6 +324,16 @@ def _check_options(primary, combined, segmentation, dqbitmask, options) -> None:
             raise
         msg = f"{segmentation}, {combined}: {error}"
         raise type(error)(msg) from error
+
+
+def _part_names(files, shared, dqbitmask, options) -> list[str]:
+    """Names of parts, others for whatever would give others."""
+    primary, combined, segmentation = shared
+    known = version("subpixal"), dqbitmask, sorted(options.items())
+    known += Path(primary).name, _state_of(combined), _state_of(segmentation)
+    key = pickle.dumps(known)
+    digests = (hashlib.sha256(key + repr(_state_of(name)).encode()) for name in files)
+    return [f"{digest.hexdigest()[:32]}.asdf" for digest in digests]
 
 
 def _state_of(name: str) -> tuple:

@@ -231,9 +231,9 @@ def _resumable(output: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(
-            f"subpixal: {output}.parts has what is done, the same command goes on", file=sys.stderr
-        )
+        folder = Path(f"{output}.parts")
+        if folder.exists():
+            print(f"subpixal: {folder} has what is done, the same command goes on", file=sys.stderr)
         raise
 
 

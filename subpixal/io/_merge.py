@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import tempfile
 from collections.abc import Iterable
@@ -57,8 +58,14 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
     ------
     OSError
         If an archive cannot be read, or the output exists and ``overwrite`` is
-        false. Then nothing is written.
+        false, or cannot be written.
+    TypeError, ValueError
+        If the paths are one name, the output is named as a FITS file, or asdf does not
+        know the compression. In any case, nothing is written.
     """
+    if isinstance(paths, str | os.PathLike):
+        msg = f"paths must be names of files, not one name: [{os.fspath(paths)!r}]"
+        raise TypeError(msg)
     check_archive(output, overwrite=overwrite, compression=compression)
     paths, most = list(paths), _most()
     with tempfile.TemporaryDirectory(prefix=".merge-", dir=Path(output).resolve().parent) as folder:
@@ -133,9 +140,10 @@ def _keys(cutouts: CutoutCollection) -> list[tuple]:
     for number, (members, part) in enumerate(zip(groups, parts, strict=True)):
         store = Store.joined(members)
         store.index["start"] = 0
-        own = [pickle.dumps(store.own.get(row)) for row in range(len(store.index))]
-        columns = store.ids.tolist(), map(bytes, store.index), part["checksum"].tolist(), own
-        keys.append([(number, *key) for key in zip(*columns, strict=True)])
+        own = {row: pickle.dumps(rest) for row, rest in store.own.items()}
+        columns = store.ids.tolist(), map(bytes, store.index), part["checksum"].tolist()
+        rows_of_part = enumerate(zip(*columns, strict=True))
+        keys.append([(number, own.get(row), *key) for row, key in rows_of_part])
     return [keys[k][row] for k, row in zip(which.tolist(), rows.tolist(), strict=True)]
 
 

@@ -224,4 +224,6 @@ def test_noticed_first(tmp_path):
         merge_archives(["none.asdf"], tmp_path / "all.asdf", compression="foo")
     with pytest.raises(FileNotFoundError, match=r"all\.asdf: there is no folder"):
         merge_archives(["none.asdf"], tmp_path / "none" / "all.asdf")
+    with pytest.raises(TypeError, match=r"^paths must .* not one name: \['none\.asdf'\]"):
+        merge_archives("none.asdf", tmp_path / "all.asdf")
     assert not list(tmp_path.iterdir())
