@@ -305,19 +305,25 @@ def _name(argument: str, name) -> str:
 
 
 def _check_options(primary, combined, segmentation, dqbitmask, options) -> None:
-    """Raise what would be raised for each exposure: cut out of a pixel in its place."""
+    """Raise what would be raised for each exposure: cut a source out of a blank one."""
     unknown = [name for name in options if name not in _OPTIONS]
     if unknown:
         msg = f"map_exposures has no option {unknown[0]!r}, it has {', '.join(_OPTIONS)}"
         raise TypeError(msg)
     good = 0 if isinstance(dqbitmask, str) and dqbitmask == "mission" else dqbitmask
     drz, labels = _read_combined(_state_of(combined), _state_of(segmentation), dqbitmask)
-    flags = {"dq": np.zeros((1, 1), int), "dqbitmask": good, "meta": {"flag_names": ANY_NAMES}}
-    pixel = Cutout(np.zeros((1, 1)), drz.image_wcs, **flags)
+    blank = Cutout(
+        np.broadcast_to(0.0, drz.shape),
+        drz.image_wcs,
+        dq=np.broadcast_to(0, drz.shape),
+        dqbitmask=good,
+        meta={"flag_names": ANY_NAMES},
+        copy=False,
+    )
     try:
         # Whether a source is found on an exposure is no matter of the others.
         options = {"segmentation_wcs": other_grid(labels, drz), **options, "quiet": True}
-        create_cutouts(primary, labels, drz, None, pixel, None, **options)
+        create_cutouts(primary, labels, drz, None, blank, None, **options)
     except (TypeError, ValueError) as error:
         # What is not about an option is about the files.
         if any(name.endswith(str(error).split(" ")[0]) for name in _OPTIONS):

@@ -315,15 +315,30 @@ def test_only_executors(primary, files, tmp_path):
     assert not list(tmp_path.glob("out.asdf*"))
 
 
-def test_options_about_exposures(primary, files, tmp_path):
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"flt_dqbitmask": "BLOB", "flt_data_units": "rate", "quiet": False},
+        {"dqbitmask": "BLOB", "pad": 0, "copy": False, "mode": "fill", "fillval": 0},
+        {"flt_mask_policy": "uberseg", "keep_segmentation": True},
+    ],
+)
+def test_nothing_right_is_refused(primary, files, tmp_path, more):
     """What only exposures know, such as their flags by name, is not asked of the combined image."""
     shared, exposures = files
-    options = shared | {"output": tmp_path / "out.asdf"}
-    options |= {"flt_dqbitmask": "BLOB", "flt_data_units": "rate", "quiet": False}
     fits.setval(exposures[0], "DETECTOR", value="IR")
     flags = np.zeros(fits.getdata(exposures[0], "SCI").shape, np.int16)
     fits.append(exposures[0], flags, fits.Header({"EXTNAME": "DQ"}))
-    assert len(map_exposures(primary, exposures[:1], **options)) == 1
+    # In an image of its own, larger than those of the sources.
+    with fits.open(shared["segmentation"]) as hdus:
+        header = read_image(shared["combined"]).image_wcs.to_header()
+        header["CRPIX1"] += 5
+        labels = np.pad(hdus[0].data, ((0, 3), (5, 0)))
+        fits.writeto(tmp_path / "wide.fits", labels, header)
+    for name in (shared["segmentation"], tmp_path / "wide.fits"):
+        options = shared | more | {"segmentation": name, "output": tmp_path / "out.asdf"}
+        (report,) = map_exposures(primary, exposures[:1], overwrite=True, **options)
+        assert report.cut > 5
 
 
 def test_nothing_was_cut(primary, files, tmp_path):
