@@ -320,16 +320,9 @@ def _check_options(primary, combined, segmentation, dqbitmask, options) -> None:
         meta={"flag_names": ANY_NAMES},
         copy=False,
     )
-    try:
-        # Whether a source is found on an exposure is no matter of the others.
-        options = {"segmentation_wcs": other_grid(labels, drz), **options, "quiet": True}
-        create_cutouts(primary, labels, drz, None, blank, None, **options)
-    except (TypeError, ValueError) as error:
-        # What is not about an option is about the files.
-        if any(name.endswith(str(error).split(" ")[0]) for name in _OPTIONS):
-            raise
-        msg = f"{segmentation}, {combined}: {error}"
-        raise type(error)(msg) from error
+    # Whether a source is found on an exposure is no matter of the others.
+    options = {"segmentation_wcs": other_grid(labels, drz), **options, "quiet": True}
+    create_cutouts(primary, labels, drz, None, blank, None, **options)
 
 
 def _part_names(files, shared, dqbitmask, options) -> list[str]:
