@@ -16,7 +16,7 @@ from ._catalog import read_catalog_columns
 from ._collection import CutoutCollection
 from ._cutout import Cutout
 from ._cutting import Cutter
-from ._defaults import ANY_FLAG, COUNTS, ONE_SECOND, RATE
+from ._defaults import ANY_FLAG, COUNTS, ONE_SECOND, RATE, Unsaid
 from ._image import read_image_arguments
 from ._recut import refer_to_image
 from ._segmentation import Segmentation, read_mask_policy
@@ -86,7 +86,8 @@ def create_primary_cutouts(
         Weights of the image; pixels whose weight is 0 or not finite are masked.
     data_units : {'counts', 'rate'}
         What the pixels are, where their unit does not tell; by default what they
-        are in the image if it is a `Cutout`.
+        are in the image if it is a `Cutout`. The default of `create_cutouts` is another
+        one for the combined image: of an array, say it in both.
     exptime : float
         Exposure time in seconds; by default that of the image if it has one.
     pad : int
@@ -349,7 +350,10 @@ def create_cutouts(
         Labels of the sources, on the grid of the combined image unless it has a
         ``segmentation_wcs``.
     drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime
-        The combined image, as in `create_primary_cutouts`.
+        The combined image, as in `create_primary_cutouts`, but for the default of the
+        data units. An image that does not know its exposure time has that of the primary
+        cutouts, if they have its very pixels and its data units. Nothing else is
+        taken over from them.
     flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime
         The exposure.
     pad : int
@@ -395,7 +399,9 @@ def create_cutouts(
         meta = ChainMap({"exposure": flt_cutter.image.name}, drz_cutter.image.meta)
         drz_cutter = replace(drz_cutter, image=replace(drz_cutter.image, meta=meta))
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, **search)
+    flt, primary = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, **search)
+    if isinstance(drz_exptime, Unsaid) and not hasattr(drz_data, "exptime"):
+        drz_cutter = _with_exptime_of(primary, drz_cutter)
     flt = _refer(flt, flt_data, flt_wcs)
     drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", **search)
     drz = _refer(drz, drz_data, drz_wcs)
@@ -409,6 +415,21 @@ def _refer(cutouts: CutoutCollection, data, wcs) -> CutoutCollection:
         for store in cutouts._stores:
             refer_to_image(store, data)
     return cutouts
+
+
+def _with_exptime_of(primary: CutoutCollection, cutter: Cutter) -> Cutter:
+    """What cuts an image, with the exposure time of cutouts if they were cut from that image."""
+    image, pixels = cutter.image, cutter.planes["data"]
+    _, first = np.unique(primary.image_numbers, return_index=True)
+    for cutout in map(primary.__getitem__, first.tolist()):
+        known, there = cutout.image, cutout.extraction_slice
+        # Other units of the same pixels are those of an argument that somebody forgot.
+        if there is None or known.data_units != image.data_units:
+            continue
+        here = cutout.data[cutout.insertion_slice]
+        if np.array_equal(here, np.asarray(pixels[there]), equal_nan=True):
+            return replace(cutter, image=replace(image, exptime=known.exptime))
+    return cutter
 
 
 def _check_grid(segmentation, image) -> None:
