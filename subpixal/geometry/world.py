@@ -93,11 +93,16 @@ class World:
             return other.values(lon, lat)
         if self.is_sky or other.is_sky or self.types != other.types or self.units != other.units:
             msg = f"the WCSs do not describe the same world: {self!r} and {other!r}"
+            if None in (*self.types, *other.types):
+                msg += "; a FITS WCS without CTYPE says nothing of its axes"
             raise ValueError(msg)
         return tuple(values)
 
     def __repr__(self) -> str:
-        axes = ", ".join(f"{t} [{unit}]" for t, unit in zip(self.types, self.units, strict=True))
+        axes = ", ".join(
+            f"{kind or 'no physical type'} [{str(unit) or 'no unit'}]"
+            for kind, unit in zip(self.types, self.units, strict=True)
+        )
         return f"<{self.frame!r}: {axes}>" if self.is_sky else f"<{axes}>"
 
 

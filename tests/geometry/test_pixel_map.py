@@ -302,6 +302,16 @@ def test_worlds_that_differ_are_refused(one):
                 PixelMap(OTHER_WORLDS[one](), make())
 
 
+def test_a_world_without_names():
+    """A WCS whose axes were never named is refused in words that say so."""
+    message = (
+        r"<<ICRS Frame>: pos.eq.ra \[deg\], pos.eq.dec \[deg\]> and <no physical type \[no unit\], "
+        r"no physical type \[no unit\]>; a FITS WCS without CTYPE says nothing"
+    )
+    with pytest.raises(ValueError, match=message):
+        PixelMap(make_fits("icrs"), WCS(naxis=2))
+
+
 @pytest.mark.parametrize("one", OTHER_WORLDS)
 def test_worlds_that_are_not_the_sky(one):
     """Two images of any one world map to each other."""
