@@ -6,6 +6,9 @@ before it is used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import signature
+
 from astropy.io import registry
 
 from subpixal.cutout import Cutout, CutoutCollection
@@ -14,28 +17,43 @@ __all__ = []
 
 
 def _is_asdf(origin, path, fileobj, *args, **kwargs) -> bool:
-    if fileobj is not None:
+    if origin == "read" and fileobj is not None:
         magic = fileobj.read(5)
         fileobj.seek(-len(magic), 1)
-        return magic == b"#ASDF"
+        # What is wrong with a FITS file, the reader of archives says.
+        return magic in (b"#ASDF", b"SIMPL")
     return path is not None and str(path).lower().endswith(".asdf")
+
+
+def _check_options(format_name: str, function: Callable, options: dict) -> None:
+    """Refuse options that a format does not have."""
+    parameters = signature(function).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            has = f"only {', '.join(known)}" if known else "which has none"
+            msg = f"{name} is no option of the format {format_name!r}, {has}"
+            raise TypeError(msg)
 
 
 def _read_collection(path, **options) -> CutoutCollection:
     from ._asdf_file import read_collection
 
+    _check_options("asdf", read_collection, options)
     return read_collection(path, **options)
 
 
 def _read_cutout(path, **options) -> Cutout:
     from ._asdf_file import read_cutout
 
+    _check_options("asdf", read_cutout, options)
     return read_cutout(path, **options)
 
 
 def _write(cutouts, path, **options) -> None:
     from ._asdf_file import write_asdf
 
+    _check_options("asdf", write_asdf, options)
     write_asdf(cutouts, path, **options)
 
 
@@ -48,6 +66,7 @@ def _is_fits_output(origin, path, fileobj, *args, **kwargs) -> bool:
 def _write_fits(cutouts, path, **options) -> None:
     from ._fits_out import write_fits
 
+    _check_options("fits", write_fits, options)
     write_fits(cutouts, path, **options)
 
 

@@ -71,6 +71,7 @@ class Source:
         # Blocks that were read, and how many bytes of them are in memory.
         self._read, self._held = {}, 0
         with self._at_its_place():
+            _check_begin(self._file)
             self._blocks = Blocks(self._file, check_seal(self._file))
         # Where the blocks of pixels are, of each part.
         self._pixels = []
@@ -171,6 +172,21 @@ class Source:
             self._held += 0 if is_mapped(block) else block.nbytes
             self._read[key] = block
         return block
+
+
+def _check_begin(file) -> None:
+    """Raise if a file is not ASDF from the first."""
+    file.seek(0)
+    begin = file.read(6)
+    if begin == b"SIMPLE":
+        msg = (
+            "it is a FITS file (cutouts are written to FITS files, but read from ASDF files "
+            "only; subpixal.io.read_image reads images)"
+        )
+        raise ValueError(msg)
+    if not begin.startswith(b"#ASDF"):
+        msg = "it does not begin as one"
+        raise ValueError(msg)
 
 
 def _make_room() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import warnings
+from functools import partial
 
 import gwcs
 import numpy as np
@@ -25,7 +26,7 @@ from numpy.testing import assert_array_equal
 from subpixal import Cutout, CutoutCollection, create_primary_cutouts
 from subpixal.datasets import make_scene, make_wcs
 from subpixal.errors import SubpixalWarning
-from subpixal.io import read_image
+from subpixal.io import merge_archives, read_asdf, read_image
 
 SHAPE = (60, 80)
 KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]
@@ -520,14 +521,52 @@ def test_a_file_is_not_replaced_unasked(tmp_path):
     assert fits.getdata(path, "SCI").shape == (9, 12)
 
 
+@pytest.mark.parametrize("name", ["c.fits", "c.fits.gz", "c.dat"])
 @pytest.mark.parametrize("cls", [Cutout, CutoutCollection])
-def test_fits_files_are_not_read(tmp_path, cls):
-    path = tmp_path / "c.fits"
-    make_cutout().write(path)
+def test_fits_files_are_not_read(tmp_path, cls, name):
+    """Who tries is told that they are only written, whatever the file is called."""
+    path = tmp_path / name
+    make_cutout().write(path, format="fits")
+    with pytest.raises(OSError, match=rf"{name} cannot be read .*: it is a FITS file .*read_image"):
+        cls.read(path)
     with pytest.raises(IORegistryError, match="No reader defined for format 'fits'"):
         cls.read(path, format="fits")
-    with pytest.raises(IORegistryError, match="Format could not be identified"):
-        cls.read(path)
+
+
+def test_fits_files_are_no_archives(tmp_path):
+    """Every door of archives says so."""
+    path = tmp_path / "c.fits"
+    make_cutout().write(path)
+    for read in (read_asdf, partial(Cutout.read, format="asdf")):
+        with pytest.raises(OSError, match=r"c\.fits .*: it is a FITS file"):
+            read(path)
+    with pytest.raises(OSError, match=r"c\.fits .*: it is a FITS file"):
+        merge_archives([path], tmp_path / "all.asdf")
+    with path.open("rb") as file, pytest.raises(OSError, match=r"c\.fits .*: it is a FITS file"):
+        CutoutCollection.read(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "known"),
+    [
+        ("c.fits", "compression", "only overwrite, layout"),
+        ("c.asdf", "layout", "only overwrite, compression"),
+    ],
+)
+def test_options_of_another_format(tmp_path, name, option, known):
+    """An option that the format does not have is refused with those that it has."""
+    message = f"{option} is no option of the format '{name[2:]}', {known}$"
+    with pytest.raises(TypeError, match=message):
+        make_cutout().write(tmp_path / name, **{option: "zlib"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_of_reading(tmp_path):
+    make_cutout().write(tmp_path / "c.asdf")
+    with pytest.raises(TypeError, match="lazy is no option of the format 'asdf', which has none"):
+        Cutout.read(tmp_path / "c.asdf", lazy=False)
+    with pytest.raises(TypeError, match="mode is no option of the format 'asdf', only lazy"):
+        CutoutCollection.read(tmp_path / "c.asdf", mode="r")
 
 
 @pytest.mark.parametrize(
