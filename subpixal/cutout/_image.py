@@ -258,7 +258,9 @@ def _read_bit_mask(dqbitmask, meta, prefix) -> int | None:
     try:
         return interpret_bit_flags(dqbitmask, flag_name_map=names)
     except (AttributeError, TypeError, ValueError) as error:
-        known = "" if names is None else f"; known are {', '.join(meta['flag_names'])}"
+        known = "; names are those in meta['flag_names'] of an image, which this one does not have"
+        if names is not None:
+            known = f"; known are {', '.join(meta['flag_names'])}"
         msg = (
             f"{prefix.removeprefix('im')}dqbitmask must be flags that are good, "
             f"as bits or by names that the image has, got {dqbitmask!r}{known}"
