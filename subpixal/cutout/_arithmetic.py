@@ -119,6 +119,7 @@ def _combine(self, operation, operand, operand2, options):
         kinds = " and ".join(type(one).__name__ for one in operands)
         msg = f"{operation} needs a Cutout among its operands, got {kinds}"
         raise TypeError(msg)
+    _check_shapes(operation, operands)
     compare = options.get("compare_wcs")
     if callable(compare):
         grids = [getattr(one, "wcs", None) for one in operands]
@@ -128,6 +129,23 @@ def _combine(self, operation, operand, operand2, options):
     new = _with_pixels(cls, cutouts[0], result, own_meta="handle_meta" not in options)
     _keep_what_holds(new, cutouts[0], others)
     return new
+
+
+def _check_shapes(operation, operands) -> None:
+    """Refuse operands of which the pixels do not belong together."""
+    shapes = [np.shape(one.data if isinstance(one, NDData) else one) for one in operands]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        kinds = [
+            f"the cutout of source {one.src_id!r}" if isinstance(one, Arithmetic)
+            else f"the {type(one).__name__}" for one in operands
+        ]  # fmt: skip
+        msg = (
+            f"{operation} needs operands of one shape: {kinds[0]} has shape {shapes[0]}, "
+            f"{kinds[1]} {shapes[1]}; slices, or cutouts made with size=, have the same"
+        )
+        raise ValueError(msg) from None
 
 
 def _bare(operand):

@@ -400,3 +400,19 @@ def test_operand_of_nddata():
     cutout = make(unit=u.electron)
     assert_same(as_ref(cutout).add(cutout), as_ref(cutout).add(as_ref(cutout)))
     assert cutout.uncertainty.parent_nddata is cutout
+
+
+@operations
+def test_shapes_that_differ(operation):
+    """Operands that do not go together are named, with their shapes."""
+    one, other = make(), make()[:5, :4]
+    other.src_id = "b8"
+    message = rf"^{operation} needs .* cutout of source 'a7' .* \(9, 13\), .* 'b8' \(5, 4\)"
+    with pytest.raises(ValueError, match=message):
+        getattr(one, operation)(other)
+    with pytest.raises(
+        ValueError, match=r"the ndarray has shape \(2, 3\), the cutout of .* \(9, 13\)"
+    ):
+        getattr(Cutout, operation)(np.ones((2, 3)), one)
+    # A row goes with every row, as in numpy.
+    assert getattr(one, operation)(np.ones(13)).shape == CORNER
