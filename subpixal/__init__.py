@@ -32,12 +32,20 @@ __all__ = [
 ]
 
 
+# Rooms that are imported when somebody asks for them.
+_LATE = ("batch", "datasets", "plotting", "testing")
+
+
 def __getattr__(name: str):
     if name == "map_exposures":
         # It opens files.
         from subpixal.batch import map_exposures
 
         return map_exposures
+    if name in _LATE:
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")
     if name == "__version__":
         # Reading the metadata costs more than the rest of the import.
         from importlib.metadata import version
@@ -45,3 +53,7 @@ def __getattr__(name: str):
         return version("subpixal")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_LATE})

@@ -30,6 +30,21 @@ def test_same_names():
         assert getattr(subpixal, name) is getattr(cutout, name)
 
 
+def test_rooms_are_attributes():
+    """What is documented is there after `import subpixal`, in a process that has nothing else."""
+    rooms = ("batch", "cutout", "datasets", "errors", "geometry", "io", "plotting", "testing")
+    code = f"""
+import subpixal, sys
+assert not {{"subpixal.batch", "subpixal.plotting", "subpixal.datasets"}} & set(sys.modules)
+assert {{*{rooms}, *subpixal.__all__}} <= set(dir(subpixal))
+print([getattr(subpixal, room).__name__ for room in {rooms}])
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert output.stdout.strip() == str([f"subpixal.{room}" for room in rooms])
+
+
 def test_version():
     """The version is the one of the installed distribution."""
     from importlib.metadata import version
