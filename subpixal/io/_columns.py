@@ -20,6 +20,7 @@ __all__ = [
     "is_literal",
     "numbers_of",
     "numbers_to_tree",
+    "text_of",
     "tree_to_id",
     "tree_to_ids",
     "tree_to_index",
@@ -99,13 +100,22 @@ def array_of(name: str, node) -> np.ndarray:
 # Words
 
 
+def text_of(word: str) -> str:
+    """
+    A word as ASDF can hold it.
+
+    Names of files that are not UTF-8 have halves of pairs (surrogates), which become escapes.
+    """
+    return word.encode("utf-8", "backslashreplace").decode()
+
+
 def words_to_tree(words, numbers: np.ndarray) -> dict | str:
     """A column of words, given by number: the one word that all are, or words and numbers."""
     used = np.unique(numbers)
     if len(used) == 1:
-        return words[used[0]]
+        return text_of(words[used[0]])
     numbers = np.searchsorted(used, numbers).astype(np.min_scalar_type(len(used)))
-    return {"words": [words[k] for k in used.tolist()], "number": numbers}
+    return {"words": [text_of(words[k]) for k in used.tolist()], "number": numbers}
 
 
 def tree_to_words(name: str, node, count: int) -> tuple[list[str], np.ndarray]:
@@ -151,10 +161,13 @@ def id_to_tree(value):
     TypeError
         If it is not a number, a word, nothing, or a tuple of such.
     ValueError
-        If it is an integer that is too large.
+        If it is an integer that is too large, or no text that UTF-8 can hold.
     """
     if isinstance(value, tuple):
         return [id_to_tree(part) for part in value]
+    if isinstance(value, str) and value != text_of(value):
+        msg = f"the id {str(value)!r} cannot be written: UTF-8 has no lone surrogates"
+        raise ValueError(msg)
     if isinstance(value, int) and not is_literal(value):
         msg = (
             f"the id {value} cannot be written: ASDF holds integers of 64 bits, and unsigned "

@@ -11,7 +11,7 @@ from astropy import units as u
 from subpixal.cutout._image import Image
 from subpixal.cutout._units import check_data_units, check_exptime
 
-from ._columns import is_literal
+from ._columns import is_literal, text_of
 from ._meta_tree import check_writable, is_plain_array, meta_to_tree
 from ._wcs_tree import tree_to_wcs, wcs_to_tree
 
@@ -45,7 +45,7 @@ def image_to_tree(image: Image) -> dict:
     what = f"the image {image.name!r}" if image.name else "an image without name"
     try:
         tree = {
-            "name": image.name,
+            "name": text_of(image.name),
             "stage": image.stage,
             **wcs_to_tree(image.wcs, image.shape),
             "shape": None if image.shape is None else [int(n) for n in image.shape],

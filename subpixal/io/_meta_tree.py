@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from subpixal.errors import SubpixalWarning
 
-from ._columns import is_literal
+from ._columns import is_literal, text_of
 
 __all__ = ["check_writable", "is_plain_array", "meta_to_tree"]
 
@@ -41,7 +41,8 @@ def meta_to_tree(meta, what: str) -> dict | None:
     dict or None
         `None` where there is nothing. Tuples become lists, and numpy's scalars
         those of python. With a `SubpixalWarning`, paths and integers of more than
-        64 bits become text, and what ASDF cannot hold is left out.
+        64 bits become text, text that is not UTF-8 has escapes, and what ASDF cannot
+        hold is left out.
     """
     return None if meta is None else _plain_mapping(meta, "meta", what) or None
 
@@ -75,13 +76,19 @@ def _plain_mapping(meta, path, what) -> dict:
         return tree
     for key, value in meta.items():
         plain = key.item() if isinstance(key, np.generic) else key
-        if type(plain) not in {str, int, bool} or (type(plain) is int and not is_literal(plain)):
+        if not _is_key(plain):
             _warn(f"{path} of {what} has the key {key!r}, which ASDF cannot hold; it is left out")
             continue
         value = _plain_value(value, f"{path}[{plain!r}]", what)
         if value is not LEFT_OUT:
             tree[plain] = value
     return tree
+
+
+def _is_key(value) -> bool:
+    if type(value) is str:
+        return value == text_of(value)
+    return type(value) is bool or (type(value) is int and is_literal(value))
 
 
 def _plain_header(header, path, what) -> dict:
@@ -107,6 +114,9 @@ def _plain_value(value, path, what):
         value = value.item()
     if isinstance(value, fits.card.Undefined):
         return None
+    if type(value) is str and value != text_of(value):
+        _warn(f"{path} of {what} is written with escapes: UTF-8 has no lone surrogates")
+        return text_of(value)
     if type(value) in PLAIN or is_plain_array(value):
         return value
     if type(value) is int and is_literal(value):

@@ -11,12 +11,13 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.modeling import models
+from astropy.nddata import NDData
 from astropy.table import Table
 from astropy.time import Time
 from numpy.testing import assert_array_equal
 from photutils.psf import GaussianPRF
 
-from subpixal import Cutout, CutoutCollection
+from subpixal import Cutout, CutoutCollection, create_primary_cutouts
 from subpixal.datasets import make_wcs
 from subpixal.errors import SubpixalWarning
 from subpixal.testing import assert_cutouts_equal
@@ -102,6 +103,31 @@ def test_keys_that_are_too_large():
         found = reopen(make(meta={2**63: 1, "a": 2, "name": "mine"})).meta
     assert found["a"] == 2
     assert 2**63 not in found
+
+
+def test_text_that_is_not_utf8(tmp_path):
+    """Names of files may have bytes that are no text: they become escapes, and it is said."""
+    name, path = "caf\udce9.fits", tmp_path / "c.asdf"
+    image = NDData(np.zeros(SHAPE), wcs=WCS, meta={"name": name, "deep": [{"x": "\ud800"}]})
+    labels = np.zeros(SHAPE, int)
+    labels[5:8, 5:8] = 1
+    cutouts = create_primary_cutouts({"id": [1, 2]}, labels, image, None)
+    with pytest.warns(SubpixalWarning, match="escapes") as caught:
+        cutouts.write(path)
+    assert {str(warning.message).split(" of ")[0] for warning in caught} == {
+        "meta['name']", "meta['deep'][0]['x']"
+    }  # fmt: skip
+    found = CutoutCollection.read(path)
+    assert found.images[0].name == found.dropped["image"][0] == "caf\\udce9.fits"
+    assert found[0].meta == {"name": "caf\\udce9.fits", "deep": [{"x": "\\ud800"}]}
+
+
+def test_keys_and_ids_that_are_not_utf8(tmp_path):
+    with pytest.warns(SubpixalWarning, match=r"has the key 'a\\ud800', .* left out"):
+        assert reopen(make(meta={"a\ud800": 1, "b": 2})).meta == {"b": 2}
+    for src_id in ("\ud800", ("a", "\ud800")):
+        with pytest.raises(ValueError, match=r"the id '\\ud800' cannot be written: UTF-8"):
+            make(src_id=src_id).write(tmp_path / "c.asdf")
 
 
 @pytest.mark.parametrize(
