@@ -12,14 +12,11 @@ from ._image import Image
 from ._kernels import bad_pixels, copy_boxes, cut_pixels, mask_outside, parts, pixel_rows
 from ._labels import as_labels
 from ._lazy import LazyImage
-from ._planes import DeferredPlane, PackedPlane, ViewedPlane, fill_value, plane_dtype
+from ._planes import MASKING, DeferredPlane, PackedPlane, ViewedPlane, fill_value, plane_dtype
 from ._segmentation import Segmentation
 from ._store import Store, make_index
 
 __all__ = ["Cutter"]
-
-# Planes that say which pixels are bad.
-_MASKING = ("data", "flags", "weight", "mask")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,7 +122,7 @@ class Cutter:
     @property
     def _masking(self) -> set[str]:
         """Names of what masks are made of."""
-        return {*_MASKING, "segmentation"} if self.masks_by_label else {*_MASKING}
+        return {*MASKING, "segmentation"} if self.masks_by_label else {*MASKING}
 
     def _is_apart(self, name) -> bool:
         """Whether a plane cannot be cut along with the others."""
@@ -187,7 +184,7 @@ class Cutter:
         return np.rint(np.clip(pos, low, high)).astype(np.int64)
 
     def _bad_at(self, x, y, ids) -> np.ndarray:
-        pixels = {name: self.planes[name][y, x] for name in _MASKING if name in self.planes}
+        pixels = {name: self.planes[name][y, x] for name in MASKING if name in self.planes}
         bad = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
         if self.masks_by_label:
             bad |= self.segmentation.at(x, y) != as_labels(ids)

@@ -9,12 +9,9 @@ import numpy as np
 
 from ._kernels import bad_pixels, cut_piece, overlap
 from ._lazy import LazyImage
-from ._planes import fill_value, plane_dtype
+from ._planes import MASKING, fill_value, plane_dtype
 
 __all__ = ["Unread", "cut_own", "slice_planes"]
-
-# Planes that say which pixels are bad.
-_MASKING = ("data", "flags", "mask")
 
 
 class Unread:
@@ -117,7 +114,8 @@ def _read_all(pixels, dtype) -> np.ndarray:
 
 
 def _find_bad(planes, place, image) -> np.ndarray:
-    planes = {name: planes[name] for name in _MASKING if name in planes}
+    # Weights mask in the functions that cut many.
+    planes = {name: planes[name] for name in MASKING if name in planes and name != "weight"}
     planes = {n: p.pixels if isinstance(p, Unread) else p for n, p in planes.items()}
     outside = np.ones((place[3], place[2]), bool)
     outside[overlap(place, image.shape)[1]] = False

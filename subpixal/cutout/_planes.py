@@ -15,6 +15,7 @@ from astropy.nddata import InverseVariance
 from ._kernels import cut_piece
 
 __all__ = [
+    "MASKING",
     "PLANES",
     "DeferredPlane",
     "PackedPlane",
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 PLANES = ("data", "mask", "uncertainty", "flags", "weight", "segmentation")
+
+# Planes that say which pixels are bad.
+MASKING = ("data", "flags", "weight", "mask")
 
 
 def fill_value(name: str, fillval, uncertainty_type: type | None = None):
