@@ -107,6 +107,10 @@ def cut_exposures(
 
 
 def _cut_one(primary, segmentation, combined, exposure, options) -> ExposureCutouts:
+    if not isinstance(exposure, Cutout):
+        kind = type(exposure).__name__
+        msg = f"exposures must hold Cutouts, as subpixal.io.read_image gives them, got a {kind}"
+        raise TypeError(msg)
     try:
         pair = create_cutouts(primary, segmentation, combined, None, exposure, None, **options)
     except (TypeError, ValueError) as error:

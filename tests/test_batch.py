@@ -99,3 +99,12 @@ def test_errors_name_the_exposure(scene, primary):
     odd = Cutout(np.zeros((20, 20)), make_wcs("tan", (20, 20)), meta={"name": "odd.fits[SCI,1]"})
     with pytest.raises(ValueError, match=r"^odd\.fits\[SCI,1\]: mode must be one of"):
         list(cut_exposures(primary, scene.segmentation, whole(scene.combined), [odd], mode="x"))
+
+
+@pytest.mark.parametrize("exposure", ["flt.fits", np.zeros((9, 9))])
+def test_exposures_that_are_none(scene, primary, exposure):
+    """What is no exposure is said to be none, and not to have no attribute."""
+    arguments = primary, scene.segmentation, whole(scene.combined)
+    kind = type(exposure).__name__
+    with pytest.raises(TypeError, match=f"exposures must hold Cutouts, .*, got a {kind}$"):
+        list(cut_exposures(*arguments, [exposure]))
