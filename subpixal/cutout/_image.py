@@ -26,7 +26,7 @@ from subpixal.geometry.low_level import low_level_wcs
 
 from ._defaults import ANY_FLAG, ONE_SECOND, RATE, Unsaid
 from ._kernels import bad_flags
-from ._lazy import LazyImage, UnitedMask, as_image, refuse_name
+from ._lazy import LazyImage, UnitedMask, as_image, refuse_name, type_of
 from ._units import check_data_units, check_exptime, data_units_of
 
 __all__ = [
@@ -285,7 +285,7 @@ def check_flags(name: str, value) -> np.ndarray | LazyImage:
     """Pixels that must be integers or booleans."""
     value = value if isinstance(value, LazyImage) else np.asarray(value)
     if value.dtype.kind not in "iub":
-        msg = f"{name} must hold integers or booleans, got an array of {value.dtype}"
+        msg = f"{name} must hold integers or booleans, got {type_of(value)}"
         raise TypeError(msg)
     return value
 
@@ -294,7 +294,7 @@ def check_numbers(name: str, value) -> np.ndarray | LazyImage:
     """Pixels that may be any numbers."""
     value = value if isinstance(value, LazyImage) else np.asarray(value)
     if value.dtype.kind not in "biufc":
-        msg = f"{name} must hold numbers, got an array of {value.dtype}"
+        msg = f"{name} must hold numbers, got {type_of(value)}"
         raise TypeError(msg)
     return value
 

@@ -19,6 +19,7 @@ __all__ = [
     "read_points",
     "read_rows",
     "refuse_name",
+    "type_of",
 ]
 
 # Of pixels that are read at once.
@@ -128,6 +129,11 @@ def refuse_name(argument: str, must: str, value, reader: str) -> None:
     if isinstance(value, str | PathLike):
         msg = f"{argument} must {must}, got {value!r}; subpixal.io.{reader} reads files"
         raise TypeError(msg)
+
+
+def type_of(array) -> str:
+    """Type of the elements of an array, or of what is none and was put into one without axes."""
+    return str(array.dtype) if array.ndim else type(array.item()).__name__
 
 
 def read_bands(image, boxes: np.ndarray) -> Iterator[tuple]:

@@ -13,7 +13,7 @@ from subpixal.geometry.sampling import Centers
 from ._image import Image
 from ._kernels import cut_pixels, parts
 from ._labels import as_labels, nearer_to_neighbour
-from ._lazy import LazyImage, as_image, read_points, refuse_name
+from ._lazy import LazyImage, as_image, read_points, refuse_name, type_of
 
 __all__ = ["MASK_POLICIES", "Segmentation", "read_mask_policy", "read_segmentation"]
 
@@ -41,7 +41,7 @@ def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.
     except ValueError:
         array = np.empty(0, object)
     if array.dtype.kind not in "iu":
-        msg = f"segmentation_image must hold integers, got {array.dtype}"
+        msg = f"segmentation_image must hold integers, got {type_of(array)}"
         raise TypeError(msg)
     if array.ndim != 2:
         msg = f"segmentation_image must have 2 dimensions, got shape {array.shape}"

@@ -187,6 +187,8 @@ def _open_roman(path: str) -> Iterator[Mapping]:
     """
     import asdf
 
+    from ._source import KEY
+
     # A tag that only the mission's data models know is a plain node without them.
     known = {"ignore_missing_extensions": True, "ignore_unrecognized_tag": True}
     with ExitStack() as stack:
@@ -200,6 +202,9 @@ def _open_roman(path: str) -> Iterator[Mapping]:
         except Exception as error:
             msg = f"{path}: not an ASDF file, or damaged ({error})"
             raise OSError(msg) from error
+        if KEY in file.tree:
+            msg = f"{path} is an archive of cutouts and no image; CutoutCollection.read reads it"
+            raise ValueError(msg)
         if "roman" not in file.tree:
             msg = f"{path} has no tree 'roman', only {', '.join(file.tree) or 'nothing'}"
             raise ValueError(msg)

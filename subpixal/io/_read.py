@@ -89,7 +89,8 @@ def read_image(source, *, dqbitmask="mission") -> Cutout:
     """
     found = _find_images(source)
     if len(found) > 1:
-        names = ", ".join(repr(image["meta"]["name"]) for image in found)
+        names = ", ".join(repr(image["meta"]["name"]) for image in found[:8])
+        names += ", ..." if len(found) > 8 else ""
         msg = f"{os.fspath(source)} has {len(found)} images, pick one of {names}"
         raise ValueError(msg)
     return _as_cutout(found[0], dqbitmask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import threading
 import weakref
@@ -24,6 +25,8 @@ __all__ = ["KEY", "Source", "is_mapped", "name_of"]
 # Where the cutouts are in a file.
 KEY = "cutouts"
 COLLECTION = f"{URI}/tags/cutout_collection-"
+
+GZIP = b"\x1f\x8b"
 
 # Bytes of decompressed or remote blocks that all sources hold; beyond that they are
 # read again.
@@ -178,13 +181,17 @@ def _check_begin(file) -> None:
     """Raise if a file is not ASDF from the first."""
     file.seek(0)
     begin = file.read(6)
+    if begin.startswith(GZIP):
+        file.seek(0)
+        begin = gzip.GzipFile(fileobj=file).read(6)
     if begin == b"SIMPLE":
         msg = (
             "it is a FITS file (cutouts are written to FITS files, but read from ASDF files "
             "only; subpixal.io.read_image reads images)"
         )
         raise ValueError(msg)
-    if not begin.startswith(b"#ASDF"):
+    file.seek(0)
+    if file.read(5) != b"#ASDF":
         msg = "it does not begin as one"
         raise ValueError(msg)
 

@@ -1,6 +1,7 @@
 import astropy.units as u
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.nddata import (
     CCDData,
     InverseVariance,
@@ -442,6 +443,7 @@ def test_pad(pad, scene):
         ({"imdata": np.full((30, 30), "a")}, TypeError, "imdata must hold numbers"),
         ({"imwcs": None}, ValueError, "imwcs must be given"),
         ({"imwcs": "wcs"}, TypeError, "wcs must be an APE 14 WCS"),
+        ({"imdata": fits.ImageHDU()}, TypeError, "imdata must hold numbers, got ImageHDU"),
         ({"imdq": np.zeros((30, 30))}, TypeError, "imdq must hold integers"),
         ({"imdq": np.zeros((30, 31), int)}, ValueError, r"imdq has shape \(30, 31\)"),
         ({"imweight": np.zeros((31, 30))}, ValueError, r"imweight has shape \(31, 30\)"),

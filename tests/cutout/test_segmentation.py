@@ -106,7 +106,7 @@ def test_read_without_copy():
     [
         (np.zeros((2, 3)), TypeError, "segmentation_image must hold integers, got float64"),
         (np.zeros((2, 3), bool), TypeError, "segmentation_image must hold integers, got bool"),
-        (None, TypeError, "segmentation_image must hold integers"),
+        (None, TypeError, "segmentation_image must hold integers, got NoneType"),
         ("seg.fits", TypeError, "segmentation_image must hold integers"),
         ([[1, 2], [3]], TypeError, "segmentation_image must hold integers"),
         (np.zeros(6, int), ValueError, r"segmentation_image .* 2 dimensions, got shape \(6,\)"),

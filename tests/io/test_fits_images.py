@@ -22,6 +22,8 @@ from astropy.wcs import WCS, DistortionLookupTable, Sip
 from gwcs import WCS as GWCS
 from gwcs import coordinate_frames
 
+from subpixal import Cutout, CutoutCollection
+from subpixal.datasets import make_wcs
 from subpixal.io import read_image, read_images, read_segmentation
 from subpixal.io._fits_files import parse_image_name
 
@@ -193,6 +195,14 @@ def test_choice_between_chips_is_the_users(tmp_path):
     path = two_chips(tmp_path / "two_flc.fits")
     with pytest.raises(ValueError, match=r"pick one of 'two_flc.fits\[SCI,1\]', 'two.*\[SCI,2\]'"):
         read_image(path)
+
+
+def test_many_images_are_not_all_named(tmp_path):
+    """Of a file of cutouts, a few names show what may be picked."""
+    cutouts = [Cutout(np.zeros((9, 9)), make_wcs("tan", (9, 9)), (1, 1), (5, 5))] * 20
+    CutoutCollection(cutouts).write(tmp_path / "c.fits")
+    with pytest.raises(ValueError, match=r"has 20 images, .*, 'c\.fits\[SCI,8\]', \.\.\.$"):
+        read_image(tmp_path / "c.fits")
 
 
 @pytest.mark.parametrize("extension", ["[SCI,3]", "[0]", "[99]", "[VAR]"])

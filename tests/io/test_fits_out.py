@@ -531,19 +531,21 @@ def test_fits_files_are_not_read(tmp_path, cls, name):
         cls.read(path)
     with pytest.raises(IORegistryError, match="No reader defined for format 'fits'"):
         cls.read(path, format="fits")
+    opener = gzip.open if name.endswith("gz") else open
+    with opener(path, "rb") as file, pytest.raises(OSError, match="it is a FITS file"):
+        cls.read(file)
 
 
-def test_fits_files_are_no_archives(tmp_path):
+@pytest.mark.parametrize("name", ["c.fits", "c.fits.gz"])
+def test_fits_files_are_no_archives(tmp_path, name):
     """Every door of archives says so."""
-    path = tmp_path / "c.fits"
+    path = tmp_path / name
     make_cutout().write(path)
     for read in (read_asdf, partial(Cutout.read, format="asdf")):
-        with pytest.raises(OSError, match=r"c\.fits .*: it is a FITS file"):
+        with pytest.raises(OSError, match=r"c\.fits.* .*: it is a FITS file"):
             read(path)
-    with pytest.raises(OSError, match=r"c\.fits .*: it is a FITS file"):
+    with pytest.raises(OSError, match=r"c\.fits.* .*: it is a FITS file"):
         merge_archives([path], tmp_path / "all.asdf")
-    with path.open("rb") as file, pytest.raises(OSError, match=r"c\.fits .*: it is a FITS file"):
-        CutoutCollection.read(file)
 
 
 @pytest.mark.parametrize(

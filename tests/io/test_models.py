@@ -253,6 +253,9 @@ def test_files_that_are_no_images(rng, tmp_path):
     asdf.AsdfFile({"mine": 1}).write_to(tmp_path / "mine.asdf")
     with pytest.raises(ValueError, match=r"mine\.asdf has no tree 'roman', only .*mine"):
         read_image(tmp_path / "mine.asdf")
+    CutoutCollection().write(tmp_path / "cutouts.asdf")
+    with pytest.raises(ValueError, match=r"cutouts\.asdf is an archive .* CutoutCollection\.read"):
+        read_image(tmp_path / "cutouts.asdf")
     odd = make_l2(rng) | {"dq": np.zeros((3, 4), "u4")}
     with pytest.raises(ValueError, match=r"^odd\.asdf: dq has shape \(3, 4\)"):
         read_image(write_roman(tmp_path / "odd.asdf", odd, "wfi_image-2.1.0"))
