@@ -420,14 +420,13 @@ def _refer(cutouts: CutoutCollection, data, wcs) -> CutoutCollection:
 def _with_exptime_of(primary: CutoutCollection, cutter: Cutter) -> Cutter:
     """What cuts an image, with the exposure time of cutouts if they were cut from that image."""
     image, pixels = cutter.image, cutter.planes["data"]
-    _, first = np.unique(primary.image_numbers, return_index=True)
-    for cutout in map(primary.__getitem__, first.tolist()):
-        known, there = cutout.image, cutout.extraction_slice
+    for number, known in enumerate(primary.images):
         # Other units of the same pixels are those of an argument that somebody forgot.
-        if there is None or known.data_units != image.data_units:
+        if known.exptime == image.exptime or known.data_units != image.data_units:
             continue
-        here = cutout.data[cutout.insertion_slice]
-        if np.array_equal(here, np.asarray(pixels[there]), equal_nan=True):
+        cutout = primary[int(np.argmax(primary.image_numbers == number))]
+        here, there = cutout.data[cutout.insertion_slice], cutout.extraction_slice
+        if there and np.array_equal(here, np.asarray(pixels[there]), equal_nan=True):
             return replace(cutter, image=replace(image, exptime=known.exptime))
     return cutter
 

@@ -47,7 +47,10 @@ def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.
         msg = f"segmentation_image must have 2 dimensions, got shape {array.shape}"
         raise ValueError(msg)
     if shape is not None and array.shape != shape:
-        msg = f"segmentation_image has shape {array.shape}, the image has {shape}"
+        msg = (
+            f"segmentation_image has shape {array.shape}, the image has {shape}; with "
+            "segmentation_wcs it is mapped to the image"
+        )
         raise ValueError(msg)
     return array
 
