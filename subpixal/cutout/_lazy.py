@@ -132,8 +132,8 @@ def refuse_name(argument: str, must: str, value, reader: str) -> None:
 
 
 def type_of(array) -> str:
-    """Type of the elements of an array, or of what is none and was put into one without axes."""
-    return str(array.dtype) if array.ndim else type(array.item()).__name__
+    """What an array is in errors; what is none was put into one without axes."""
+    return f"an array of {array.dtype}" if array.ndim else type(array.item()).__name__
 
 
 def read_bands(image, boxes: np.ndarray) -> Iterator[tuple]:

@@ -41,7 +41,8 @@ def read_segmentation(segmentation, shape: tuple[int, int] | None = None) -> np.
     except ValueError:
         array = np.empty(0, object)
     if array.dtype.kind not in "iu":
-        msg = f"segmentation_image must hold integers, got {type_of(array)}"
+        got = array.dtype if array.ndim else type_of(array)
+        msg = f"segmentation_image must hold integers, got {got}"
         raise TypeError(msg)
     if array.ndim != 2:
         msg = f"segmentation_image must have 2 dimensions, got shape {array.shape}"
