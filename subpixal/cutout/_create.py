@@ -16,7 +16,7 @@ from ._catalog import read_catalog_columns
 from ._collection import CutoutCollection
 from ._cutout import Cutout
 from ._cutting import Cutter
-from ._defaults import ANY_FLAG, COUNTS, ONE_SECOND, RATE, Unsaid
+from ._defaults import ANY_FLAG, COUNTS, ONE_SECOND, RATE
 from ._image import read_image_arguments
 from ._recut import refer_to_image
 from ._segmentation import Segmentation, read_mask_policy
@@ -351,9 +351,8 @@ def create_cutouts(
         ``segmentation_wcs``.
     drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime
         The combined image, as in `create_primary_cutouts`, but for the default of the
-        data units. An image that does not know its exposure time has that of the primary
-        cutouts, if they have its very pixels and its data units. Nothing else is
-        taken over from them.
+        data units. Of an array, all has to be said again: nothing is taken over from
+        the primary cutouts.
     flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime
         The exposure.
     pad : int
@@ -399,9 +398,7 @@ def create_cutouts(
         meta = ChainMap({"exposure": flt_cutter.image.name}, drz_cutter.image.meta)
         drz_cutter = replace(drz_cutter, image=replace(drz_cutter.image, meta=meta))
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    flt, primary = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, **search)
-    if isinstance(drz_exptime, Unsaid) and not hasattr(drz_data, "exptime"):
-        drz_cutter = _with_exptime_of(primary, drz_cutter)
+    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, **search)
     flt = _refer(flt, flt_data, flt_wcs)
     drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", **search)
     drz = _refer(drz, drz_data, drz_wcs)
@@ -415,20 +412,6 @@ def _refer(cutouts: CutoutCollection, data, wcs) -> CutoutCollection:
         for store in cutouts._stores:
             refer_to_image(store, data)
     return cutouts
-
-
-def _with_exptime_of(primary: CutoutCollection, cutter: Cutter) -> Cutter:
-    """What cuts an image, with the exposure time of cutouts if they were cut from that image."""
-    image, pixels = cutter.image, cutter.planes["data"]
-    for number, known in enumerate(primary.images):
-        # Other units of the same pixels are those of an argument that somebody forgot.
-        if known.exptime == image.exptime or known.data_units != image.data_units:
-            continue
-        cutout = primary[int(np.argmax(primary.image_numbers == number))]
-        here, there = cutout.data[cutout.insertion_slice], cutout.extraction_slice
-        if there and np.array_equal(here, np.asarray(pixels[there]), equal_nan=True):
-            return replace(cutter, image=replace(image, exptime=known.exptime))
-    return cutter
 
 
 def _check_grid(segmentation, image) -> None:

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from astropy.nddata import CCDData
 from astropy.wcs import WCS
 from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSWrapper
 from numpy.testing import assert_allclose, assert_array_equal
@@ -326,31 +325,6 @@ def test_create_cutouts(mode, copy, kind, scene, primary):
     dropped = get_dropped(flt_expected) + get_dropped(drz_expected)
     assert get_dropped(flt) == get_dropped(drz) == dropped
     assert sorted([*flt.ids, *flt.dropped["id"]]) == sorted(primary.ids)
-
-
-def chain_back(scene, primary, image, **options):
-    """The image of what comes back to a combined image."""
-    exposure = scene.exposures[0]
-    arguments = image, scene.combined.wcs, exposure.data, exposure.wcs
-    return create_cutouts(primary, scene.segmentation, *arguments, **options)[1].images[0]
-
-
-def test_exposure_time_of_the_primary_cutouts(scene, primary, tmp_path):
-    """It is that of the combined image if that is theirs, and if nobody says another one."""
-    combined, exptime = scene.combined, scene.combined.exptime
-    primary.write(tmp_path / "c.asdf")
-    for kept in (primary, CutoutCollection.read(tmp_path / "c.asdf"), list(primary)):
-        assert chain_back(scene, kept, combined.data).exptime == exptime != 1
-    unitless = CCDData(combined.data, unit="")
-    assert chain_back(scene, primary, unitless).exptime == exptime
-    # Who says 1 means 1, and an NDData that has one knows.
-    assert chain_back(scene, primary, combined.data, drz_exptime=1).exptime == 1
-    known = Cutout(combined.data, combined.wcs, exptime=7)
-    assert chain_back(scene, primary, known).exptime == 7
-    # Another filter on the same grid, or the same one in other units, has another exposure time.
-    assert chain_back(scene, primary, combined.data + 1).exptime == 1
-    image = chain_back(scene, primary, combined.data, drz_data_units="counts")
-    assert (image.exptime, image.data_units) == (1, "counts")
 
 
 def test_dropped_on_the_way_back(scene, primary):
