@@ -19,8 +19,10 @@ USEFUL = 1.0
 # Pixels; coefficients that are smaller are left out.
 NEGLIGIBLE = 1e-8
 
-# Points that it is evaluated at in one go.
+# Points that it is evaluated at, and fitted to, in one go: what they make stays in the cache,
+# and BLAS starts no threads, which cost more than they gain on anything so small.
 CHUNK = 2048
+FEW = 58
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +73,13 @@ class Polynomial:
         flat = axes @ around
         pixels = np.stack([x, y])
         center, half = pixels.mean(1)[:, None], np.ptp(pixels, axis=1)[:, None] / 2
-        i, j = np.array([(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]).T
+        i, j = np.nonzero(np.add.outer(np.arange(DEGREE + 1), np.arange(DEGREE + 1)) <= DEGREE)
         try:
             linear = (pixels - center) / half @ flat.T @ np.linalg.inv(flat @ flat.T)
-            a, b = linear @ flat
-            along_a, along_b = _chebyshev(np.stack([a, b]), DEGREE)
+            along_a, along_b = _chebyshev(linear @ flat, DEGREE)
             design = along_a[i] * along_b[j]
-            # Not by BLAS, whose threads cost more than they gain on anything so small.
-            normal = np.einsum("in,jn->ij", design, design)
+            pieces = np.array_split(design, -(-len(x) // FEW), axis=1)
+            normal = sum(piece @ piece.T for piece in pieces)
             found = np.linalg.solve(normal, design @ pixels.T).T
         except np.linalg.LinAlgError:
             return None
@@ -106,7 +107,6 @@ class Polynomial:
         degree = self.coefficients.shape[1] - 1
         # What is away from the points may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
-            # In pieces that stay in the cache, and for which BLAS starts no threads.
             for begin in range(0, target.shape[1], CHUNK):
                 piece = slice(begin, begin + CHUNK)
                 flat[:, piece] = self.linear @ (target[:, piece] - self.middle)
