@@ -113,7 +113,8 @@ def map_cutouts(
         raise ValueError(msg)
     padding, cutouts = check_pad(pad) * OUTWARD, _as_collection(cutouts, name)
     image, ids = cutter.image, cutouts.ids
-    edges, src_pos, seen = _map_edges(cutouts, image, accuracy=accuracy, maxiter=maxiter)
+    search = {"reach": pad, "accuracy": accuracy, "maxiter": maxiter}
+    edges, src_pos, seen = _map_edges(cutouts, image, **search)
     mapped = np.isfinite(edges).all(0)
     boxes = np.zeros(edges.shape, np.int64)
     # A position is known to the accuracy of the mapping and no better.

@@ -80,8 +80,12 @@ def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray
         The largest bulge that is allowed for, in pixels: the edges are at most
         this much looser than the tightest ones.
     """
-    found, bulge, points = np.empty((4, len(start))), np.empty(len(start)), np.stack([x, y])
+    found, bulge, points = np.full((4, len(start)), np.nan), np.zeros(len(start)), np.stack([x, y])
     for curves, where in _alike(start, len(x)):
+        # Curves that nobody has looked for are many, and cost nothing.
+        known = np.isfinite(x[where[0]])
+        if not known.all():
+            curves, where = curves[known], where[:, known]
         around = points.take(where, axis=1)
         rise = _bulge(around)
         found[:2, curves] = (around - rise).min(1)

@@ -72,9 +72,9 @@ class PixelMap:
         world = self._to_out(self.image_in.to_world(x, y))
         return self.image_out.to_pixel(*world, accuracy=accuracy, maxiter=maxiter)
 
-    def boxes(self, edges: np.ndarray, x=(), y=(), *, accuracy=ACCURACY, maxiter=MAXITER):
+    def boxes(self, edges: np.ndarray, x=(), y=(), *, reach=0, accuracy=ACCURACY, maxiter=MAXITER):
         """
-        Map rectangles, and positions with them, in one call of each WCS.
+        Map rectangles, and a position with each, in one call of each WCS.
 
         Only rectangles with edges so curved that the new ones could be loose are
         mapped again, at points that are closer together.
@@ -84,8 +84,10 @@ class PixelMap:
         edges : array of float, shape (4, N)
             xmin, ymin, xmax, ymax of the rectangles in continuous pixel
             coordinates: a single pixel *i* has the edges *i* - 0.5 and *i* + 0.5.
-        x, y : array of float, shape (M,)
-            Positions.
+        x, y : array of float, shape (N,)
+            Positions that are looked for where their rectangles are; or none.
+        reach : float
+            How far off the second image a rectangle matters, in pixels.
         accuracy, maxiter
             As in `SkyImage.to_pixel`.
 
@@ -96,13 +98,17 @@ class PixelMap:
             whose sides need not be straight; NaN for one that does not map, or
             that is torn: the seam of a map of the whole sky runs through it, or
             it holds a pole of which the map makes a line.
-        x, y : array of float, shape (M,)
+        x, y : array of float, shape (N,)
             The positions in the second image.
         seen : array of bool, shape (N,)
-            Which rectangles may be on the second image; the others are NaN, and
-            cost nothing.
+            Which rectangles may be on the second image or near it; the others are NaN,
+            and cost next to nothing.
         """
-        edges, search = np.asarray(edges, float), {"accuracy": accuracy, "maxiter": maxiter}
+        edges = np.asarray(edges, float)
+        if len(x) not in {0, edges.shape[1]}:
+            msg = f"x and y must have {edges.shape[1]} positions or none, got {len(x)}"
+            raise ValueError(msg)
+        search = {"reach": reach, "accuracy": accuracy, "maxiter": maxiter}
         around_x, around_y, start = perimeter(*edges)
         count = len(around_x)
         world = self._to_out(self.image_in.to_world(np.append(around_x, x), np.append(around_y, y)))

@@ -33,6 +33,10 @@ SMOOTH = 0.2
 # Points between the image and a position off it, at which it is checked for folds.
 STOPS = 4
 
+# The part of the margin in which there is no fold where all nodes are good: one that comes in
+# between two of them does not come in far.
+UNFOLDED = 0.8
+
 # Lengths that are none, where a direction is wanted.
 TINY = 1e-15
 
@@ -65,11 +69,8 @@ class Nodes:
     def __init__(self, forward: Forward, shape: tuple[int, int], *, is_sky: bool) -> None:
         self._forward, self._shape, self._is_sky = forward, shape, is_sky
         ny, nx = shape
-        x, y = np.meshgrid(
-            np.linspace(-MARGIN * nx - 0.5, (1 + MARGIN) * nx - 0.5, COUNT),
-            np.linspace(-MARGIN * ny - 0.5, (1 + MARGIN) * ny - 0.5, COUNT),
-        )
-        x, y = x.ravel(), y.ravel()
+        along = np.linspace(-MARGIN, 1 + MARGIN, COUNT)
+        x, y = np.tile(along * nx - 0.5, COUNT), np.repeat(along * ny - 0.5, COUNT)
         points, derivatives = tangents(forward, x, y)
         sides = np.sign(self._orientation(points, derivatives))
         self._side = 1.0 if np.nansum(sides) >= 0 else -1.0
@@ -123,13 +124,16 @@ class Nodes:
         """
         if not self.x.size:
             return None
-        mean = self.derivatives.mean(-1, keepdims=True)
-        inverse, size = pseudo_inverse(mean)
+        inverse, size, pixels = self._mean_inverse
         # In pixels, as the axes may have other units and pixels need not be square.
-        change = np.einsum("km,jmn->kjn", inverse[..., 0], self.derivatives - mean)
-        if not np.abs(change).max() <= SMOOTH:
-            return None
-        return inverse[..., 0], float(size[0])
+        return (inverse, size) if np.abs(pixels - np.eye(2)[..., None]).max() <= SMOOTH else None
+
+    @cached_property
+    def _mean_inverse(self) -> tuple[np.ndarray, float, np.ndarray]:
+        """Pseudo-inverse of the mean of the derivatives, and what it makes of each of them."""
+        inverse, size = pseudo_inverse(self.derivatives.mean(-1, keepdims=True))
+        inverse = inverse[..., 0]
+        return inverse, float(size[0]), np.einsum("km,jmn->kjn", inverse, self.derivatives)
 
     # What is on the image
 
@@ -150,7 +154,9 @@ class Nodes:
         array of bool, shape (N,)
         """
         ny, nx = self._shape
-        near_x, near_y = np.clip(x, -0.5, nx - 0.5), np.clip(y, -0.5, ny - 0.5)
+        dx, dy = np.array([nx, ny]) * (UNFOLDED * MARGIN if self._good.all() else 0.0)
+        near_x = np.clip(x, -0.5 - dx, nx - 0.5 + dx)
+        near_y = np.clip(y, -0.5 - dy, ny - 0.5 + dy)
         off = np.flatnonzero(np.isfinite(x) & ((near_x != x) | (near_y != y)))
         unfolded = np.ones(x.shape, bool)
         if off.size:
@@ -168,51 +174,72 @@ class Nodes:
             return (points * np.cross(jx, jy, axis=0)).sum(0)
         return jx[0] * jy[1] - jx[1] * jy[0] if len(points) == 2 else np.ones(len(points.T))
 
-    def may_see(self, target: np.ndarray) -> np.ndarray:
+    def may_see(self, target: np.ndarray, reach: float = 0.0) -> np.ndarray:
         """Whether unit vectors of shape (3, N) can be on the image or near it."""
-        center, cosine = self._cap
-        return center @ target >= cosine
+        return self._cap[0] @ target >= self._cosine(REACH + reach)
 
-    def is_surrounded(self, target, start, sizes) -> np.ndarray:
+    def may_see_boxes(self, target: np.ndarray, start: np.ndarray, reach: float) -> np.ndarray:
         """
-        Whether boxes can have the image inside.
+        Whether boxes can be on the image or near it, in part or around it.
+
+        In three coordinates of the sky: two are about those of pixels, as far as the sky
+        is a plane, the third is positive on the half that the image looks at.
 
         Parameters
         ----------
         target : array of shape (3, P)
             Unit vectors of points around the boxes, one box after the other.
-        start, sizes : array of int, shape (N,)
-            Where the points of each box begin, and how many there are.
+        start : array of int, shape (N,)
+            Where the points of each box begin.
+        reach : float
+            How far off the image is near it, in pixels.
 
         Returns
         -------
         array of bool, shape (N,)
         """
-        center = np.add.reduceat(target, start, axis=1)
-        center /= np.maximum(np.linalg.norm(center, axis=0), TINY)
-        cosine = (target * np.repeat(center, sizes, axis=1)).sum(0)
-        return self._cap[0] @ center >= np.minimum.reduceat(cosine, start)
+        axes, low, high = self._limits(reach)
+        at = axes @ target
+        least, most = (end.reduceat(at, start, axis=1) for end in (np.fmin, np.fmax))
+        # An edge does not bulge more than this between two of the points.
+        bulge = (most - least) / 2
+        return ((least - bulge <= high) & (most + bulge >= low)).all(0)
+
+    def _limits(self, reach) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Three axes of the sky, and between what coordinates the image and what is near it is."""
+        axes, cosine = np.array([self._cap[0]] * 3), self._cosine(reach)
+        low, high = np.full((3, 1), -np.inf), np.full((3, 1), np.inf)
+        low[2] = min(cosine, 0.0)
+        # More than half of the sky is everywhere in a plane.
+        if cosine > 0 and np.isfinite(self._mean_inverse[0]).all():
+            axes[:2], _, pixels = self._mean_inverse
+            at = axes[:2] @ self.points
+            beyond = (np.abs(pixels) * self._beyond(reach)[:, None]).sum(1).max(1)
+            low[:2, 0], high[:2, 0] = at.min(1) - beyond, at.max(1) + beyond
+        return axes, low, high
 
     @cached_property
-    def _cap(self) -> tuple[np.ndarray, float]:
-        """Centre of a cap of the sky around the image, and the cosine of its radius."""
+    def _cap(self) -> tuple[np.ndarray, float, float]:
+        """Centre and radius of a cap of the sky around the nodes, and how far pixels are apart."""
         # A few nodes do not tell where the image ends.
         if len(self.x) < COUNT:
-            return np.array([0.0, 0.0, 1.0]), -np.inf
+            return np.array([0.0, 0.0, 1.0]), np.pi, 0.0
         center = self.points.mean(1)
         center /= max(np.linalg.norm(center), TINY)
-        reach = REACH
-        if not self._good.all():
-            # The image ends somewhere between a node that is good and one that is not.
-            reach += 2 * (1 + 2 * MARGIN) * max(self._shape) / (COUNT - 1)
         radius = BULGE * np.arccos(np.clip(center @ self.points, -1, 1)).max()
-        radius += reach * self._largest_scale
-        return center, float(np.cos(radius)) if radius < np.pi else -np.inf
+        # Along the diagonal, too, and where axes are not perpendicular.
+        return center, radius, np.sqrt((self.derivatives**2).sum((0, 1)).max())
 
-    @property
-    def _largest_scale(self) -> float:
-        """Largest angle between neighbouring pixels in radians."""
-        # The larger singular value, as the derivatives need not be perpendicular.
-        jx, jy = self.derivatives
-        a, b, c = ((u * v).sum(0) for u, v in ((jx, jx), (jx, jy), (jy, jy)))
-        return float(np.sqrt((a + c + np.hypot(a - c, 2 * b)).max() / 2))
+    def _cosine(self, reach) -> float:
+        """Cosine of the radius of a cap around the image and what is near it."""
+        _, radius, scale = self._cap
+        radius += self._beyond(reach).max() * scale
+        return float(np.cos(radius)) if radius < np.pi else -np.inf
+
+    def _beyond(self, reach) -> np.ndarray:
+        """Pixels that the image and what is near it go on beyond the good nodes, by x and y."""
+        size = np.array(self._shape[::-1])
+        if self._good.all():
+            return np.maximum(BULGE * reach - MARGIN * size, 0.0)
+        # The image ends somewhere between a node that is good and one that is not.
+        return BULGE * reach + 2 * (1 + 2 * MARGIN) * size / (COUNT - 1)

@@ -97,23 +97,25 @@ class SkyImage:
         return x.reshape(shape), y.reshape(shape)
 
     def boxes_to_pixel(
-        self, world, start: np.ndarray, count: int, *, accuracy=ACCURACY, maxiter=MAXITER
+        self, world, start: np.ndarray, count: int, *, reach=0, accuracy=ACCURACY, maxiter=MAXITER
     ):
         """
-        Pixel positions of points around boxes, and of other points.
+        Pixel positions of points around boxes, and of a point that goes with each.
 
-        A box of which no point can be near the image costs nothing; of any other
-        all points are looked for, however far off the image they are.
+        A box that is not near the image is not looked for; of any other all points are,
+        however far off the image they are.
 
         Parameters
         ----------
         world : sequence of array, shape (P,)
             World values, one array for each world axis: first the points around
-            the boxes, one box after the other, then other points.
+            the boxes, one box after the other, then one for each box, or none.
         start : array of int, shape (N,)
             Where the points of each box begin.
         count : int
             Number of points around all boxes.
+        reach : float
+            How far off the image is near it, in pixels.
         accuracy, maxiter
             As in `to_pixel`.
 
@@ -125,15 +127,19 @@ class SkyImage:
             Which boxes may be on the image, in part or around it.
         """
         target = self.world.vectors(world)
-        near = self._may_see(target)
-        seen = np.zeros(len(start), bool)
-        if len(start):
-            around, sizes = target[:, :count], np.diff(start, append=count)
-            seen = np.logical_or.reduceat(near[:count], start)
-            if self._is_bounded:
-                seen |= self._nodes.is_surrounded(around, start, sizes)
-            near[:count] = np.repeat(seen, sizes) & np.isfinite(around).all(0)
+        seen = self._may_see_boxes(target[:, :count], start, reach)
+        around = np.isfinite(target[:, :count]).all(0)
+        around &= np.repeat(seen, np.diff(start, append=count))
+        others = self._may_see(target[:, count:], reach) & seen[: target.shape[1] - count]
+        near = np.concatenate([around, others])
         return *self._find(world, target, near, accuracy, maxiter), seen
+
+    def _may_see_boxes(self, target, start, reach) -> np.ndarray:
+        if not len(start):
+            return np.zeros(0, bool)
+        if self._is_bounded:
+            return self._nodes.may_see_boxes(target, start, reach)
+        return np.logical_or.reduceat(np.isfinite(target).all(0), start)
 
     def _find(self, world, target, near, accuracy, maxiter):
         """Positions of those points that are near; NaN for the others."""
@@ -189,10 +195,10 @@ class SkyImage:
         """Whether it is known which part of the sky the image covers."""
         return self.world.is_sky and self.transform.shape is not None
 
-    def _may_see(self, target) -> np.ndarray:
+    def _may_see(self, target, reach=0) -> np.ndarray:
         """Whether points of the world can be on the image or near it."""
         good = np.isfinite(target).all(0)
-        return good & self._nodes.may_see(target) if self._is_bounded else good
+        return good & self._nodes.may_see(target, reach) if self._is_bounded else good
 
     @property
     def reference(self) -> tuple[float, float]:

@@ -451,3 +451,19 @@ def test_no_input(scene):
         [], scene.segmentation, combined.data, combined.wcs, exposure.data, exposure.wcs
     )
     assert (len(flt), len(drz), len(flt.dropped)) == (0, 0, 0)
+
+
+def test_padding_reaches_the_image(scene):
+    """Sources that are off a small image by hundreds of pixels count if their padding is on it."""
+    primary, center = cut_primary(scene), scene.combined.wcs.wcs.crval
+    wcs = make_wcs("tan", (40, 50), center=center, scale=0.05, crpix=(-800.0, 20.0))
+    image, rows = np.ones((40, 50), np.float32), np.asarray(primary.ids, int) - 1
+    options = {"mode": "fill", "mask_policy": None}
+    cutouts, _ = create_input_image_cutouts(primary, image, wcs, pad=1200, **options)
+    assert_array_equal(cutouts.ids, primary.ids)
+    true = wcs.wcs_world2pix(scene.truth["ra"][rows], scene.truth["dec"][rows], 0)
+    assert np.max(true[0]) < -400
+    assert_allclose(cutouts.table["src_pos"].T, true, rtol=0, atol=0.01)
+    cutouts, _ = create_input_image_cutouts(primary, image, wcs, pad=300, **options)
+    assert len(cutouts) == 0
+    assert set(cutouts.dropped["status"]) == {"no_overlap"}

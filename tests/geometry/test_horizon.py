@@ -80,7 +80,8 @@ def test_boxes_near_the_horizon(projection, field, angle):
     """What reaches beyond the horizon is NaN; what does not is enclosed whole, and tightly."""
     center, image_in, boxes = field
     image_out = make_wcs(projection, center, angle)
-    found, *_, seen = PixelMap(image_in, image_out).boxes(boxes + HALF)
+    # The image ends long before the horizon.
+    found, *_, seen = PixelMap(image_in, image_out).boxes(boxes + HALF, reach=2000)
     good = np.isfinite(found).all(0)
     assert_array_equal(np.isfinite(found).any(0), good)
     for k, box in enumerate(boxes.T):

@@ -347,7 +347,7 @@ def test_boxes_enclose_every_pixel(build, boxes, rotation, made):
     )
     x, y, width, height = np.transpose(boxes)
     edges = np.array([x, y, x + width + 1, y + height + 1]) - 0.5
-    found, u, v, seen = to_out.boxes(edges, x, y)
+    found, u, v, seen = to_out.boxes(edges, x, y, reach=300)
     assert seen.all()
     assert_allclose([u, v], to_out(x, y), rtol=0, atol=ACCURACY)
     mapped = whole_pixels(found, tolerance=ACCURACY)
@@ -384,7 +384,7 @@ def test_boxes_in_one_call(build, plain_low_level):
     """All boxes and positions go through one call of the first WCS."""
     counted = plain_low_level(build("sip"))
     to_out = PixelMap(counted, build("gwcs"))
-    to_out.boxes(np.tile([[0.0], [0], [9], [9]], 500), np.arange(50.0), np.arange(50.0))
+    to_out.boxes(np.tile([[0.0], [0], [9], [9]], 500), np.arange(500.0), np.arange(500.0))
     assert counted.calls == ["forward"]
 
 
@@ -392,7 +392,7 @@ def test_boxes_that_do_not_map(build):
     """A box that leaves the sky of the other image is NaN, its neighbours are not."""
     to_out = PixelMap(build("tan", scale=50.0), build("sip"))
     edges = np.array([[199.0, 0, 199.4], [149, 0, 149.4], [200, 10, 199.6], [150, 10, 149.6]])
-    found, x, y, _ = to_out.boxes(edges, [199.5, 0.0], [149.5, 0.0])
+    found, x, y, _ = to_out.boxes(edges, [199.5, 0.0, 199.5], [149.5, 0.0, 149.5])
     assert np.isnan(found[:, 1]).all()
     assert np.isfinite(found[:, 2]).all()
     assert np.isfinite([x[0], y[0]]).all()

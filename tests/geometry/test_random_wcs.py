@@ -223,6 +223,20 @@ def test_boxes_enclose_every_pixel(wcss, seed):
 
 @FEW
 @given(pairs(), seeds)
+def test_boxes_on_the_image_are_seen(wcss, seed):
+    """No box that holds a position of the image is left out, by the mapping from there."""
+    pixel_map = PixelMap(SkyImage(wcss[0], SHAPE), SkyImage(wcss[1], SHAPE))
+    low = np.random.default_rng(seed).integers(-300, 450, (2, 100))
+    boxes = np.concatenate([low, low + np.arange(100) % 40])
+    *_, seen = pixel_map.boxes(boxes + HALF)
+    x, y = np.meshgrid(np.linspace(-0.5, 159.5, 81), np.linspace(-0.5, 119.5, 61))
+    u, v = (p.ravel() for p in PixelMap(pixel_map.image_out, pixel_map.image_in)(x, y))
+    x1, y1, x2, y2 = (boxes + HALF)[..., None]
+    assert seen[((u > x1) & (u < x2) & (v > y1) & (v < y2)).any(1)].all()
+
+
+@FEW
+@given(pairs(), seeds)
 def test_sources_do_not_depend_on_each_other(wcss, seed):
     """Another order, a part, copies, or sources far away change nothing."""
     pixel_map = PixelMap(*wcss)
@@ -233,8 +247,10 @@ def test_sources_do_not_depend_on_each_other(wcss, seed):
     far = boxes + 1e4
     for order in (rng.permutation(12), np.arange(5), np.repeat(np.arange(12), 2)):
         more = np.concatenate([far, boxes[:, order], far], axis=1)
-        again, *other, near = pixel_map.boxes(more, *xy[:, order])
+        nowhere = np.full((2, 12), np.nan)
+        more_xy = np.concatenate([nowhere, xy[:, order], nowhere], axis=1)
+        again, *other, near = pixel_map.boxes(more, *more_xy)
         part = slice(12, 12 + len(order))
         assert_allclose(again[:, part], found[:, order], rtol=0, atol=1e-6)
-        assert_allclose(other, np.array(mapped)[:, order], rtol=0, atol=1e-6)
+        assert_allclose(np.array(other)[:, part], np.array(mapped)[:, order], rtol=0, atol=1e-6)
         assert_array_equal(near[part], seen[order])

@@ -1,0 +1,169 @@
+"""What is off an image is left out, and nothing that is on it or as near as matters."""
+
+import numpy as np
+import pytest
+from astropy import coordinates as coord
+from astropy.wcs import WCS, Sip
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from subpixal.geometry import PixelMap, SkyImage
+
+FEW = settings(max_examples=10)
+HALF = np.array([[-0.5], [-0.5], [0.5], [0.5]])
+SKY = (180, 360)
+
+
+def make_fits(projection, center, scale, angle=0.0, shape=(300, 400)):
+    ny, nx = shape
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
+    wcs.wcs.crval, wcs.wcs.lonpole = center, 180
+    wcs.wcs.crpix = (nx + 1) / 2, (ny + 1) / 2
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    wcs.wcs.cd = [[-cos, sin], [sin, cos]]
+    wcs.pixel_shape = nx, ny
+    wcs.wcs.set()
+    return wcs
+
+
+def look(image, margin=0.0, count=81):
+    """Right ascensions and declinations of what an image sees, on a grid of positions."""
+    ny, nx = image.transform.shape
+    x = np.linspace(-0.5 - margin, nx - 0.5 + margin, count)
+    y = np.linspace(-0.5 - margin, ny - 0.5 + margin, count)
+    lon, lat = image.world.lonlat(image.to_world(*np.meshgrid(x, y)))
+    good = np.isfinite(lon) & np.isfinite(lat)
+    sky = coord.SkyCoord(lon[good], lat[good], unit="rad", frame=image.world.frame).icrs
+    return sky.ra.deg, sky.dec.deg
+
+
+def holds(wcs_in, boxes, sky):
+    """Which boxes hold one of some positions, by the inverse that a projection has."""
+    x, y = wcs_in.wcs_world2pix(*sky, 0)
+    x1, y1, x2, y2 = (boxes + HALF)[..., None]
+    return ((x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)).any(1)
+
+
+def boxes_around(wcs_in, sky, rng, sizes=(0, 40), count=200):
+    """Boxes of all sizes, on what some positions cover and up to three times as far off it."""
+    pixels = np.array(wcs_in.wcs_world2pix(*sky, 0))
+    low, high = pixels.min(1, keepdims=True), pixels.max(1, keepdims=True)
+    off = rng.choice([0.5, 0.6, 1, 3], count) * rng.uniform(-1, 1, (2, count))
+    size = rng.integers(*sizes, (2, count))
+    low = np.rint((low + high) / 2 + off * (high - low) - size / 2).astype(int)
+    return np.concatenate([low, low + size])
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_boxes_on_images_of_every_kind(build, kind, scale):
+    """No box that holds a position of the image, or one as near as is asked for, is left out."""
+    image = SkyImage(build(kind))
+    wcs_in = make_fits("TAN", (1.1, 0.7), scale / 3600, 0.4)
+    pixel_map, rng = PixelMap(wcs_in, image), np.random.default_rng(1)
+    boxes = boxes_around(wcs_in, look(image), rng, sizes=(1, round(5 / scale)))
+    for reach in (0, 400):
+        found, *_, seen = pixel_map.boxes(boxes + HALF, reach=reach)
+        touching = holds(wcs_in, boxes, look(image, reach))
+        assert touching.sum() > 20
+        assert seen[touching].all()
+        assert np.isfinite(found[:, touching]).all()
+
+
+def test_boxes_off_images_of_every_kind(build, kind):
+    """A box that is a quarter of the image off it is not looked for."""
+    image = SkyImage(build(kind))
+    wcs_in = make_fits("TAN", (1.1, 0.7), 0.05 / 3600, 0.4)
+    boxes = boxes_around(wcs_in, look(image), np.random.default_rng(2), sizes=(10, 15))
+    far = ~holds(wcs_in, boxes, look(image, 100))
+    found, x, _, seen = PixelMap(wcs_in, image).boxes(boxes + HALF, *boxes[:2])
+    assert 50 < far.sum() < 200
+    assert not seen[far].any()
+    assert np.isnan(found[:, far]).all()
+    assert np.isnan(x[far]).all()
+
+
+@FEW
+@given(
+    whole=st.sampled_from(["CAR", "AIT", "ZEA", "ARC", "CEA"]),
+    projection=st.sampled_from(["TAN", "SIN", "STG", "ARC", "ZEA", "CAR"]),
+    center=st.tuples(st.floats(0, 360), st.floats(-90, 90)),
+    field=st.floats(-3, 2).map(lambda t: 10**t),
+    angle=st.floats(0, 7),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_boxes_of_the_whole_sky(whole, projection, center, field, angle, seed):
+    """From a map of all the sky, with its seam and its poles, to an image anywhere."""
+    wcs_in = make_fits(whole, (40.0, 0.0), 0.97, shape=SKY if whole != "ZEA" else (360, 360))
+    center = (center[0], 0.0) if projection == "CAR" else center
+    wcs_out = make_fits(projection, center, field / 100, angle, (100, 80))
+    image, rng = SkyImage(wcs_out), np.random.default_rng(seed)
+    sky = look(image, count=41)
+    x, y = rng.integers(0, np.array(wcs_in.pixel_shape)[:, None], (2, 400))
+    # Half of the boxes are anywhere, the others around positions of the image.
+    some = rng.integers(0, len(sky[0]), 200)
+    near = np.nan_to_num(wcs_in.wcs_world2pix(*np.array(sky)[:, some], 0)).astype(int)
+    x[200:], y[200:] = near + rng.integers(-3, 4, (2, 200))
+    boxes = np.array([x, y, x + rng.integers(0, 20, 400), y + rng.integers(0, 20, 400)])
+    corners = (boxes + HALF)[[0, 2, 2, 0]], (boxes + HALF)[[1, 1, 3, 3]]
+    # What is not all on the sky has no place in any image.
+    on_sky = np.isfinite(wcs_in.wcs_pix2world(*map(np.ravel, corners), 0)[0])
+    touching = holds(wcs_in, boxes, sky) & on_sky.reshape(4, -1).all(0)
+    *_, seen = PixelMap(wcs_in, image).boxes(boxes + HALF)
+    assert seen[touching].all()
+
+
+@pytest.mark.parametrize("radius", [150, 255, 300, 500])
+def test_boxes_where_a_distortion_folds(radius):
+    """Up to a fold, on the image or off it, boxes are found, and beyond it none is."""
+    wcs_in, wcs_out = (make_fits("TAN", (30.0, 20.0), 1e-5) for _ in range(2))
+    cubic = np.zeros((4, 4))
+    cubic[3, 0] = cubic[1, 2] = -1 / (3 * radius**2)
+    wcs_out.sip = Sip(cubic, cubic.T, None, None, wcs_out.wcs.crpix)
+    wcs_out.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    rng = np.random.default_rng(3)
+    center = np.array([[199.5], [149.5]])
+    low = np.rint(center + rng.uniform(-500, 500, (2, 600)))
+    boxes = np.concatenate([low, low + rng.integers(0, 20, (2, 600))])
+    found, *_, seen = PixelMap(wcs_in, wcs_out).boxes(boxes + HALF)
+    corners = (boxes + HALF)[[0, 2, 2, 0]], (boxes + HALF)[[1, 1, 3, 3]]
+    distance = np.hypot(corners[0] - 199.5, corners[1] - 149.5)
+    # The image that folds shows nothing that is farther than this in the one that does not.
+    limit = radius * 2 / 3
+    assert np.isnan(found[:, distance.min(0) > limit * 1.001]).all()
+    x, y = np.meshgrid(np.linspace(-0.5, 399.5, 121), np.linspace(-0.5, 299.5, 121))
+    good = np.hypot(x - 199.5, y - 149.5) < radius
+    touching = holds(wcs_in, boxes, wcs_out.all_pix2world(x[good], y[good], 0))
+    assert touching.sum() > 20
+    assert seen[touching].all()
+    assert np.isfinite(found[:, touching & (distance.max(0) < 0.97 * limit)]).all()
+
+
+def test_boxes_around_an_image():
+    """A box that has the image inside is seen, and so are its edges that pass the image."""
+    image = SkyImage(make_fits("TAN", (30.0, 80.0), 1e-4, 0.3))
+    wcs_in = make_fits("TAN", (30.0, 80.0), 0.01)
+    size = np.arange(3, 120, 13)
+    boxes = np.array([199 - size, 149 - size, 200 + size, 150 + size])
+    found, *_, seen = PixelMap(wcs_in, image).boxes(boxes + HALF)
+    assert seen.all()
+    assert np.isfinite(found).all()
+
+
+def test_number_of_positions(build):
+    """As many positions as boxes are mapped, or none."""
+    pixel_map = PixelMap(build("tan"), build("sip"))
+    edges = np.array([[9.5, 99.5], [9.5, 99.5], [20.5, 105.5], [20.5, 105.5]])
+    with pytest.raises(ValueError, match=r"must have 2 positions or none, got 3"):
+        pixel_map.boxes(edges, np.zeros(3), np.zeros(3))
+
+
+def test_boxes_that_are_not_finite(build):
+    """Boxes without edges are not seen, and hide no others."""
+    pixel_map = PixelMap(build("tan"), build("sip"))
+    edges = np.tile([[9.5], [9.5], [20.5], [20.5]], 40)
+    edges[0, :20:2], edges[3, 1:20:2] = np.nan, np.inf
+    found, _, _, seen = pixel_map.boxes(edges)
+    assert_array_equal(seen, np.arange(40) >= 20)
+    assert_array_equal(np.isfinite(found).all(0), seen)
