@@ -7,6 +7,7 @@ derivatives are there, and on which side of a fold the image lies.
 from __future__ import annotations
 
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -40,6 +41,13 @@ UNFOLDED = 0.8
 # Lengths that are none, where a direction is wanted.
 TINY = 1e-15
 
+# Nodes that are looked at to see whether a WCS has changed, and what is no change.
+WITNESSES = 5
+SAME = 1e-12
+
+# Nodes of WCSs as long as these live: to make them costs more than to map a source.
+_MADE = WeakKeyDictionary()
+
 
 class Nodes:
     """
@@ -67,7 +75,7 @@ class Nodes:
     """
 
     def __init__(self, forward: Forward, shape: tuple[int, int], *, is_sky: bool) -> None:
-        self._forward, self._shape, self._is_sky = forward, shape, is_sky
+        self._shape, self._is_sky = shape, is_sky
         ny, nx = shape
         along = np.linspace(-MARGIN, 1 + MARGIN, COUNT)
         x, y = np.tile(along * nx - 0.5, COUNT), np.repeat(along * ny - 0.5, COUNT)
@@ -77,6 +85,36 @@ class Nodes:
         self._good = good = np.isfinite(points).all(0) & (sides == self._side)
         self.x, self.y, self.points = x[good], y[good], points[:, good]
         self.derivatives = derivatives[..., good]
+
+    @classmethod
+    def of(cls, wcs, forward: Forward, shape: tuple[int, int], *, is_sky: bool) -> Nodes:
+        """
+        Nodes of an image, those that its WCS has already unless it has changed since.
+
+        Parameters
+        ----------
+        wcs : object
+            What the forward function belongs to.
+        forward, shape, is_sky
+            See the class.
+        """
+        try:
+            made = _MADE.setdefault(wcs, {})
+        except TypeError:
+            # A WCS of somebody's own need not be hashable.
+            made = {}
+        nodes = made.get((shape, is_sky))
+        if nodes is None or not nodes._agree_with(forward):
+            nodes = made[shape, is_sky] = cls(forward, shape, is_sky=is_sky)
+        return nodes
+
+    def _agree_with(self, forward) -> bool:
+        """Whether some of them look where a forward function says."""
+        some = np.linspace(0, len(self.x) - 1, WITNESSES).astype(int) if self.x.size else []
+        known, found = self.points[:, some], forward(self.x[some], self.y[some])
+        if not known.size or known.shape != found.shape:
+            return False
+        return bool(np.abs(found - known).max() <= SAME * np.abs(known).max())
 
     # Where to start
 
@@ -137,7 +175,7 @@ class Nodes:
 
     # What is on the image
 
-    def is_unfolded(self, x, y) -> np.ndarray:
+    def is_unfolded(self, forward: Forward, x, y) -> np.ndarray:
         """
         Whether positions are on the branch of the transform that the image is on.
 
@@ -147,6 +185,8 @@ class Nodes:
 
         Parameters
         ----------
+        forward : callable
+            See the class.
         x, y : array of shape (N,)
 
         Returns
@@ -163,7 +203,7 @@ class Nodes:
             way = np.linspace(0, 1, STOPS + 1)[1:, None]
             u = (near_x[off] + way * (x - near_x)[off]).ravel()
             v = (near_y[off] + way * (y - near_y)[off]).ravel()
-            side = self._orientation(*tangents(self._forward, u, v))
+            side = self._orientation(*tangents(forward, u, v))
             unfolded[off] = ~(side * self._side < 0).reshape(STOPS, -1).any(0)
         return unfolded
 

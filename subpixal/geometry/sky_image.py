@@ -175,7 +175,7 @@ class SkyImage:
                 x[here], y[here], closed[here] = newton(
                     self._forward, target[:, here], *at, common=nodes.inverse, **options
                 )
-                closed[here] &= nodes.is_unfolded(x[here], y[here])
+                closed[here] &= nodes.is_unfolded(self._forward, x[here], y[here])
         x[~closed] = y[~closed] = np.nan
         return x, y
 
@@ -188,7 +188,8 @@ class SkyImage:
 
     @cached_property
     def _nodes(self) -> Nodes:
-        return Nodes(self._forward, self._shape, is_sky=self.world.is_sky)
+        wcs, is_sky = self.transform.wcs, self.world.is_sky
+        return Nodes.of(wcs, self._forward, self._shape, is_sky=is_sky)
 
     @property
     def _is_bounded(self) -> bool:
