@@ -53,8 +53,8 @@ def test_for_each_shape(build, recorder):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda wcs: setattr(wcs.wcs, "crval", wcs.wcs.crval + [40, -20]),
-        lambda wcs: setattr(wcs.wcs, "crval", wcs.wcs.crval + [0, 1e-7]),
+        lambda wcs: setattr(wcs.wcs, "crval", np.add(wcs.wcs.crval, [40, -20])),
+        lambda wcs: setattr(wcs.wcs, "crval", np.add(wcs.wcs.crval, [0, 1e-7])),
         lambda wcs: setattr(wcs.wcs, "crpix", wcs.wcs.crpix + 5000),
         lambda wcs: setattr(wcs.wcs, "cd", wcs.wcs.cd @ [[-30, 0], [0, 30]]),
         lambda wcs: setattr(wcs.wcs, "ctype", ["DEC--TAN-SIP", "RA---TAN-SIP"]),
