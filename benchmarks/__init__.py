@@ -10,6 +10,3 @@ import os
 
 # Threads that wait for work count as work.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-# NumPy asks for large pages of memory, and the system may move others for seconds to find them.
-os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")

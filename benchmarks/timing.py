@@ -22,8 +22,10 @@ def time_in_turn(functions, seconds: float, repeats: int = MIN_REPEATS) -> list[
 
     Seconds of the processor, its work for the system included: what others do
     on the machine counts only where it slows down memory, and that can only
-    make a run longer. Each run fills new memory, as the only run of a user does:
-    otherwise small arrays would get that of the last run, and large ones not.
+    make a run longer. Each run fills memory that is new to the process, as the only
+    run of a user does: otherwise small arrays would get that of the last run, and large
+    ones not. And each comes after one that does not count, so that the system
+    has the memory: a virtual machine gets it from its host, at a cost of its own.
 
     Parameters
     ----------
@@ -32,13 +34,12 @@ def time_in_turn(functions, seconds: float, repeats: int = MIN_REPEATS) -> list[
     seconds : float
         How long to go on; at least ``repeats`` rounds are made.
     repeats : int
-        Smallest number of rounds, after one that does not count.
+        Smallest number of rounds.
     """
-    for function in functions:
-        function()
     best, end, rounds = [float("inf")] * len(functions), time.monotonic() + seconds, 0
     while rounds < repeats or time.monotonic() < end:
         for k, function in enumerate(functions):
+            function()
             release_memory()
             start = time.process_time()
             result = function()
