@@ -70,9 +70,14 @@ class World:
         if not self.is_sky:
             return np.array(values, float)
         lon, lat = self.lonlat(values)
+        points = np.empty((3, *np.shape(lon)))
         with np.errstate(invalid="ignore"):
-            cos_lat = np.cos(lat)
-            return np.array([cos_lat * np.cos(lon), cos_lat * np.sin(lon), np.sin(lat)])
+            # Into one array: fresh memory would cost as much as the sines.
+            np.cos(lon, out=points[0, ...])
+            np.sin(lon, out=points[1, ...])
+            np.sin(lat, out=points[2, ...])
+            points[:2] *= np.cos(lat)
+        return points
 
     def values_in(self, other: World, values) -> tuple[np.ndarray, ...]:
         """
