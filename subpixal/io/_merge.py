@@ -40,7 +40,8 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
 
     What is the same in several archives is in the new one once: images, and cutouts of
     one image that are the same in all they have, such as the primary cutouts which
-    archives of several exposures share. The output may be one of the inputs.
+    archives of several exposures share. Those of a combined image that belong to cutouts
+    of an exposure stay with them, as many as there are. The output may be one of the inputs.
 
     Parameters
     ----------
@@ -93,8 +94,7 @@ def _most() -> int:
 
 def _merge(paths, output, **options) -> None:
     images, found = {}, [read_any(path) for path in paths]
-    merged = sum((_with_known_images(some, images) for some in found), CutoutCollection())
-    merged = _without_repeated(merged, np.repeat(np.arange(len(found)), [*map(len, found)]))
+    merged = _without_repeated([_with_known_images(some, images) for some in found])
     with tempfile.TemporaryFile(dir=Path(output).resolve().parent) as file:
         tree = collection_to_tree(merged, _Spool(file).put_aside)
         write_asdf(CollectionTree(tree), output, **options)
@@ -110,26 +110,45 @@ def _with_known_images(cutouts: CutoutCollection, images: dict[str, Image]) -> C
     return CutoutCollection._of(stores, cutouts._which, cutouts._rows, cutouts._dropped)
 
 
-def _without_repeated(cutouts: CutoutCollection, archive: np.ndarray) -> CutoutCollection:
-    """The cutouts that none of the archives before has, given the archive of each."""
+def _without_repeated(found: list[CutoutCollection]) -> CutoutCollection:
+    """The cutouts of archives that none of the archives before has."""
+    cutouts = sum(found, CutoutCollection())
+    archive = np.repeat(np.arange(len(found)), [*map(len, found)])
     new, repeated, numbers = np.ones(len(cutouts), bool), set(), cutouts.image_numbers
-    for k, image in enumerate(cutouts.images):
+    # After those of the exposures that they belong to.
+    for k, image in sorted(enumerate(cutouts.images), key=lambda entry: entry[1].stage == "drz"):
         here = np.flatnonzero(numbers == k)
         # Of most images, no other archive has cutouts, and no pixels need be read.
         if np.ptp(archive[here]):
             first = {}
             keys = zip(_keys(cutouts[here]), archive[here].tolist(), strict=True)
             new[here] = [first.setdefault(key, number) == number for key, number in keys]
-            repeated |= set() if new[here].all() else {(image.stage, image.name)}
-    known, dropped = set(), []
-    for group in cutouts._dropped:
-        if (group.stage, group.image) in repeated:
-            key = (*group.id.tolist(), *group[1:])
-            if key in known:
-                continue
-            known.add(key)
-        dropped.append(group)
+            if image.stage == "drz":
+                new[here] |= _belong_to_new(cutouts, archive, new, here, image)
+            archives = np.unique(archive[here[~new[here]]]).tolist()
+            repeated |= {(number, image.stage, image.name) for number in archives}
+    dropped, first, shared = [], {}, {key[1:] for key in repeated}
+    for number, group in ((k, group) for k, some in enumerate(found) for group in some._dropped):
+        before, image = number, group[2:4]
+        if image in shared:
+            before = first.setdefault((*group.id.tolist(), *group[1:]), number)
+        if before == number or (number, *image) not in repeated:
+            dropped.append(group)
     return cutouts[new]._with_dropped(dropped)
+
+
+def _belong_to_new(cutouts, archive, new, here, image) -> list[bool]:
+    """
+    Whether cutouts of a combined image belong to new cutouts of an exposure.
+
+    Exposures of one pointing, without names or with the same, have the same of them.
+    """
+    name, ids = image.meta.get("exposure", ""), cutouts.ids
+    wanted = [one.stage == "input_image" and one.name == name for one in cutouts.images]
+    flt = new & np.array(wanted)[cutouts.image_numbers]
+    belong = {*zip(archive[flt].tolist(), ids[flt].tolist(), strict=True)}
+    pairs = zip(archive[here].tolist(), ids[here].tolist(), strict=True)
+    return [pair in belong for pair in pairs]
 
 
 def _keys(cutouts: CutoutCollection) -> list[tuple]:

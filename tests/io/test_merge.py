@@ -134,9 +134,53 @@ def test_shared_primaries(tmp_path):
     # A cutout of its own, and the others again.
     other = create_primary_cutouts(scene.truth[::-1], labels, drz.data, drz.wcs, pad=2)
     paths.append(tmp_path / "other.asdf")
-    (other[:1] + primary[3:]).write(paths[-1])
+    reason = primary._dropped[0]._replace(message="for another reason")
+    more = other[:1]._with_dropped([reason])
+    (more + primary[3:]).write(paths[-1])
     merge_archives(paths, tmp_path / "all.asdf")
-    assert_cutouts_equal(CutoutCollection.read(tmp_path / "all.asdf"), expected + other[:1])
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "all.asdf"), expected + more)
+    # All of one exposure again, with those of another that are new.
+    merge_archives([paths[0], tmp_path / "all.asdf"], tmp_path / "again.asdf")
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "again.asdf"), expected + more)
+
+
+@pytest.mark.parametrize("name", ["", "flt.fits[SCI,1]"])
+def test_one_to_one(tmp_path, name):
+    """Two exposures of one pointing share cutouts of the combined image; each keeps its own."""
+    scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip",))
+    drz, labels, (image,) = scene.combined, scene.segmentation, scene.exposures
+    primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
+    paths, expected = [], primary
+    for k in range(2):
+        exposure = Cutout(image.data + k, image.wcs, meta={"name": name}, copy=False)
+        flt, back = create_cutouts(primary, labels, drz.data, drz.wcs, exposure, None)
+        paths.append(tmp_path / f"{k}.asdf")
+        # Whichever comes first.
+        (primary + back + flt[:]).write(paths[-1])
+        expected = expected + back + flt[:]
+    merge_archives([*paths, *paths], tmp_path / "all.asdf")
+    found = CutoutCollection.read(tmp_path / "all.asdf")
+    # Records of the combined image that are the same are one.
+    for one, other in zip(found, expected, strict=True):
+        assert_cutouts_equal(one, other)
+    assert len(flt.dropped) > 0
+    assert found.dropped.pformat() == expected.dropped.pformat()
+
+
+def test_dropped_twice_in_one(tmp_path):
+    """What one archive has twice stays, as its cutouts do."""
+    scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip",))
+    drz, labels = scene.combined, scene.segmentation
+    primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
+    assert len(primary.dropped) > 0
+    # Where they follow one another, they are one group.
+    other = primary[:0]._with_dropped([primary._dropped[0]._replace(image="other")])
+    paths = [tmp_path / "0.asdf", tmp_path / "1.asdf"]
+    (primary + other + primary).write(paths[0])
+    primary.write(paths[1])
+    merge_archives(paths, tmp_path / "all.asdf")
+    expected = primary + other + primary
+    assert_cutouts_equal(CutoutCollection.read(tmp_path / "all.asdf"), expected)
 
 
 @pytest.mark.parametrize("change", ["pixels", "planes", "place", "id", "meta"])
