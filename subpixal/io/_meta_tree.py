@@ -128,7 +128,7 @@ def _plain_value(value, path, what):
         return [None if item is LEFT_OUT else item for item in items]
     if type(value) is int or isinstance(value, PurePath | np.datetime64):
         _warn(f"{path} of {what} is written as text, for it is a {type(value).__name__}")
-        return str(value)
+        return text_of(str(value))
     return _checked_value(value, path, what)
 
 

@@ -21,7 +21,8 @@ def _is_asdf(origin, path, fileobj, *args, **kwargs) -> bool:
         magic = fileobj.read(5)
         fileobj.seek(-len(magic), 1)
         # What is wrong with a FITS file, the reader of archives says.
-        return magic in (b"#ASDF", b"SIMPL")
+        if magic in (b"#ASDF", b"SIMPL"):
+            return True
     return path is not None and str(path).lower().endswith(".asdf")
 
 

@@ -181,7 +181,8 @@ def _check_begin(file) -> None:
     """Raise if a file is not ASDF from the first."""
     file.seek(0)
     begin = file.read(6)
-    if begin.startswith(GZIP):
+    compressed = begin.startswith(GZIP)
+    if compressed:
         file.seek(0)
         begin = gzip.GzipFile(fileobj=file).read(6)
     if begin == b"SIMPLE":
@@ -190,9 +191,11 @@ def _check_begin(file) -> None:
             "only; subpixal.io.read_image reads images)"
         )
         raise ValueError(msg)
-    file.seek(0)
-    if file.read(5) != b"#ASDF":
+    if begin[:5] != b"#ASDF":
         msg = "it does not begin as one"
+        raise ValueError(msg)
+    if compressed:
+        msg = "it is compressed as a whole (decompress it; compression='zlib' makes small archives)"
         raise ValueError(msg)
 
 

@@ -1,6 +1,7 @@
 """Archives that were damaged, killed while written, or made with bad intent."""
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ import pytest
 
 from subpixal import Cutout, CutoutCollection
 from subpixal.datasets import make_wcs
-from subpixal.io import _vet
+from subpixal.io import _vet, read_asdf
 from subpixal.io._pixels import checksums
 from subpixal.io._seal import write_seal
 from subpixal.testing import assert_cutouts_equal
@@ -109,6 +110,25 @@ def test_random_damage(archive, damage, tmp_path):
             except OSError as raised:
                 error = str(raised)
         assert path.name in error
+
+
+@pytest.mark.parametrize("cls", [Cutout, CutoutCollection])
+@pytest.mark.parametrize("content", [b"", b"\n#ASDF 1.0.0\n", b"\x1f\x8b"])
+def test_none_from_the_first(cls, content, tmp_path):
+    """What begins as no archive but is named as one is said to be none, by its name."""
+    path = tmp_path / "c.asdf"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=r"c\.asdf cannot be read as an ASDF file of cutouts: "):
+        cls.read(path)
+
+
+def test_compressed_as_a_whole(tmp_path):
+    """Nobody is told that it does not begin as an archive."""
+    make_cutouts().write(tmp_path / "c.asdf")
+    path = tmp_path / "c.asdf.gz"
+    path.write_bytes(gzip.compress((tmp_path / "c.asdf").read_bytes()))
+    with pytest.raises(OSError, match=r"c\.asdf\.gz cannot .*: it is compressed as a whole"):
+        read_asdf(path)
 
 
 def test_what_a_bit_does(tmp_path):

@@ -108,18 +108,20 @@ def test_keys_that_are_too_large():
 def test_text_that_is_not_utf8(tmp_path):
     """Names of files may have bytes that are no text: they become escapes, and it is said."""
     name, path = "m51\udce9.fits", tmp_path / "c.asdf"
-    image = NDData(np.zeros(SHAPE), wcs=WCS, meta={"name": name, "deep": [{"x": "\ud800"}]})
+    meta = {"name": name, "deep": [{"x": "\ud800"}], "path": Path(name)}
+    image = NDData(np.zeros(SHAPE), wcs=WCS, meta=meta)
     labels = np.zeros(SHAPE, int)
     labels[5:8, 5:8] = 1
     cutouts = create_primary_cutouts({"id": [1, 2]}, labels, image, None)
-    with pytest.warns(SubpixalWarning, match="escapes") as caught:
+    with pytest.warns(SubpixalWarning, match="is written") as caught:
         cutouts.write(path)
     assert {str(warning.message).split(" of ")[0] for warning in caught} == {
-        "meta['name']", "meta['deep'][0]['x']"
+        "meta['name']", "meta['deep'][0]['x']", "meta['path']"
     }  # fmt: skip
     found = CutoutCollection.read(path)
     assert found.images[0].name == found.dropped["image"][0] == "m51\\udce9.fits"
-    assert found[0].meta == {"name": "m51\\udce9.fits", "deep": [{"x": "\\ud800"}]}
+    escaped = "m51\\udce9.fits"
+    assert found[0].meta == {"name": escaped, "deep": [{"x": "\\ud800"}], "path": escaped}
 
 
 def test_keys_and_ids_that_are_not_utf8(tmp_path):
