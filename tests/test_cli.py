@@ -16,6 +16,7 @@ from astropy.table import Table
 from subpixal import Cutout, CutoutCollection
 from subpixal.cli import main
 from subpixal.datasets import make_scene, make_wcs
+from subpixal.testing import assert_cutouts_equal
 
 
 def write_image(path, image, **more):
@@ -472,6 +473,28 @@ def test_terminated(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scheduler(arguments, tmp_path):
+    """Workers of dask, wherever they are, cut the same as this process."""
+    distributed = pytest.importorskip("distributed")
+    assert create(arguments) == 0
+    other = arguments | {"--output": str(tmp_path / "other.asdf")}
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True
+    )
+    with cluster:
+        assert create(other, "--scheduler", cluster.scheduler_address) == 0
+    here, there = (CutoutCollection.read(words["--output"]) for words in (arguments, other))
+    assert_cutouts_equal(there, here)
+
+
+def test_no_distributed(arguments, monkeypatch, capsys):
+    """Without dask.distributed it is said how to get it."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert create(arguments, "--scheduler", "tcp://127.0.0.1:8786") == 2
+    assert "pip install 'subpixal[distributed]'" in capsys.readouterr().err
+    assert not Path(arguments["--output"]).exists()
 
 
 def test_compression(arguments):

@@ -40,8 +40,8 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
 
     What is the same in several archives is in the new one once: images, and cutouts of
     one image that are the same in all they have, such as the primary cutouts which
-    archives of several exposures share. Those of a combined image that belong to cutouts
-    of an exposure stay with them, as many as there are. The output may be one of the inputs.
+    archives of several exposures share. A cutout of a combined image stays where it may
+    belong to a new cutout of an exposure. The output may be one of the inputs.
 
     Parameters
     ----------
