@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
@@ -38,10 +39,9 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
     """
     Write the cutouts of archives to one archive.
 
-    What is the same in several archives is in the new one once: images, and cutouts of
-    one image that are the same in all they have, such as the primary cutouts which
-    archives of several exposures share. A cutout of a combined image stays where it may
-    belong to a new cutout of an exposure. The output may be one of the inputs.
+    Images, and primary cutouts that are the same in all they have, are in the new
+    archive once: archives of several exposures share them. The output may be one of the
+    inputs.
 
     Parameters
     ----------
@@ -61,14 +61,18 @@ def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None
         If an archive cannot be read, or the output exists and ``overwrite`` is
         false, or cannot be written.
     TypeError, ValueError
-        If the paths are one name, the output is named as a FITS file, or asdf does not
-        know the compression. In any case, nothing is written.
+        If the paths are one name, a file is there twice, the output is named as a FITS
+        file, or asdf does not know the compression. In any case, nothing is written.
     """
     if isinstance(paths, str | os.PathLike):
         msg = f"paths must be names of files, not one name: [{os.fspath(paths)!r}]"
         raise TypeError(msg)
     check_archive(output, overwrite=overwrite, compression=compression)
     paths, most = list(paths), _most()
+    path, times = Counter(map(os.path.realpath, paths)).most_common(1)[0] if paths else ("", 0)
+    if times > 1:
+        msg = f"paths must be different files, {path} is there {times} times"
+        raise ValueError(msg)
     with tempfile.TemporaryDirectory(prefix=".merge-", dir=Path(output).resolve().parent) as folder:
         for number in count():
             if len(paths) <= most:
@@ -111,44 +115,25 @@ def _with_known_images(cutouts: CutoutCollection, images: dict[str, Image]) -> C
 
 
 def _without_repeated(found: list[CutoutCollection]) -> CutoutCollection:
-    """The cutouts of archives that none of the archives before has."""
+    """The cutouts of archives, without primary cutouts that an archive before has."""
     cutouts = sum(found, CutoutCollection())
     archive = np.repeat(np.arange(len(found)), [*map(len, found)])
-    new, repeated, numbers = np.ones(len(cutouts), bool), set(), cutouts.image_numbers
-    # After those of the exposures that they belong to.
-    for k, image in sorted(enumerate(cutouts.images), key=lambda entry: entry[1].stage == "drz"):
+    new, numbers = np.ones(len(cutouts), bool), cutouts.image_numbers
+    for k, image in enumerate(cutouts.images):
         here = np.flatnonzero(numbers == k)
-        # Of most images, no other archive has cutouts, and no pixels need be read.
-        if np.ptp(archive[here]):
+        # Of images that one archive has no pixels need be read.
+        if image.stage == "primary" and np.ptp(archive[here]):
             first = {}
             keys = zip(_keys(cutouts[here]), archive[here].tolist(), strict=True)
             new[here] = [first.setdefault(key, number) == number for key, number in keys]
-            if image.stage == "drz":
-                new[here] |= _belong_to_new(cutouts, archive, new, here, image)
-            archives = np.unique(archive[here[~new[here]]]).tolist()
-            repeated |= {(number, image.stage, image.name) for number in archives}
-    dropped, first, shared = [], {}, {key[1:] for key in repeated}
+    dropped, first, sharing = [], {}, set(archive[~new].tolist())
     for number, group in ((k, group) for k, some in enumerate(found) for group in some._dropped):
-        before, image = number, group[2:4]
-        if image in shared:
+        before = number
+        if group.stage == "primary":
             before = first.setdefault((*group.id.tolist(), *group[1:]), number)
-        if before == number or (number, *image) not in repeated:
+        if before == number or number not in sharing:
             dropped.append(group)
     return cutouts[new]._with_dropped(dropped)
-
-
-def _belong_to_new(cutouts, archive, new, here, image) -> list[bool]:
-    """
-    Whether cutouts of a combined image belong to new cutouts of an exposure.
-
-    Exposures of one pointing, without names or with the same, have the same of them.
-    """
-    name, ids = image.meta.get("exposure", ""), cutouts.ids
-    wanted = [one.stage == "input_image" and one.name == name for one in cutouts.images]
-    flt = new & np.array(wanted)[cutouts.image_numbers]
-    belong = {*zip(archive[flt].tolist(), ids[flt].tolist(), strict=True)}
-    pairs = zip(archive[here].tolist(), ids[here].tolist(), strict=True)
-    return [pair in belong for pair in pairs]
 
 
 def _keys(cutouts: CutoutCollection) -> list[tuple]:

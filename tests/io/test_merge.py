@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,13 +110,16 @@ def test_cutout_and_other_images(tmp_path):
     assert found.image_numbers.tolist() == [0, 1, 2, 3, 0]
 
 
-def test_twice(written, tmp_path):
-    """What archives share is there once, in its first place: merging again changes nothing."""
+def test_twice(written, tmp_path, monkeypatch):
+    """One file under two names is refused, and cutouts of exposures are all there."""
     parts, paths = written
-    merge_archives([*paths[:2], paths[0]], tmp_path / "some.asdf")
-    merge_archives([tmp_path / "some.asdf", *paths], tmp_path / "all.asdf")
-    found = CutoutCollection.read(tmp_path / "all.asdf")
-    assert_cutouts_equal(found, parts[0] + parts[1] + parts[2])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"different files, .*0\.asdf is there 2 times"):
+        merge_archives([paths[0], "1.asdf", "../" + tmp_path.name + "/0.asdf"], "all.asdf")
+    assert not Path("all.asdf").exists()
+    merge_archives(paths[:2], "some.asdf")
+    merge_archives(["some.asdf", *paths], "all.asdf")
+    assert_cutouts_equal(CutoutCollection.read("all.asdf"), sum(parts[:2] + parts, parts[0][:0]))
 
 
 def test_shared_primaries(tmp_path):
@@ -139,9 +143,6 @@ def test_shared_primaries(tmp_path):
     (more + primary[3:]).write(paths[-1])
     merge_archives(paths, tmp_path / "all.asdf")
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "all.asdf"), expected + more)
-    # All of one exposure again, with those of another that are new.
-    merge_archives([paths[0], tmp_path / "all.asdf"], tmp_path / "again.asdf")
-    assert_cutouts_equal(CutoutCollection.read(tmp_path / "again.asdf"), expected + more)
 
 
 @pytest.mark.parametrize("name", ["", "flt.fits[SCI,1]"])
@@ -158,7 +159,7 @@ def test_one_to_one(tmp_path, name):
         # Whichever comes first.
         (primary + back + flt[:]).write(paths[-1])
         expected = expected + back + flt[:]
-    merge_archives([*paths, *paths], tmp_path / "all.asdf")
+    merge_archives(paths, tmp_path / "all.asdf")
     found = CutoutCollection.read(tmp_path / "all.asdf")
     # Records of the combined image that are the same are one.
     for one, other in zip(found, expected, strict=True):
@@ -187,11 +188,13 @@ def test_dropped_twice_in_one(tmp_path):
 def test_all_but_the_same(tmp_path, change):
     """Cutouts of one image that differ in anything are both there."""
     data, wcs = np.zeros(SHAPE), make_wcs("tan", SHAPE)
-    pair = [CutoutCollection([Cutout(data, wcs, (1, 2), (5, 6), src_id=7)]) for _ in range(2)]
+    labels = np.zeros(SHAPE, int)
+    labels[3:6, 2:5] = 7
+    pair = [create_primary_cutouts({"id": [7]}, labels, data, wcs) for _ in range(2)]
     if change == "pixels":
         pair[1][0].data[1, 1] = 3
     elif change == "planes":
-        pair[1][0].weight = np.ones((5, 5))
+        pair[1][0].weight = np.ones(pair[1][0].shape)
     elif change == "place":
         pair[1][0].dx = 0.5
     elif change == "id":
@@ -201,7 +204,7 @@ def test_all_but_the_same(tmp_path, change):
     paths = [tmp_path / "0.asdf", tmp_path / "1.asdf"]
     for one, path in zip(pair, paths, strict=True):
         one.write(path)
-    merge_archives([*paths, paths[1]], tmp_path / "all.asdf")
+    merge_archives(paths, tmp_path / "all.asdf")
     found = CutoutCollection.read(tmp_path / "all.asdf")
     assert len(found.images) == 1
     assert_cutouts_equal(found, pair[0] + pair[1])
