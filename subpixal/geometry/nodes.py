@@ -215,9 +215,9 @@ class Nodes:
             return (points * np.cross(jx, jy, axis=0)).sum(0)
         return jx[0] * jy[1] - jx[1] * jy[0] if len(points) == 2 else np.ones(len(points.T))
 
-    def may_see(self, target: np.ndarray, reach: float = 0.0) -> np.ndarray:
+    def may_see(self, target: np.ndarray) -> np.ndarray:
         """Whether unit vectors of shape (3, N) can be on the image or near it."""
-        return self._cap[0] @ target >= self._cosine(REACH + reach)
+        return self._cap[0] @ target >= self._cosine(REACH)
 
     def may_see_boxes(self, target: np.ndarray, start: np.ndarray, reach: float) -> np.ndarray:
         """

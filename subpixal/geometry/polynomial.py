@@ -16,7 +16,7 @@ AWAY = 1.02
 # Pixels that it may be off at them.
 USEFUL = 1.0
 
-# Pixels; coefficients that are smaller are left out.
+# Pixels; degrees of which all coefficients are smaller are left out.
 NEGLIGIBLE = 1e-8
 
 # Points that it is evaluated at, and fitted to, in one go: what they make stays in the cache,

@@ -102,8 +102,8 @@ class SkyImage:
         """
         Pixel positions of points around boxes, and of a point that goes with each.
 
-        A box that is not near the image is not looked for; of any other all points are,
-        however far off the image they are.
+        A box that is not near the image is not looked for, nor is its point; of any other
+        all points are, however far off the image they are.
 
         Parameters
         ----------
@@ -128,10 +128,9 @@ class SkyImage:
         """
         target = self.world.vectors(world)
         seen = self._may_see_boxes(target[:, :count], start, reach)
-        around = np.isfinite(target[:, :count]).all(0)
-        around &= np.repeat(seen, np.diff(start, append=count))
-        others = self._may_see(target[:, count:], reach) & seen[: target.shape[1] - count]
-        near = np.concatenate([around, others])
+        near = np.isfinite(target).all(0)
+        near[:count] &= np.repeat(seen, np.diff(start, append=count))
+        near[count:] &= seen[: target.shape[1] - count]
         return *self._find(world, target, near, accuracy, maxiter), seen
 
     def _may_see_boxes(self, target, start, reach) -> np.ndarray:
@@ -196,10 +195,10 @@ class SkyImage:
         """Whether it is known which part of the sky the image covers."""
         return self.world.is_sky and self.transform.shape is not None
 
-    def _may_see(self, target, reach=0) -> np.ndarray:
+    def _may_see(self, target) -> np.ndarray:
         """Whether points of the world can be on the image or near it."""
         good = np.isfinite(target).all(0)
-        return good & self._nodes.may_see(target, reach) if self._is_bounded else good
+        return good & self._nodes.may_see(target) if self._is_bounded else good
 
     @property
     def reference(self) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from astropy import coordinates as coord
 from astropy.wcs import WCS, Sip
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal.geometry import PixelMap, SkyImage
 
@@ -149,6 +149,17 @@ def test_boxes_around_an_image():
     found, *_, seen = PixelMap(wcs_in, image).boxes(boxes + HALF)
     assert seen.all()
     assert np.isfinite(found).all()
+
+
+def test_positions_that_are_farther_off_than_their_boxes():
+    """A large box that touches the image has its position, however far off that is."""
+    wcs_in, wcs_out = make_fits("TAN", (30.0, 20.0), 1e-5), make_fits("TAN", (30.0, 20.0), 1e-5)
+    low, size = np.array([[379.5], [149.5]]), np.array([[600, 1200, 3000]])
+    edges = np.concatenate([low + 0 * size, low + size])
+    found, *position, seen = PixelMap(wcs_in, wcs_out).boxes(edges, *(low + size / 2))
+    assert seen.all()
+    assert_allclose(found, edges, rtol=0, atol=1e-5)
+    assert_allclose(position, low + size / 2, rtol=0, atol=1e-5)
 
 
 def test_number_of_positions(build):
