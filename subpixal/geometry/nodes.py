@@ -256,6 +256,8 @@ class Nodes:
             axes[:2], _, pixels = self._mean_inverse
             at = axes[:2] @ self.points
             beyond = (np.abs(pixels) * self._beyond(reach)[:, None]).sum(1).max(1)
+            # An image bulges between nodes as far as derivatives change from one to the next.
+            beyond += (np.ptp(pixels, axis=2) * self._spacing).sum(1) / 8
             low[:2, 0], high[:2, 0] = at.min(1) - beyond, at.max(1) + beyond
         return axes, low, high
 
@@ -283,4 +285,9 @@ class Nodes:
         if self._good.all():
             return np.maximum(BULGE * reach - MARGIN * size, 0.0)
         # The image ends somewhere between a node that is good and one that is not.
-        return BULGE * reach + 2 * (1 + 2 * MARGIN) * size / (COUNT - 1)
+        return BULGE * reach + 2 * self._spacing
+
+    @property
+    def _spacing(self) -> np.ndarray:
+        """Pixels between two nodes, by x and y."""
+        return (1 + 2 * MARGIN) * np.array(self._shape[::-1]) / (COUNT - 1)

@@ -140,6 +140,19 @@ def test_boxes_where_a_distortion_folds(radius):
     assert np.isfinite(found[:, touching & (distance.max(0) < 0.97 * limit)]).all()
 
 
+@pytest.mark.parametrize(("square", "cubic"), [(1e-4, 5e-7), (5e-4, 5e-8), (1e-3, 1e-7)])
+def test_boxes_where_an_image_bulges(square, cubic):
+    """An image of one row that is bent is seen where it goes farthest, between two nodes."""
+    wcs_in, wcs_out = (make_fits("TAN", (30.0, 20.0), 1e-5, shape=(1, 2000)) for _ in range(2))
+    bend = np.zeros((4, 4))
+    bend[2, 0], bend[3, 0] = square, cubic
+    wcs_out.sip = Sip(np.zeros((4, 4)), bend, None, None, wcs_out.wcs.crpix)
+    wcs_out.wcs.ctype = ["RA---TAN-SIP", "DEC--TAN-SIP"]
+    x, y = wcs_in.all_world2pix(*wcs_out.all_pix2world(np.arange(2000), 0, 0), 0)
+    *_, seen = PixelMap(wcs_in, wcs_out).boxes(np.array([x, y, x, y]) + 0.3 * HALF)
+    assert seen.all()
+
+
 def test_boxes_around_an_image():
     """A box that has the image inside is seen, and so are its edges that pass the image."""
     image = SkyImage(make_fits("TAN", (30.0, 80.0), 1e-4, 0.3))
