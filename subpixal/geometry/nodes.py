@@ -224,7 +224,8 @@ class Nodes:
         Whether boxes can be on the image or near it, in part or around it.
 
         In three coordinates of the sky: two are about those of pixels, as far as the sky
-        is a plane, the third is positive on the half that the image looks at.
+        is a plane, the third is positive on the half that the image looks at. Edges that
+        are all on the other half are not known to be around the image.
 
         Parameters
         ----------
