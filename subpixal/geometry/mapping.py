@@ -85,7 +85,8 @@ class PixelMap:
             xmin, ymin, xmax, ymax of the rectangles in continuous pixel
             coordinates: a single pixel *i* has the edges *i* - 0.5 and *i* + 0.5.
         x, y : array of float, shape (N,)
-            Positions that are looked for where their rectangles are; or none.
+            Positions that are looked for where their rectangles are, and those outside of
+            their rectangles near the second image only; or none.
         reach : float
             How far off the second image a rectangle matters, in pixels.
         accuracy, maxiter
@@ -108,11 +109,14 @@ class PixelMap:
         if len(x) not in {0, edges.shape[1]}:
             msg = f"x and y must have {edges.shape[1]} positions or none, got {len(x)}"
             raise ValueError(msg)
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        xmin, ymin, xmax, ymax = edges[:, : len(x)]
         search = {"reach": reach, "accuracy": accuracy, "maxiter": maxiter}
         around_x, around_y, start = perimeter(*edges)
         count = len(around_x)
         world = self._to_out(self.image_in.to_world(np.append(around_x, x), np.append(around_y, y)))
-        u, v, seen = self.image_out.boxes_to_pixel(world, start, count, **search)
+        inside = (x >= xmin) & (x <= xmax) & (y >= ymin) & (y <= ymax)
+        u, v, seen = self.image_out.boxes_to_pixel(world, start, count, inside, **search)
         found, bulge = extents(u[:count], v[:count], start)
         self._tighten(edges, found, bulge, search)
         return found, u[count:], v[count:], seen

@@ -97,13 +97,15 @@ class SkyImage:
         return x.reshape(shape), y.reshape(shape)
 
     def boxes_to_pixel(
-        self, world, start: np.ndarray, count: int, *, reach=0, accuracy=ACCURACY, maxiter=MAXITER
-    ):
+        self, world, start: np.ndarray, count: int, inside=(), *,
+        reach=0, accuracy=ACCURACY, maxiter=MAXITER,
+    ):  # fmt: skip
         """
         Pixel positions of points around boxes, and of a point that goes with each.
 
         A box that is not near the image is not looked for, nor is its point; of any other
-        all points are, however far off the image they are.
+        all points are, however far off the image they are. A point that lies outside its box
+        must be near the image.
 
         Parameters
         ----------
@@ -114,6 +116,8 @@ class SkyImage:
             Where the points of each box begin.
         count : int
             Number of points around all boxes.
+        inside : array of bool, shape (N,)
+            Which points lie in the boxes that they go with; nothing if there are none.
         reach : float
             How far off the image is near it, in pixels.
         accuracy, maxiter
@@ -130,7 +134,8 @@ class SkyImage:
         seen = self._may_see_boxes(target[:, :count], start, reach)
         near = np.isfinite(target).all(0)
         near[:count] &= np.repeat(seen, np.diff(start, append=count))
-        near[count:] &= seen[: target.shape[1] - count]
+        others = np.asarray(inside, bool) | self._may_see(target[:, count:])
+        near[count:] &= seen[: len(others)] & others
         return *self._find(world, target, near, accuracy, maxiter), seen
 
     def _may_see_boxes(self, target, start, reach) -> np.ndarray:
