@@ -105,11 +105,11 @@ class PixelMap:
             Which rectangles may be on the second image or near it; the others are NaN,
             and cost next to nothing.
         """
-        edges = np.asarray(edges, float)
-        if len(x) not in {0, edges.shape[1]}:
-            msg = f"x and y must have {edges.shape[1]} positions or none, got {len(x)}"
+        edges, x, y = (np.asarray(values, float) for values in (edges, x, y))
+        boxes = edges.shape[1]
+        if len(x) != len(y) or len(x) not in {0, boxes}:
+            msg = f"x and y must have {boxes} positions or none, got {len(x)} and {len(y)}"
             raise ValueError(msg)
-        x, y = np.asarray(x, float), np.asarray(y, float)
         xmin, ymin, xmax, ymax = edges[:, : len(x)]
         search = {"reach": reach, "accuracy": accuracy, "maxiter": maxiter}
         around_x, around_y, start = perimeter(*edges)

@@ -175,12 +175,13 @@ def test_positions_that_are_farther_off_than_their_boxes():
     assert_allclose(position, low + size / 2, rtol=0, atol=1e-5)
 
 
-def test_number_of_positions(build):
+@pytest.mark.parametrize(("nx", "ny"), [(3, 3), (2, 1), (0, 2)])
+def test_number_of_positions(build, nx, ny):
     """As many positions as boxes are mapped, or none."""
     pixel_map = PixelMap(build("tan"), build("sip"))
     edges = np.array([[9.5, 99.5], [9.5, 99.5], [20.5, 105.5], [20.5, 105.5]])
-    with pytest.raises(ValueError, match=r"must have 2 positions or none, got 3"):
-        pixel_map.boxes(edges, np.zeros(3), np.zeros(3))
+    with pytest.raises(ValueError, match=f"must have 2 positions or none, got {nx} and {ny}"):
+        pixel_map.boxes(edges, np.zeros(nx), np.zeros(ny))
 
 
 def test_boxes_that_are_not_finite(build):
