@@ -12,7 +12,7 @@ from numpy._core.multiarray import _set_madvise_hugepage
 from scipy.ndimage import find_objects
 
 from subpixal import CutoutCollection, PixelMap, create_cutouts
-from subpixal.geometry import SkyImage
+from subpixal.geometry import PixelGrid
 
 from .bare import (
     copy_slices,
@@ -105,7 +105,7 @@ def mapping_jobs(scene: Scene) -> Iterator[Job]:
         wcs, with_inverse = scene.exposure_wcs(kind), kind != "gwcs-noinverse"
 
         def ours(wcs=wcs):
-            pixel_map = PixelMap(SkyImage(scene.drz_wcs), SkyImage(wcs))
+            pixel_map = PixelMap(PixelGrid(scene.drz_wcs), PixelGrid(wcs))
             return pixel_map.boxes(boxes, *src_pos)
 
         theirs = partial(map_points if with_inverse else map_forward, scene.drz_wcs, wcs, *xy)

@@ -21,7 +21,7 @@ from astropy.utils.data import get_pkg_data_filename
 from astropy.wcs import WCS
 from scipy.spatial import KDTree
 
-from subpixal.geometry import SkyImage
+from subpixal.geometry import PixelGrid
 from subpixal.io import read_image
 
 COUNT = 10_000
@@ -98,7 +98,7 @@ def read_asdf(path, *keys):
 
 def measure(wcs, shape, rng):
     """Errors and false positions of the WCS's own inverse, and of ours."""
-    image = SkyImage(wcs, shape)
+    image = PixelGrid(wcs, shape)
     ny, nx = shape
     x = rng.uniform(-MARGIN, nx + MARGIN, COUNT)
     y = rng.uniform(-MARGIN, ny + MARGIN, COUNT)

@@ -58,8 +58,8 @@ nitpick_ignore_regex = (
         )
     ]
     + [
-        # Bases of public classes that are private, or of the standard library.
-        ("py:class", r"subpixal\..*\._.*|collections\.abc\..*")
+        # Mixins of public classes, and bases of the standard library.
+        ("py:class", r"subpixal\..*Mixin|collections\.abc\..*")
     ]
     + [("py:.*", builtin) for builtin in (r"[A-Z]\w*(Error|Warning)", "None|True|False")]
 )

@@ -1,6 +1,6 @@
 """Source cutouts from drizzled images, mapped through the full distortion to the exposures."""
 
-from subpixal.cutout import (
+from .cutout import (
     Cutout,
     CutoutCollection,
     NoOverlapError,
@@ -12,8 +12,8 @@ from subpixal.cutout import (
     create_primary_cutouts,
     drz_from_input_cutouts,
 )
-from subpixal.geometry import PixelBox, PixelMap
-from subpixal.io import _registry  # noqa: F401  (registers the readers and writers)
+from .geometry import PixelBox, PixelMap
+from .io import connect  # noqa: F401  (registers the readers and writers)
 
 __all__ = [
     "Cutout",
@@ -31,18 +31,17 @@ __all__ = [
     "map_exposures",
 ]
 
-
 # Rooms that are imported when somebody asks for them.
-_LATE = ("batch", "datasets", "plotting", "testing")
+_LAZY_SUBMODULES = ("batch", "datasets", "plotting", "testing")
 
 
 def __getattr__(name: str):
     if name == "map_exposures":
         # It opens files.
-        from subpixal.batch import map_exposures
+        from .batch import map_exposures
 
         return map_exposures
-    if name in _LATE:
+    if name in _LAZY_SUBMODULES:
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")
@@ -56,4 +55,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_LATE})
+    return sorted({*globals(), *__all__, *_LAZY_SUBMODULES})

@@ -20,14 +20,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from subpixal.cutout import Cutout, CutoutCollection, create_cutouts
-from subpixal.errors import ExposureError
-from subpixal.geometry import PixelMap
-from subpixal.io import merge_archives, read_asdf, read_image, read_images, read_segmentation
-from subpixal.io._files import check_archive, replacing
-from subpixal.io._fingerprint import fingerprint_of
-from subpixal.io._fits_files import check_file, is_remote, parse_image_name
-from subpixal.io._missions import ANY_NAMES
+from subpixal.io._asdf.content_hash import content_hash
+from subpixal.io._missions.registry import ANY_NAMES
+from subpixal.io.paths import check_archive, check_file, is_remote, parse_image_name, replacing
+
+from .cutout import Cutout, CutoutCollection, create_cutouts
+from .errors import ExposureError
+from .geometry import PixelMap
+from .io import merge_archives, read_asdf, read_image, read_images, read_segmentation
 
 __all__ = [
     "ExposureCutouts",
@@ -235,7 +235,7 @@ def map_exposures(
         dqbitmask = tuple(dqbitmask)
     _check_options(primary[:1], combined, segmentation, dqbitmask, options)
     folder = Path(f"{output}.parts")
-    everything = folder / f"primary-{fingerprint_of(primary)}.asdf"
+    everything = folder / f"primary-{content_hash(primary)}.asdf"
     shared = str(everything), combined, segmentation
     parts = [str(folder / name) for name in _part_names(files, shared, dqbitmask, options)]
     tasks = [
@@ -421,6 +421,6 @@ def other_grid(segmentation, combined: Cutout):
         return None
     ny, nx = combined.shape
     corners = (-0.5, nx - 0.5, nx - 0.5, -0.5), (-0.5, -0.5, ny - 0.5, ny - 0.5)
-    x, y = PixelMap(combined.image.sky, wcs)(*corners)
+    x, y = PixelMap(combined.image.grid, wcs)(*corners)
     same = abs(x - corners[0]).max() < 0.5 and abs(y - corners[1]).max() < 0.5
     return None if same and segmentation.data.shape == combined.shape else wcs

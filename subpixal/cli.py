@@ -179,12 +179,12 @@ def _add_demo(commands) -> None:
 
 
 def _create(arguments) -> None:
-    from subpixal.batch import map_exposures, other_grid
-    from subpixal.cutout import create_primary_cutouts
-    from subpixal.io import read_catalog, read_image, read_segmentation
-    from subpixal.io._files import check_archive
-    from subpixal.io._fits_files import check_file, parse_image_name
-    from subpixal.io._missions import parse_flags
+    from subpixal.io._missions.registry import parse_flags
+    from subpixal.io.paths import check_archive, check_file, parse_image_name
+
+    from .batch import map_exposures, other_grid
+    from .cutout import create_primary_cutouts
+    from .io import read_catalog, read_image, read_segmentation
 
     names = [arguments.combined, *arguments.exposures, arguments.catalog, arguments.segmentation]
     inputs = [parse_image_name(name)[0] for name in names]
@@ -276,8 +276,8 @@ def _follow_parent() -> None:
 def _info(arguments) -> None:
     from astropy.table import Table
 
-    from subpixal.io._asdf_file import read_any
-    from subpixal.io._missions import format_flags
+    from subpixal.io._asdf.archive import read_any
+    from subpixal.io._missions.registry import format_flags
 
     cutouts = read_any(arguments.archive)
     groups = cutouts.group_by("image")
@@ -312,9 +312,10 @@ def _info(arguments) -> None:
 
 
 def _show(arguments) -> None:
-    from subpixal.io._asdf_file import read_any
-    from subpixal.io._files import check_folder, refuse_existing
-    from subpixal.plotting import plot_gallery
+    from subpixal.io._asdf.archive import read_any
+    from subpixal.io.paths import check_folder, refuse_existing
+
+    from .plotting import plot_gallery
 
     refuse_existing(arguments.output, overwrite=True, inputs=[arguments.archive])
     check_folder(arguments.output)
@@ -335,7 +336,7 @@ def _show(arguments) -> None:
 
 
 def _merge(arguments) -> None:
-    from subpixal.io import merge_archives, read_asdf
+    from .io import merge_archives, read_asdf
 
     options = {"overwrite": arguments.overwrite, "compression": arguments.compression}
     merge_archives(arguments.archives, arguments.output, **options)
@@ -345,10 +346,10 @@ def _merge(arguments) -> None:
 def _demo(arguments) -> None:
     import numpy as np
 
-    from subpixal.batch import cut_exposures, gather, report_on
-    from subpixal.cutout import CutoutCollection, create_primary_cutouts
-    from subpixal.datasets import make_scene
-    from subpixal.plotting import plot_gallery
+    from .batch import cut_exposures, gather, report_on
+    from .cutout import CutoutCollection, create_primary_cutouts
+    from .datasets import make_scene
+    from .plotting import plot_gallery
 
     plot_gallery(CutoutCollection())  # Without matplotlib the work would be for nothing.
     scene = make_scene(seed=arguments.seed)
@@ -377,7 +378,7 @@ def _demo(arguments) -> None:
 
 def _as_cutout(image):
     """Simulated image as a cutout that holds all of it."""
-    from subpixal.cutout import Cutout
+    from .cutout import Cutout
 
     return Cutout(
         image.data, image.wcs, dq=image.dq, weight=image.weight, uncertainty=image.error,
@@ -456,7 +457,7 @@ def _print_table(table) -> None:
 
 def _save(figure, path: Path) -> None:
     """Write a picture, whole or not at all."""
-    from subpixal.io._files import replacing
+    from subpixal.io.paths import replacing
 
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix[1:] or "png", dpi=150)

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from subpixal.cutout import Cutout, CutoutCollection
+    from .cutout import Cutout, CutoutCollection
 
 __all__ = ["plot_gallery"]
 

@@ -9,12 +9,12 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import NDUncertainty
 
-from subpixal.cutout import Cutout, CutoutCollection
-from subpixal.cutout._image import Image
-from subpixal.cutout._place import cut_box
-from subpixal.cutout._planes import PLANES
-from subpixal.geometry.inverse import jacobian, pseudo_inverse
-from subpixal.geometry.world import World
+from subpixal.cutout.extract import cut_box
+from subpixal.geometry.newton import jacobian, pseudo_inverse
+from subpixal.geometry.world_axes import WorldAxes
+from subpixal.image import PLANES, ImageInfo
+
+from .cutout import Cutout, CutoutCollection
 
 __all__ = ["assert_cutouts_equal"]
 
@@ -23,7 +23,7 @@ ATTRIBUTES = (
     "data_units", "unit", "extraction_slice", "insertion_slice", "meta", "psf", *PLANES,
 )  # fmt: skip
 
-IMAGE_ATTRIBUTES = tuple(field.name for field in fields(Image) if field.name != "wcs")
+IMAGE_ATTRIBUTES = tuple(field.name for field in fields(ImageInfo) if field.name != "wcs")
 
 # More differences than these are only counted.
 SHOWN = 50
@@ -127,18 +127,18 @@ def _cutout_differences(a: Cutout, b: Cutout) -> Iterator[str]:
             yield f"uncertainty has the parent {parent!r}"
 
 
-def _wcs_differences(a: Image, b: Image, cutouts, tolerance: float) -> Iterator[str]:
+def _wcs_differences(a: ImageInfo, b: ImageInfo, cutouts, tolerance: float) -> Iterator[str]:
     """Where the WCSs of two images differ, at positions in some of their cutouts."""
-    world_a, world_b = a.sky.world, b.sky.world
+    world_a, world_b = a.grid.world, b.grid.world
     if not _is_same_world(world_a, world_b):
         yield f"{cutouts[0][0]}image_wcs has the world {world_a!r}, not {world_b!r}"
         return
     x, y = np.concatenate([_positions(cutout) for _, cutout in cutouts], axis=-1)
 
     def forward(x, y):
-        return world_b.vectors(b.sky.to_world(x, y))
+        return world_b.vectors(b.grid.to_world(x, y))
 
-    there, here = forward(x, y), world_a.vectors(a.sky.to_world(x, y))
+    there, here = forward(x, y), world_a.vectors(a.grid.to_world(x, y))
     off = here - there
     inverse, size = pseudo_inverse(jacobian(forward, x, y, there))
     pixels = np.hypot(*np.einsum("kmn,mn->kn", inverse, off))
@@ -152,7 +152,7 @@ def _wcs_differences(a: Image, b: Image, cutouts, tolerance: float) -> Iterator[
             yield f"{label}image_wcs differs by {most:.3g} pixels, more than {tolerance:.3g}"
 
 
-def _is_same_world(a: World, b: World) -> bool:
+def _is_same_world(a: WorldAxes, b: WorldAxes) -> bool:
     if (a.types, a.units, a.is_sky) != (b.types, b.units, b.is_sky):
         return False
     return not a.is_sky or a.frame.is_equivalent_frame(b.frame)

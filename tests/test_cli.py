@@ -286,7 +286,7 @@ def test_demo(tmp_path, capsys):
 
 def test_bug_shows_itself(monkeypatch):
     """An error that is none of the user's is not hidden."""
-    monkeypatch.setattr("subpixal.io._asdf_file.read_asdf", lambda *_: 1 / 0)
+    monkeypatch.setattr("subpixal.io._asdf.archive.read_asdf", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["info", "a.asdf"])
 
@@ -371,7 +371,7 @@ def test_interrupt(monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("subpixal.io._asdf_file.read_asdf", interrupt)
+    monkeypatch.setattr("subpixal.io._asdf.archive.read_asdf", interrupt)
     assert main(["info", "a.asdf"]) == 130
     assert "interrupted" in capsys.readouterr().err
 

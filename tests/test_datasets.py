@@ -4,12 +4,7 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.testing import assert_allclose, assert_array_equal
 
-from subpixal.datasets import (
-    Scene,
-    make_scene,
-    make_segmentation,
-    make_wcs,
-)
+from subpixal.datasets import Scene, make_scene, make_segmentation, make_wcs
 from subpixal.datasets._scenes import _find_positions
 
 KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]

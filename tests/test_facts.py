@@ -147,7 +147,7 @@ def test_dropped_sources_are_columns(scenes, tmp_path):
 
 def test_parts_of_the_pixels(scenes, monkeypatch):
     """Pixels are worked on part by part, and do not depend on where a part ends."""
-    from subpixal.cutout import _kernels
+    from subpixal.image import extraction
 
     scene = scenes["sip"]
     options = {
@@ -157,7 +157,7 @@ def test_parts_of_the_pixels(scenes, monkeypatch):
         "mode": "fill",
     }
     whole, _ = run_chain(scene, keep_segmentation=True, **options)
-    monkeypatch.setattr(_kernels, "_PART", 500)
+    monkeypatch.setattr(extraction, "_PART", 500)
     parts, _ = run_chain(scene, keep_segmentation=True, **options)
     assert sum(cutout.data.size for cutout in whole) > 10 * 500
     assert_cutouts_equal(parts, whole)

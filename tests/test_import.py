@@ -60,7 +60,7 @@ def test_public_module(name):
 
 def test_files_as_others_make_them(tmp_path):
     """A file has the permissions that any other new file gets."""
-    from subpixal.io._files import replacing
+    from subpixal.io.paths import replacing
 
     (tmp_path / "plain").write_text("x")
     with replacing(tmp_path / "ours") as file:

@@ -14,7 +14,7 @@ from astropy.wcs import WCS
 from photutils.psf import ImagePSF
 
 from subpixal import Cutout, CutoutCollection
-from subpixal.cutout._dropped import Dropped
+from subpixal.cutout.storage import Dropped
 from subpixal.datasets import make_wcs
 from subpixal.geometry import PixelBox, offset_wcs
 from subpixal.testing import assert_cutouts_equal

@@ -1,16 +1,16 @@
 """What the pixels are: cutouts, collections of them, and how they are made."""
 
-from subpixal.errors import NoOverlapError, NotConvergedError, PartialOverlapError
-
-from ._collection import CutoutCollection
-from ._create import (
+from subpixal.cutout._create.api import (
     create_cutouts,
     create_input_image_cutouts,
     create_primary_cutouts,
     drz_from_input_cutouts,
 )
-from ._cutout import Cutout
-from ._stack import Stack
+from subpixal.errors import NoOverlapError, NotConvergedError, PartialOverlapError
+
+from .collection import CutoutCollection
+from .cutout import Cutout
+from .stack import Stack
 
 __all__ = [
     "Cutout",

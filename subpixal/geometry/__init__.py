@@ -2,20 +2,23 @@
 
 from .box import PixelBox
 from .enclosing import whole_pixels
-from .mapping import PixelMap
 from .offset import OffsetLowLevelWCS, offset_wcs
-from .sky_image import ACCURACY, MAXITER, SkyImage
+from .pixel_grid import ACCURACY, MAXITER, PixelGrid
+from .pixel_map import PixelMap
 
 __all__ = [
     "ACCURACY",
     "MAXITER",
     "OffsetLowLevelWCS",
     "PixelBox",
+    "PixelGrid",
     "PixelMap",
-    "SkyImage",
     "offset_wcs",
     "whole_pixels",
 ]
 
-for _name in ("OffsetLowLevelWCS", "PixelBox", "PixelMap", "SkyImage"):
+for _name in ("OffsetLowLevelWCS", "PixelBox", "PixelGrid", "PixelMap"):
     globals()[_name].__module__ = __name__
+
+# The earlier name of the class.
+SkyImage = PixelGrid

@@ -26,7 +26,9 @@ __all__ = [
 ]
 
 TABLES = ("cpdis1", "cpdis2", "det2im1", "det2im2")
+
 POLYNOMIALS = ("a", "b", "ap", "bp")
+
 # In pixels.
 TOLERANCE = 1e-6
 
@@ -168,9 +170,6 @@ def _read_cards(state):
     return params
 
 
-# What the headers of astropy cannot say
-
-
 _STANDINS = WeakKeyDictionary()
 
 
@@ -271,9 +270,6 @@ def _replace_inside(wcs, new):
     return wrapper
 
 
-# Whether it worked
-
-
 def check_restored(found, wcs, shape: tuple[int, int] | None = None) -> None:
     """
     Check that what comes back is what was written.
@@ -334,9 +330,6 @@ def _subtract(wcs, a, b):
         longitude = difference[wcs.wcs.lng]
         longitude -= turn * np.round(longitude / turn)
     return difference
-
-
-# Pickles
 
 
 _PICKLED = WeakValueDictionary()

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from astropy.coordinates import SkyCoord
 from astropy.wcs.wcsapi import BaseLowLevelWCS
 
-__all__ = ["is_gwcs", "is_plain_fits", "low_level_wcs", "physical_axes"]
+if TYPE_CHECKING:
+    pass
+
+
+__all__ = ["is_celestial", "is_gwcs", "is_plain_fits", "low_level_wcs", "physical_axes"]
 
 
 def low_level_wcs(wcs) -> BaseLowLevelWCS:
@@ -78,3 +85,9 @@ def physical_axes(wcs: BaseLowLevelWCS) -> tuple[list, list, dict, list]:
         wcs.world_axis_object_classes,
         list(wcs.world_axis_object_components),
     )
+
+
+def is_celestial(wcs) -> bool:
+    """Whether a WCS turns two pixel axes into a position on the sky, and nothing else."""
+    world = [kind[0] for kind in wcs.world_axis_object_classes.values()]
+    return SkyCoord in world and wcs.pixel_n_dim == wcs.world_n_dim == 2

@@ -18,12 +18,12 @@ __all__ = [
 ]
 
 _HOME = {
-    "merge_archives": "._merge",
-    "read_asdf": "._asdf_file",
-    "read_catalog": "._catalogs",
-    "read_image": "._read",
-    "read_images": "._read",
-    "read_segmentation": "._read",
+    "merge_archives": "._asdf.merge",
+    "read_asdf": "._asdf.archive",
+    "read_catalog": ".catalogs",
+    "read_image": ".readers",
+    "read_images": ".readers",
+    "read_segmentation": ".readers",
 }
 
 

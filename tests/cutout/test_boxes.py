@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from subpixal import create_primary_cutouts
-from subpixal.cutout._boxes import BoxPolicy
+from subpixal.cutout._create.box_policy import BoxPolicy
 from subpixal.datasets import make_segmentation, make_wcs
 
 SEGMENTS = np.array([[10, 40], [20, 50], [16, 45], [23, 59]])  # 7x4 and 6x10 pixels

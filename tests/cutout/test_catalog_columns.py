@@ -8,9 +8,9 @@ from astropy.wcs import WCS
 from numpy.testing import assert_allclose, assert_array_equal
 from photutils.segmentation import SegmentationImage, SourceCatalog
 
-from subpixal.cutout._catalog import read_catalog_columns
+from subpixal.cutout._create.catalog import parse_catalog
 from subpixal.datasets import make_wcs
-from subpixal.geometry import SkyImage
+from subpixal.geometry import PixelGrid
 
 X, Y = np.array([10.25, 30.5, 77.0]), np.array([5.125, 60.75, 41.0])
 IDS = [4, 2, 9]
@@ -23,7 +23,7 @@ def wcs():
 
 @pytest.fixture(scope="module")
 def image(wcs):
-    return SkyImage(wcs)
+    return PixelGrid(wcs)
 
 
 @pytest.fixture(scope="module")
@@ -68,27 +68,25 @@ def test_tables(kind, name, names, origin, image):
         columns = fits.BinTableHDU(Table(columns)).data
     else:
         columns = kind(columns)
-    check(read_catalog_columns(columns, image))
+    check(parse_catalog(columns, image))
 
 
 @pytest.mark.parametrize("dtype", [">i4", "u8", "f4", "i1", object])
 def test_ids_of_any_type(dtype, image):
     """Labels may be of any type as long as they are whole numbers."""
-    sources = read_catalog_columns({"id": np.array(IDS).astype(dtype), "x": X, "y": Y}, image)
+    sources = parse_catalog({"id": np.array(IDS).astype(dtype), "x": X, "y": Y}, image)
     check(sources)
 
 
 def test_huge_ids(image):
     """Labels are exact up to 64 bits."""
     ids = [2**62 + 1, -5, 2_000_000_000]
-    assert read_catalog_columns({"id": ids}, image).ids.tolist() == ids
+    assert parse_catalog({"id": ids}, image).ids.tolist() == ids
 
 
 def test_pixel_positions_come_first(image, sky):
     """A pixel position is what it is; a sky position would have to be mapped."""
-    check(
-        read_catalog_columns({"id": IDS, "x": X, "y": Y, "ra": sky.ra * 0, "dec": sky.dec}, image)
-    )
+    check(parse_catalog({"id": IDS, "x": X, "y": Y, "ra": sky.ra * 0, "dec": sky.dec}, image))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +105,7 @@ def test_sky_columns(names, unit, kind, image, sky):
     if unit is not None:
         lon, lat = sky.ra.to(unit), sky.dec.to(unit)
     columns = kind(dict(zip(("id", *names), (IDS, lon, lat), strict=True)))
-    check(read_catalog_columns(columns, image), 1e-5)
+    check(parse_catalog(columns, image), 1e-5)
 
 
 @pytest.mark.parametrize("name", ["sky_centroid", "skycoord"])
@@ -115,7 +113,7 @@ def test_sky_columns(names, unit, kind, image, sky):
 def test_coordinates(name, frame, image, sky):
     """Coordinates in any frame."""
     table = QTable({"label": IDS, name: sky.transform_to(frame)})
-    check(read_catalog_columns(table, image), 1e-5)
+    check(parse_catalog(table, image), 1e-5)
 
 
 def test_sky_columns_for_a_galactic_image(sky):
@@ -123,8 +121,8 @@ def test_sky_columns_for_a_galactic_image(sky):
     wcs = WCS({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRPIX1": 50.0, "CRPIX2": 40.0,
                "CRVAL1": sky[0].galactic.l.deg, "CRVAL2": sky[0].galactic.b.deg,
                "CD1_1": -1e-5, "CD2_2": 1e-5})  # fmt: skip
-    image = SkyImage(wcs, (80, 100))
-    sources = read_catalog_columns({"id": IDS, "ra": sky.ra.deg, "dec": sky.dec.deg}, image)
+    image = PixelGrid(wcs, (80, 100))
+    sources = parse_catalog({"id": IDS, "ra": sky.ra.deg, "dec": sky.dec.deg}, image)
     expected = wcs.wcs_world2pix(sky.transform_to(Galactic()).l, sky.galactic.b, 0)
     assert_allclose(sources.pos.T, expected, rtol=0, atol=1e-5)
 
@@ -134,7 +132,7 @@ def test_one_bad_sky_position(bad, image, sky):
     """A sky position that is none, such as -99, is no position, and no harm to the others."""
     lon, lat = np.array([sky.ra.deg, sky.dec.deg])
     lon[1], lat[1] = bad
-    pos = read_catalog_columns({"id": IDS, "ra": lon, "dec": lat}, image).pos
+    pos = parse_catalog({"id": IDS, "ra": lon, "dec": lat}, image).pos
     assert_allclose(pos[[0, 2]], np.stack([X, Y], axis=-1)[[0, 2]], rtol=0, atol=1e-5)
     assert np.isnan(pos[1]).all()
 
@@ -144,7 +142,7 @@ def test_half_a_position_is_none(bad, image):
     """A position of which one coordinate is not known is not known."""
     x = MaskedColumn(X.copy())
     x[1] = bad
-    pos = read_catalog_columns(Table({"id": IDS, "x": x, "y": Y}), image).pos
+    pos = parse_catalog(Table({"id": IDS, "x": x, "y": Y}), image).pos
     assert np.isnan(pos[1]).all()
     assert pos[[0, 2]].tolist() == np.stack([X, Y], axis=-1)[[0, 2]].tolist()
 
@@ -152,7 +150,7 @@ def test_half_a_position_is_none(bad, image):
 @pytest.mark.parametrize("columns", [{}, {"x": X}, {"ra": X}, {"y": Y, "x_centroid": X}])
 def test_no_positions(columns, image):
     """Without a pair of coordinates, positions are NaN: the centre of the box will serve."""
-    sources = read_catalog_columns({"id": IDS} | columns, image)
+    sources = parse_catalog({"id": IDS} | columns, image)
     assert np.isnan(sources.pos).all()
     assert np.isnan(sources.weight).all()
     assert sources.pos.shape == (3, 2)
@@ -162,7 +160,7 @@ def test_explicit_positions_win(image):
     """Positions that are given stand in for those of the catalogue."""
     given = np.stack([X, Y], axis=-1)
     for src_pos in (given, given.tolist(), given * u.pix, np.ma.masked_array(given)):
-        check(read_catalog_columns({"id": IDS, "x": Y, "y": X}, image, src_pos=src_pos))
+        check(parse_catalog({"id": IDS, "x": Y, "y": X}, image, src_pos=src_pos))
 
 
 def test_weights(image):
@@ -170,7 +168,7 @@ def test_weights(image):
     table = Table({"id": IDS, "src_weight": [1, 2, 3], "flux": [4.0, 5.0, 6.0] * u.ct})
 
     def weight(src_weight=None):
-        return read_catalog_columns(table, image, src_weight=src_weight).weight.tolist()
+        return parse_catalog(table, image, src_weight=src_weight).weight.tolist()
 
     assert weight() == [1, 2, 3]
     assert weight("flux") == [4, 5, 6]
@@ -189,7 +187,7 @@ def scene_catalog(wcs):
 
 def test_source_catalog(scene_catalog, image):
     """A photutils catalogue: labels and centroids, and no more is computed."""
-    sources = read_catalog_columns(scene_catalog, image)
+    sources = parse_catalog(scene_catalog, image)
     assert sources.ids.tolist() == [1, 2, 4]
     assert_allclose(sources.pos, np.stack([X, Y], axis=-1), atol=0.05)
     assert "kron_flux" not in scene_catalog.__dict__
@@ -198,33 +196,33 @@ def test_source_catalog(scene_catalog, image):
 
 def test_source_catalog_and_its_table(scene_catalog, image):
     """The table of a photutils catalogue means the same as the catalogue."""
-    expected = read_catalog_columns(scene_catalog, image)
-    actual = read_catalog_columns(scene_catalog.to_table(), image)
+    expected = parse_catalog(scene_catalog, image)
+    actual = parse_catalog(scene_catalog.to_table(), image)
     assert actual.ids.tolist() == expected.ids.tolist()
     assert actual.pos.tolist() == expected.pos.tolist()
     table = scene_catalog.to_table(columns=["label", "sky_centroid"])
-    assert_allclose(read_catalog_columns(table, image).pos, expected.pos, rtol=0, atol=1e-5)
+    assert_allclose(parse_catalog(table, image).pos, expected.pos, rtol=0, atol=1e-5)
 
 
 def test_parts_of_a_source_catalog(scene_catalog, image):
     """A photutils catalogue of one source is a catalogue, too."""
-    sources = read_catalog_columns(scene_catalog[1], image)
+    sources = parse_catalog(scene_catalog[1], image)
     assert sources.ids.tolist() == [2]
     assert sources.pos.shape == (1, 2)
 
 
 def test_weight_from_a_source_catalog(scene_catalog, image):
     """Whatever a photutils catalogue can compute may serve as weight."""
-    sources = read_catalog_columns(scene_catalog, image, src_weight="segment_flux")
+    sources = parse_catalog(scene_catalog, image, src_weight="segment_flux")
     assert sources.weight.tolist() == scene_catalog.segment_flux.tolist()
     with pytest.raises(ValueError, match="no column 'flux_of_nothing'"):
-        read_catalog_columns(scene_catalog, image, src_weight="flux_of_nothing")
+        parse_catalog(scene_catalog, image, src_weight="flux_of_nothing")
 
 
 def test_empty_catalogue(image):
     """A catalogue without rows has no sources."""
     for catalog in (Table({"id": [], "x": [], "y": []}), {"id": [], "ra": [], "dec": []}):
-        sources = read_catalog_columns(catalog, image)
+        sources = parse_catalog(catalog, image)
         assert sources.ids.shape == (0,)
         assert sources.pos.shape == (0, 2)
         assert sources.weight.shape == (0,)
@@ -254,7 +252,7 @@ def test_empty_catalogue(image):
 def test_what_is_no_catalogue(catalog, error, match, image):
     """One error names the catalogue and the column."""
     with pytest.raises(error, match=match):
-        read_catalog_columns(catalog, image)
+        parse_catalog(catalog, image)
 
 
 @pytest.mark.parametrize(
@@ -273,4 +271,4 @@ def test_what_is_no_catalogue(catalog, error, match, image):
 def test_bad_positions_and_weights(given, match, image):
     """One error names the argument."""
     with pytest.raises(ValueError, match=match):
-        read_catalog_columns({"id": IDS}, image, **given)
+        parse_catalog({"id": IDS}, image, **given)

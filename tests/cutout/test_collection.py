@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal import Cutout, CutoutCollection, create_primary_cutouts
-from subpixal.cutout._dropped import Dropped
-from subpixal.cutout._store import as_ids
+from subpixal.cutout.storage import Dropped, as_ids
 from subpixal.datasets import make_wcs
 from subpixal.testing import assert_cutouts_equal
 

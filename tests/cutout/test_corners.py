@@ -8,7 +8,7 @@ from astropy.nddata import InverseVariance, StdDevUncertainty
 from numpy.testing import assert_allclose
 
 from subpixal import Cutout, CutoutCollection, drz_from_input_cutouts
-from subpixal.cutout._segmentation import Segmentation
+from subpixal.cutout._create.segmentation import Segmentation
 from subpixal.datasets import make_wcs
 
 SHAPE = (30, 40)

@@ -21,11 +21,9 @@ from subpixal import (
     create_primary_cutouts,
     drz_from_input_cutouts,
 )
-from subpixal.cutout import _lazy
-from subpixal.cutout._kernels import cut_pixels
-from subpixal.cutout._labels import label_boxes
-from subpixal.cutout._lazy import LazyImage, as_image, read_bands, read_points
+from subpixal.cutout._create.labels import label_boxes
 from subpixal.datasets import make_wcs
+from subpixal.image import LazyArray, as_image, cut_pixels, lazy, read_bands, read_points
 from subpixal.testing import assert_cutouts_equal
 
 SHAPE = (60, 50)
@@ -226,8 +224,8 @@ def test_bands(boxes, rows):
     image = Recorder(RNG.integers(1, 1000, SHAPE))
     limit = rows * SHAPE[1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_lazy, "_BAND_BYTES", limit * image.dtype.itemsize)
-        found = cut_pixels(LazyImage(image), boxes, 0, image.dtype)
+        patch.setattr(lazy, "_BAND_BYTES", limit * image.dtype.itemsize)
+        found = cut_pixels(LazyArray(image), boxes, 0, image.dtype)
     assert_array_equal(found, cut_pixels(image.array, boxes, 0, image.dtype))
     read = [(y2 - y1) * (x2 - x1) for y1, y2, x1, x2 in image.read]
     assert max(read, default=0) <= max(limit, 15 * SHAPE[1])
@@ -242,11 +240,11 @@ def test_bands(boxes, rows):
 @pytest.mark.parametrize("rows", [16, 30, 1000])
 def test_little_is_read_twice(monkeypatch, rows):
     """Where bands end within boxes, at most twice as many pixels are read as there are."""
-    monkeypatch.setattr(_lazy, "_BAND_BYTES", rows * SHAPE[1] * 8)
+    monkeypatch.setattr(lazy, "_BAND_BYTES", rows * SHAPE[1] * 8)
     image = Recorder(RNG.integers(0, 10, SHAPE))
     y, x = np.mgrid[0:53, 0:43].reshape(2, -1)
     boxes = np.array([x, y, x * 0 + 8, x * 0 + 8])
-    for _ in read_bands(LazyImage(image), boxes):
+    for _ in read_bands(LazyArray(image), boxes):
         pass
     assert len(image.rows) <= 2 * SHAPE[0]
 
@@ -257,8 +255,8 @@ def test_points(number, rows):
     image, y = Recorder(PLANES["dq"]), RNG.integers(0, SHAPE[0], number)
     x = RNG.integers(0, SHAPE[1], number)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_lazy, "_BAND_BYTES", rows * SHAPE[1] * 2)
-        assert_array_equal(read_points(LazyImage(image), x, y), PLANES["dq"][y, x])
+        patch.setattr(lazy, "_BAND_BYTES", rows * SHAPE[1] * 2)
+        assert_array_equal(read_points(LazyArray(image), x, y), PLANES["dq"][y, x])
     assert set(image.rows) == set(y.tolist())
 
 
@@ -266,8 +264,8 @@ def test_boxes_of_labels_in_bands(monkeypatch):
     """Segments that reach over several bands have one box."""
     expected = label_boxes(PLANES["labels"])
     for name in ("_BAND_BYTES", "_CACHE_PIXELS"):
-        monkeypatch.setattr(_lazy, name, 4 * SHAPE[1])
-    for image in (PLANES["labels"], LazyImage(Recorder(PLANES["labels"]))):
+        monkeypatch.setattr(lazy, name, 4 * SHAPE[1])
+    for image in (PLANES["labels"], LazyArray(Recorder(PLANES["labels"]))):
         for found, right in zip(label_boxes(image), expected, strict=True):
             assert_array_equal(found, right)
 
@@ -442,7 +440,7 @@ def test_other_flags_are_added():
 )
 def test_copies_are_whole(again):
     """Copies, pickles and slices have the pixels and the mask that were not asked for."""
-    image = Cutout(LazyImage(PLANES["data"]), WCS, dq=PLANES["dq"], copy=False)
+    image = Cutout(LazyArray(PLANES["data"]), WCS, dq=PLANES["dq"], copy=False)
     other = again(image)
     assert_array_equal(other.data, PLANES["data"])
     assert_array_equal(other.mask, PLANES["dq"] != 0)
@@ -450,7 +448,7 @@ def test_copies_are_whole(again):
 
 def test_pixels_that_are_read_once():
     """Planes of a whole image are read when they are asked for, once, and are read-only."""
-    image = Cutout(LazyImage(PLANES["data"]), WCS, dq=PLANES["dq"].astype(">u2"), copy=False)
+    image = Cutout(LazyArray(PLANES["data"]), WCS, dq=PLANES["dq"].astype(">u2"), copy=False)
     for name in ("data", "dq"):
         pixels = getattr(image, name)
         assert pixels is getattr(image, name)

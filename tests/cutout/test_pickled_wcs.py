@@ -82,7 +82,7 @@ def test_a_wcs_beside():
 
 def test_deep_copies_do_not_pickle(monkeypatch):
     """A deep copy is made of what is there, not of what a pickle of it would be."""
-    monkeypatch.setattr("subpixal.cutout._image.exact_pickle", lambda _: None)
+    monkeypatch.setattr("subpixal.image.info.exact_pickle", lambda _: None)
     cutout = Cutout(IMAGE, make_single_table(), (3, 4), (30, 50))
     for new in (copy.deepcopy(cutout), copy.deepcopy(cutout.image), copy.copy(cutout.image)):
         wcs = getattr(new, "image_wcs", None) or new.wcs

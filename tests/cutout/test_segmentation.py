@@ -6,12 +6,12 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from photutils.segmentation import SegmentationImage
 
-from subpixal.cutout._labels import label_boxes, nearer_to_neighbour
-from subpixal.cutout._segmentation import (
+from subpixal.cutout._create.labels import label_boxes, nearer_to_neighbour
+from subpixal.cutout._create.segmentation import (
     MASK_POLICIES,
     Segmentation,
-    read_mask_policy,
-    read_segmentation,
+    parse_mask_policy,
+    parse_segmentation,
 )
 
 # Few labels, so that runs are long and end at row ends; small and huge ones.
@@ -84,21 +84,21 @@ def test_no_labels(shape):
 def test_read(wrap):
     """Any array of integers will do, and a SegmentationImage."""
     array = np.array([[0, 1, 1], [0, 0, 3]])
-    assert_array_equal(read_segmentation(wrap(array), (2, 3)), array)
+    assert_array_equal(parse_segmentation(wrap(array), (2, 3)), array)
 
 
 def test_masked_labels_are_no_labels():
     """A masked pixel of a segmentation image belongs to no source."""
     array = np.ma.masked_equal([[4, 1], [0, 4]], 4)
-    assert read_segmentation(array, (2, 2)).tolist() == [[0, 1], [0, 0]]
+    assert parse_segmentation(array, (2, 2)).tolist() == [[0, 1], [0, 0]]
 
 
 def test_read_without_copy():
     """A segmentation image is large: it is not copied."""
     array = np.zeros((3, 4), np.int32)
-    assert np.shares_memory(read_segmentation(array), array)
+    assert np.shares_memory(parse_segmentation(array), array)
     array = np.array([[0, 1], [2, 2]])
-    assert np.shares_memory(read_segmentation(SegmentationImage(array)), array)
+    assert np.shares_memory(parse_segmentation(SegmentationImage(array)), array)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_read_without_copy():
 def test_read_what_is_none(bad, error, match):
     """One error names the argument, what it is and what it has to be."""
     with pytest.raises(error, match=match):
-        read_segmentation(bad, (2, 3))
+        parse_segmentation(bad, (2, 3))
 
 
 @pytest.mark.parametrize(
@@ -132,21 +132,21 @@ def test_read_what_is_none(bad, error, match):
 )
 def test_mask_policy(mask_policy, combine_seg_mask, policy):
     """The older spelling wins where it is given."""
-    assert read_mask_policy(mask_policy, combine_seg_mask) == policy
+    assert parse_mask_policy(mask_policy, combine_seg_mask) == policy
 
 
 @pytest.mark.parametrize("bad", ["Segment", "", 1, True, ["segment"]])
 def test_unknown_mask_policy(bad):
     """A mask policy that is none is named."""
     with pytest.raises(ValueError, match="mask_policy must be one of"):
-        read_mask_policy(bad, None)
+        parse_mask_policy(bad, None)
 
 
 @pytest.mark.parametrize("bad", ["no", 2, [True]])
 def test_combine_seg_mask_is_a_boolean(bad):
     """'no' does not mean yes."""
     with pytest.raises(TypeError, match="combine_seg_mask must be"):
-        read_mask_policy("segment", bad)
+        parse_mask_policy("segment", bad)
 
 
 SCENE = np.array(

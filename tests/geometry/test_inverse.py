@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from subpixal.geometry.inverse import jacobian, newton, pseudo_inverse, tangents
+from subpixal.geometry.newton import jacobian, newton, pseudo_inverse, tangents
 
 MATRIX = np.array([[2.0, -0.5], [0.3, 1.5]])
 OPTIONS = {"accuracy": 1e-10, "maxiter": 50, "max_step": 100.0}

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from subpixal.geometry import ACCURACY, PixelMap, SkyImage
+from subpixal.geometry import ACCURACY, PixelGrid, PixelMap
 
 X, Y = np.array([3.0, 150.2, 390.7]), np.array([280.1, 5.5, 100.0])
 
 
 def there_and_back(wcs):
     """Positions of an image that come back to it by an image of its own."""
-    return SkyImage(wcs).to_pixel(*SkyImage(wcs).to_world(X, Y))
+    return PixelGrid(wcs).to_pixel(*PixelGrid(wcs).to_world(X, Y))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_for_each_shape(build, recorder):
     wcs = recorder(build("sip"))
     for shape in ((300, 400), (600, 500)):
         wcs.calls.clear()
-        SkyImage(wcs, shape).to_pixel(*SkyImage(wcs, shape).to_world(X, Y))
+        PixelGrid(wcs, shape).to_pixel(*PixelGrid(wcs, shape).to_world(X, Y))
         assert sum(wcs.calls) > 850
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from subpixal.geometry import PixelMap, SkyImage
+from subpixal.geometry import PixelGrid, PixelMap
 
 FEW = settings(max_examples=10)
 HALF = np.array([[-0.5], [-0.5], [0.5], [0.5]])
@@ -59,7 +59,7 @@ def boxes_around(wcs_in, sky, rng, sizes=(0, 40), count=200):
 @pytest.mark.parametrize("scale", [0.01, 1.0])
 def test_boxes_on_images_of_every_kind(build, kind, scale):
     """No box that holds a position of the image, or one as near as is asked for, is left out."""
-    image = SkyImage(build(kind))
+    image = PixelGrid(build(kind))
     wcs_in = make_fits("TAN", (1.1, 0.7), scale / 3600, 0.4)
     pixel_map, rng = PixelMap(wcs_in, image), np.random.default_rng(1)
     boxes = boxes_around(wcs_in, look(image), rng, sizes=(1, round(5 / scale)))
@@ -73,7 +73,7 @@ def test_boxes_on_images_of_every_kind(build, kind, scale):
 
 def test_boxes_off_images_of_every_kind(build, kind):
     """A box that is a quarter of the image off it is not looked for."""
-    image = SkyImage(build(kind))
+    image = PixelGrid(build(kind))
     wcs_in = make_fits("TAN", (1.1, 0.7), 0.05 / 3600, 0.4)
     boxes = boxes_around(wcs_in, look(image), np.random.default_rng(2), sizes=(10, 15))
     far = ~holds(wcs_in, boxes, look(image, 100))
@@ -98,7 +98,7 @@ def test_boxes_of_the_whole_sky(whole, projection, center, field, angle, seed):
     wcs_in = make_fits(whole, (40.0, 0.0), 0.97, shape=SKY if whole != "ZEA" else (360, 360))
     center = (center[0], 0.0) if projection == "CAR" else center
     wcs_out = make_fits(projection, center, field / 100, angle, (100, 80))
-    image, rng = SkyImage(wcs_out), np.random.default_rng(seed)
+    image, rng = PixelGrid(wcs_out), np.random.default_rng(seed)
     sky = look(image, count=41)
     x, y = rng.integers(0, np.array(wcs_in.pixel_shape)[:, None], (2, 400))
     # Half of the boxes are anywhere, the others around positions of the image.
@@ -155,7 +155,7 @@ def test_boxes_where_an_image_bulges(square, cubic):
 
 def test_boxes_around_an_image():
     """A box that has the image inside is seen, and so are its edges that pass the image."""
-    image = SkyImage(make_fits("TAN", (30.0, 80.0), 1e-4, 0.3))
+    image = PixelGrid(make_fits("TAN", (30.0, 80.0), 1e-4, 0.3))
     wcs_in = make_fits("TAN", (30.0, 80.0), 0.01)
     size = np.arange(3, 120, 13)
     boxes = np.array([199 - size, 149 - size, 200 + size, 150 + size])

@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 from astropy.wcs.wcsapi import BaseHighLevelWCS, BaseLowLevelWCS, SlicedLowLevelWCS
 from numpy.testing import assert_allclose, assert_array_equal
 
-from subpixal.geometry import OffsetLowLevelWCS, SkyImage, offset_wcs
+from subpixal.geometry import OffsetLowLevelWCS, PixelGrid, offset_wcs
 
 OFFSETS = [(0, 0), (17, 5), (-40, -3), (-5.25, 3.5), (120.125, -60.75), (1e-4, 0.3)]
 GWCS_KINDS = {"gwcs", "gwcs-noinverse", "sliced-gwcs", "radian", "quantity"}
@@ -33,7 +33,7 @@ def values_of(wcs, x, y):
 
 def points_of(wcs, x, y):
     """Unit vectors, as the WCS itself has them."""
-    return SkyImage(wcs).world.vectors(values_of(wcs, x, y))
+    return PixelGrid(wcs).world.vectors(values_of(wcs, x, y))
 
 
 def assert_same_sky(actual, expected, atol=1e-9):
@@ -54,7 +54,7 @@ def assert_moved_fits(parent, offset, shape, atol=1e-9):
     child = offset_wcs(parent, offset, shape)
     actual = child.all_pix2world(x - offset[0], y - offset[1], 0)
     expected = parent.all_pix2world(x, y, 0)
-    plain = SkyImage(parent).world
+    plain = PixelGrid(parent).world
     assert_same_sky(plain.vectors(actual), plain.vectors(expected), atol=atol)
 
 
@@ -107,10 +107,10 @@ def test_high_level_objects(build, kind):
     """The sky positions are those of the image, in the same frame."""
     wcs = build(kind)
     child = offset_wcs(wcs, (7.5, -3), (30, 20))
-    world = SkyImage(wcs).world
+    world = PixelGrid(wcs).world
     sky = child.pixel_to_world(10.0, 20.0)
     assert sky.frame.is_equivalent_frame(world.frame)
-    expected = world.vectors(SkyImage(wcs).to_world(17.5, 17.0))
+    expected = world.vectors(PixelGrid(wcs).to_world(17.5, 17.0))
     assert_same_sky(np.array(sky.cartesian.xyz)[:, None], expected[:, None])
 
 

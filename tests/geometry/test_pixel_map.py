@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from subpixal.geometry import ACCURACY, PixelMap, SkyImage, whole_pixels
+from subpixal.geometry import ACCURACY, PixelGrid, PixelMap, whole_pixels
 
 FIXED = settings(derandomize=True, max_examples=30)
 SHAPE = (300, 400)
@@ -220,7 +220,7 @@ def test_frame_by_its_name(build, plain_low_level):
         def world_axis_object_classes(self):
             return {"celestial": ("astropy.coordinates.SkyCoord", (), {"frame": "icrs"})}
 
-    image = SkyImage(Named(build("sip")))
+    image = PixelGrid(Named(build("sip")))
     assert image.world.is_sky
     assert_allclose(PixelMap(image, build("gwcs"))(*positions()), positions(), atol=ACCURACY)
     expected = PixelMap(build("sip"), make_fits("fk5"))(*positions())
@@ -328,7 +328,7 @@ def test_values_of_a_plain_world():
 
 def test_images_are_taken_as_they_are(build):
     """An image given as such is used, with the shape that it has."""
-    image = SkyImage(build("sip"), (30, 40))
+    image = PixelGrid(build("sip"), (30, 40))
     to_out = PixelMap(image, build("gwcs"))
     assert to_out.image_in is image
     assert to_out.image_out.transform.shape == SHAPE

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from subpixal.geometry import ACCURACY, PixelMap, SkyImage, whole_pixels
+from subpixal.geometry import ACCURACY, PixelGrid, PixelMap, whole_pixels
 
 FEW = settings(max_examples=40)
 SHAPE = (120, 160)
@@ -140,7 +140,7 @@ def positions(rng, count=60, margin=100):
 @given(any_wcs, seeds)
 def test_round_trip(wcs, seed):
     """Positions on the image and up to 100 pixels off it close."""
-    image = SkyImage(wcs, SHAPE)
+    image = PixelGrid(wcs, SHAPE)
     xy = positions(np.random.default_rng(seed))
     assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
 
@@ -149,15 +149,15 @@ def test_round_trip(wcs, seed):
 def pairs(draw):
     """Two WCSs of about the same piece of sky."""
     first = draw(any_wcs)
-    center = SkyImage(first, SHAPE).to_world(79.5, 59.5)
-    lon, lat = SkyImage(first, SHAPE).world.lonlat(center)
+    center = PixelGrid(first, SHAPE).to_world(79.5, 59.5)
+    lon, lat = PixelGrid(first, SHAPE).world.lonlat(center)
     second = WCS(naxis=2)
-    frame = SkyImage(first, SHAPE).world.frame
+    frame = PixelGrid(first, SHAPE).world.frame
     sky = coord.SkyCoord(lon, lat, unit="rad", frame=frame).icrs
     second.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     second.wcs.crval = sky.ra.deg, sky.dec.deg
     second.wcs.crpix = 90, 70
-    scale = SkyImage(first, SHAPE).pixel_scale(79.5, 59.5)[0] * draw(st.floats(0.3, 3))
+    scale = PixelGrid(first, SHAPE).pixel_scale(79.5, 59.5)[0] * draw(st.floats(0.3, 3))
     second.wcs.cd = rotation(scale, draw(angles))
     second.wcs.lonpole = 180
     second.pixel_shape = SHAPE[::-1]
@@ -225,7 +225,7 @@ def test_boxes_enclose_every_pixel(wcss, seed):
 @given(pairs(), seeds)
 def test_boxes_on_the_image_are_seen(wcss, seed):
     """No box that holds a position of the image is left out, by the mapping from there."""
-    pixel_map = PixelMap(SkyImage(wcss[0], SHAPE), SkyImage(wcss[1], SHAPE))
+    pixel_map = PixelMap(PixelGrid(wcss[0], SHAPE), PixelGrid(wcss[1], SHAPE))
     low = np.random.default_rng(seed).integers(-300, 450, (2, 100))
     boxes = np.concatenate([low, low + np.arange(100) % 40])
     *_, seen = pixel_map.boxes(boxes + HALF)

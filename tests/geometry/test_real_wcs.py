@@ -11,7 +11,7 @@ from astropy.utils.data import get_pkg_data_filename
 from astropy.wcs import WCS
 from numpy.testing import assert_allclose
 
-from subpixal.geometry import ACCURACY, PixelMap, SkyImage, whole_pixels
+from subpixal.geometry import ACCURACY, PixelGrid, PixelMap, whole_pixels
 
 FITS_FILES = (
     "full_distortion_wcs/acs_wfc_full_wcs.fits.gz",
@@ -73,7 +73,7 @@ def test_round_trip(shared_data, name):
     found = read_wcs(shared_data / name)
     assert len(found) == (2 if "full_distortion" in name else 1)
     for wcs in found:
-        image = SkyImage(wcs)
+        image = PixelGrid(wcs)
         xy = positions(image)
         assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
 
@@ -83,7 +83,7 @@ def test_round_trip_of_what_gwcs_tests_with(name):
     """JWST imagers that come with gwcs close, in and out of their bounding boxes."""
     pytest.importorskip("gwcs.tests")
     with asdf.open(get_pkg_data_filename(f"tests/data/{name}.asdf", package="gwcs")) as file:
-        image = SkyImage(file["wcs"])
+        image = PixelGrid(file["wcs"])
         xy = positions(image)
         assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
 
@@ -94,9 +94,11 @@ def test_far_sources(shared_data, name):
     rng = np.random.default_rng(12)
     lon, lat = rng.uniform(0, 2 * np.pi, 5000), np.arcsin(rng.uniform(-1, 1, 5000))
     for wcs in read_wcs(shared_data / name):
-        image = SkyImage(wcs)
+        image = PixelGrid(wcs)
         values = image.world.values(lon, lat)
-        far = image.world.vectors(values).T @ image._nodes._cap[0] < np.cos(np.deg2rad(1.5))
+        far = image.world.vectors(values).T @ image._control_points._cap[0] < np.cos(
+            np.deg2rad(1.5)
+        )
         assert far.sum() > 4900
         assert np.isnan(image.to_pixel(*values))[:, far].all()
 
@@ -105,7 +107,7 @@ def test_far_sources(shared_data, name):
 def test_inverse_of_the_pipeline_is_not_good_enough(shared_data, name):
     """The inverse that comes with the WCS is off by hundredths of a pixel, ours is not."""
     (wcs,) = read_wcs(shared_data / name)
-    image = SkyImage(wcs)
+    image = PixelGrid(wcs)
     xy = positions(image, margin=0)
     world = image.to_world(*xy)
     theirs = wcs.invert(*world, with_bounding_box=False)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal.datasets import make_wcs
 from subpixal.geometry import PixelMap
-from subpixal.geometry.sampling import Centers
+from subpixal.geometry.interpolation import InterpolatedCenters
 
 SHAPE = (300, 400)
 
@@ -39,7 +39,7 @@ def test_real_distortion(kind):
     )
     boxes = np.array([[50, 200, 310, 7], [60, 110, 250, 3], [25, 1, 40, 60], [31, 1, 12, 8]])
     counter = Counter(pixel_map)
-    mapped = Centers(counter, boxes).of()
+    mapped = InterpolatedCenters(counter, boxes).of()
     exact = np.hstack([pixel_map(*centers(box)) for box in boxes.T])
     assert counter.calls == 1
     # Lookup tables have kinks.
@@ -57,7 +57,7 @@ def test_quadratic_maps_are_exact(coefficients, box):
     def transform(x, y):
         return [c @ [np.ones_like(x), x, y, x * y / 50, x * x / 50, y * y / 50] for c in a]
 
-    mapped = Centers(transform, np.array(box)[:, None]).of()
+    mapped = InterpolatedCenters(transform, np.array(box)[:, None]).of()
     assert_allclose(mapped, transform(*centers(box)), atol=1e-9)
 
 
@@ -70,7 +70,7 @@ def test_wild_maps_are_exact():
     counter = Counter(transform)
     boxes = np.array([[0, 120], [0, 5], [12, 9], [7, 20]])
     exact = np.hstack([transform(*centers(box)) for box in boxes.T])
-    mapped = Centers(counter, boxes)
+    mapped = InterpolatedCenters(counter, boxes)
     assert_allclose(mapped.of(), exact, atol=1e-12)
     assert_array_equal(np.hstack([mapped.of(slice(0, 1)), mapped.of(slice(1, 2))]), mapped.of())
     assert counter.calls == 2
@@ -82,11 +82,11 @@ def test_nothing_there():
     def transform(x, y):
         return np.where(x < 5, x, np.nan), y
 
-    mapped = Centers(transform, np.array([[0], [0], [10], [4]])).of()
+    mapped = InterpolatedCenters(transform, np.array([[0], [0], [10], [4]])).of()
     assert np.isnan(mapped[0].reshape(4, 10)[:, 5:]).all()
     assert np.isfinite(mapped[0].reshape(4, 10)[:, :5]).all()
 
 
 def test_empty():
     """No boxes have no pixels."""
-    assert Centers(lambda x, y: (x, y), np.empty((4, 0), np.int64)).of().shape == (2, 0)
+    assert InterpolatedCenters(lambda x, y: (x, y), np.empty((4, 0), np.int64)).of().shape == (2, 0)

@@ -11,7 +11,7 @@ import numpy as np
 from astropy.nddata import StdDevUncertainty, VarianceUncertainty
 
 from subpixal import Cutout, CutoutCollection
-from subpixal.cutout._dropped import Dropped
+from subpixal.cutout.storage import Dropped
 from subpixal.datasets import make_wcs
 
 PATH = Path(__file__).parent / "data" / "archive-1.0.0.asdf"

@@ -355,7 +355,7 @@ def test_settings_of_asdf(setting, tmp_path):
 @pytest.mark.parametrize("alone", [True, False])
 def test_settings_of_older_asdf(chain, alone, monkeypatch, tmp_path):
     """Blocks that are all that their arrays are views of are read, but not written by us."""
-    monkeypatch.setattr("subpixal.io._pixels.BLOCK", 10_000)
+    monkeypatch.setattr("subpixal.io._asdf.pixel_blocks.BLOCK", 10_000)
     one = chain.group_by("image")[0]
     # The pixels of both are the same.
     collection = one + one.with_image_wcs(make_wcs("tan", one.images[0].shape))

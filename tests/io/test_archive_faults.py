@@ -17,9 +17,10 @@ import pytest
 
 from subpixal import Cutout, CutoutCollection
 from subpixal.datasets import make_wcs
-from subpixal.io import _vet, read_asdf
-from subpixal.io._pixels import checksums
-from subpixal.io._seal import write_seal
+from subpixal.io import read_asdf
+from subpixal.io._asdf import validate_tree
+from subpixal.io._asdf.pixel_blocks import checksums
+from subpixal.io._asdf.tree_checksum import append_tree_checksum
 from subpixal.testing import assert_cutouts_equal
 
 SHAPE = (40, 50)
@@ -199,7 +200,7 @@ def test_no_checksums(sealed, tmp_path):
     with path.open("w+b") as file:
         file.write(content)
         if sealed:
-            write_seal(file)
+            append_tree_checksum(file)
     if sealed:
         with pytest.raises(OSError, match=r"c\.asdf"):
             CutoutCollection.read(path)
@@ -288,7 +289,7 @@ def write_raw(tree, path, tag="cutout_collection-1.0.0", compression=None):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             asdf.AsdfFile({"cutouts": tree}).write_to(file, all_array_compression=compression)
-    write_seal(file)
+    append_tree_checksum(file)
     path.write_bytes(file.getvalue())
 
 
@@ -390,7 +391,7 @@ def edit(path, old, new):
     lines = [b"- %d" % (int(x[2:]) + moved) if x.startswith(b"- ") else x for x in lines]
     file = io.BytesIO()
     file.write(tree + rest[:end] + b"\n".join(x for x in lines if not x.startswith(b"# subp")))
-    write_seal(file)
+    append_tree_checksum(file)
     path.write_bytes(file.getvalue())
 
 
@@ -519,7 +520,7 @@ def test_bombs(where, honest, compression, tmp_path, monkeypatch):
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     where(tree, np.zeros(4_000_000))
-    monkeypatch.setattr(_vet, "ARRAYS", 1_000_000)
+    monkeypatch.setattr(validate_tree, "ARRAYS", 1_000_000)
     write_raw(tree, path, compression=compression)
     if not honest:
         edit(path, b"[4000000]", b"[12]")
@@ -561,7 +562,7 @@ def test_forged_index(sealed, tmp_path):
         file = io.BytesIO()
         file.write(content[:begin] + b"#ASDF BLOCK INDEX\n%YAML 1.1\n---\n" + lines + b"...\n")
         if sealed:
-            write_seal(file)
+            append_tree_checksum(file)
         path.write_bytes(file.getvalue())
         try:
             found = CutoutCollection.read(path)

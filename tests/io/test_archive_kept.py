@@ -104,7 +104,7 @@ def test_documented_lines(tmp_path):
     assert_allclose([float(v) for v in world.split()], [float(v) for v in cutout.pix2world(0, 0)])
 
 
-SCHEMAS = Path(subpixal.io.__file__).parent / "resources" / "schemas"
+SCHEMAS = Path(subpixal.io.__file__).parent / "_asdf" / "resources" / "schemas"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SCHEMAS.glob("*.yaml")))

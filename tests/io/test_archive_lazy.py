@@ -19,7 +19,7 @@ from astropy.table import Table
 from numpy.testing import assert_array_equal
 
 from subpixal import Cutout, CutoutCollection, create_primary_cutouts
-from subpixal.cutout._lent import LentPlane
+from subpixal.cutout.storage import LazyPlane
 from subpixal.datasets import make_wcs
 from subpixal.testing import assert_cutouts_equal
 
@@ -134,7 +134,7 @@ def test_speed_needs_no_columns(path):
     """A collection that nobody has asked for pixels has read none."""
     found = CutoutCollection.read(path)
     store = found._stores[0]
-    assert all(type(plane) is LentPlane for plane in store.planes.values())
+    assert all(type(plane) is LazyPlane for plane in store.planes.values())
     assert not any(plane._lent for plane in store.planes.values())
 
 
@@ -414,7 +414,7 @@ def test_threads_share_a_piece():
         both.wait(timeout=60)
         return np.zeros(stop - start)
 
-    plane, taken = LentPlane(fetch, np.float64), []
+    plane, taken = LazyPlane(fetch, np.float64), []
     row = {"width": 2, "height": 3, "start": 6}
     threads = [threading.Thread(target=lambda: taken.append(plane.piece(row))) for _ in range(2)]
     for thread in threads:

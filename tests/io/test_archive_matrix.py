@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from subpixal import Cutout, CutoutCollection
-from subpixal.cutout._dropped import Dropped
-from subpixal.cutout._store import as_ids
+from subpixal.cutout.storage import Dropped, as_ids
 from subpixal.datasets import make_wcs
 from subpixal.testing import assert_cutouts_equal
 

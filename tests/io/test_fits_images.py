@@ -25,7 +25,7 @@ from gwcs import coordinate_frames
 from subpixal import Cutout, CutoutCollection
 from subpixal.datasets import make_wcs
 from subpixal.io import read_image, read_images, read_segmentation
-from subpixal.io._fits_files import parse_image_name
+from subpixal.io.paths import parse_image_name
 
 SHAPE = (20, 30)
 

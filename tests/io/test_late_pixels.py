@@ -140,10 +140,10 @@ def test_pickle(file):
 def test_gzip(file, tmp_path):
     """A file that is compressed as a whole is unpacked once."""
     path, planes = file
-    packed = tmp_path / "late.fits.gz"
-    packed.write_bytes(gzip.compress(path.read_bytes(), 1))
-    image = read_image(packed)
-    packed.unlink()
+    concat = tmp_path / "late.fits.gz"
+    concat.write_bytes(gzip.compress(path.read_bytes(), 1))
+    image = read_image(concat)
+    concat.unlink()
     assert_array_equal(image.dq, planes["dq"])
 
 

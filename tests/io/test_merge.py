@@ -11,7 +11,8 @@ import pytest
 from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cutouts
 from subpixal.cli import main
 from subpixal.datasets import make_scene, make_wcs
-from subpixal.io import _merge, _source, merge_archives
+from subpixal.io import merge_archives
+from subpixal.io._asdf import merge, reader
 from subpixal.testing import assert_cutouts_equal
 
 SHAPE = (60, 70)
@@ -77,10 +78,10 @@ def test_pixels_are_not_held(written, tmp_path, monkeypatch):
     def look(raw, *_, **__):
         for part in raw["parts"]:
             for plane in part["planes"].values():
-                mapped.extend(map(_source.is_mapped, plane))
+                mapped.extend(map(reader.is_mapped, plane))
 
-    monkeypatch.setattr(_source, "HELD", 0)
-    monkeypatch.setattr(_merge, "write_asdf", look)
+    monkeypatch.setattr(reader, "HELD", 0)
+    monkeypatch.setattr(merge, "write_asdf", look)
     merge_archives(paths, tmp_path / "all.asdf")
     assert len(mapped) >= 8
     assert all(mapped)
@@ -243,16 +244,16 @@ def test_many_archives(compression, tmp_path):
 
 def test_spool(tmp_path, monkeypatch):
     """Pixels of any size are put aside and come back."""
-    monkeypatch.setattr(_merge, "PIECE", 1000)
+    monkeypatch.setattr(merge, "PIECE", 1000)
     rng = np.random.default_rng(1)
     with (tmp_path / "spool").open("w+b") as file:
-        spool = _merge._Spool(file)
+        spool = merge._SpillFile(file)
         pieces = [rng.random(n) for n in (3, 1, 400, 5000, 0, 7, 90)] + [np.arange(5, dtype=">u2")]
-        aside = [spool.put_aside(piece) for piece in pieces]
+        aside = [spool.spill(piece) for piece in pieces]
     for a, b in zip(aside, pieces, strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
-        assert _source.is_mapped(a) == (b.size > 0)
+        assert reader.is_mapped(a) == (b.size > 0)
 
 
 @pytest.mark.parametrize("name", ["all.fits", "ALL.FIT", "all.fits.gz"])

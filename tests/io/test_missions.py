@@ -14,7 +14,7 @@ from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cu
 from subpixal.batch import cut_exposures, gather
 from subpixal.datasets import make_scene, make_wcs
 from subpixal.io import read_image
-from subpixal.io._missions import FLAGS, find_flags
+from subpixal.io._missions.registry import FLAGS, find_flags
 
 SHAPE = (40, 50)
 

@@ -1,0 +1,207 @@
+"""A segmentation image, and how it goes with an image that is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.nddata import NDData
+
+from subpixal.geometry import PixelGrid, PixelMap
+from subpixal.geometry.interpolation import InterpolatedCenters
+from subpixal.image import (
+    ImageInfo,
+    LazyArray,
+    as_image,
+    cut_pixels,
+    parts,
+    read_points,
+    refuse_name,
+    type_of,
+)
+
+from .labels import as_labels, nearer_to_neighbour
+
+__all__ = ["MASK_POLICIES", "Segmentation", "parse_mask_policy", "parse_segmentation"]
+
+MASK_POLICIES = ("segment", "neighbours", "uberseg", None)
+
+
+def parse_segmentation(
+    segmentation, shape: tuple[int, int] | None = None
+) -> np.ndarray | LazyArray:
+    """
+    Array of a segmentation image, or what is read of it piece by piece.
+
+    Parameters
+    ----------
+    segmentation : `photutils.segmentation.SegmentationImage` or array of int
+        Labels, 0 where there is no source.
+    shape : tuple of int, optional
+        Shape that it has to have.
+    """
+    refuse_name("segmentation_image", "hold integers", segmentation, "read_segmentation")
+    if isinstance(segmentation, NDData) or not hasattr(segmentation, "dtype"):
+        segmentation = getattr(segmentation, "data", segmentation)
+    if isinstance(segmentation, np.ma.MaskedArray):
+        segmentation = segmentation.filled(0)
+    try:
+        array = as_image(segmentation)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind not in "iu":
+        got = array.dtype if array.ndim else type_of(array)
+        msg = f"segmentation_image must hold integers, got {got}"
+        raise TypeError(msg)
+    if array.ndim != 2:
+        msg = f"segmentation_image must have 2 dimensions, got shape {array.shape}"
+        raise ValueError(msg)
+    if shape is not None and array.shape != shape:
+        msg = (
+            f"segmentation_image has shape {array.shape}, the image has {shape}; with "
+            "segmentation_wcs it is mapped to the image"
+        )
+        raise ValueError(msg)
+    return array
+
+
+def parse_mask_policy(mask_policy, combine_seg_mask) -> str | None:
+    """Mask policy from both spellings; the older one wins where it is given."""
+    if combine_seg_mask is not None:
+        if not isinstance(combine_seg_mask, bool | np.bool):
+            msg = f"combine_seg_mask must be True, False or None, got {combine_seg_mask!r}"
+            raise TypeError(msg)
+        return "segment" if combine_seg_mask else None
+    if mask_policy not in MASK_POLICIES:
+        msg = f"mask_policy must be one of {MASK_POLICIES}, got {mask_policy!r}"
+        raise ValueError(msg)
+    return mask_policy
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """
+    Labels for the pixels of an image.
+
+    Attributes
+    ----------
+    labels : array of int or LazyArray, shape (ny, nx)
+        The segmentation image.
+    grid : PixelGrid or None
+        Its grid; `None` if it is that of the image.
+    pixel_map : PixelMap or None
+        From the image to it; `None` if both have the same grid.
+    policy : {'segment', 'neighbours', 'uberseg', None}
+        What it masks.
+    keep : bool
+        Whether the labels become a plane of the cutouts.
+    """
+
+    labels: np.ndarray
+    grid: PixelGrid | None = None
+    pixel_map: PixelMap | None = None
+    policy: str | None = "segment"
+    keep: bool = False
+
+    @classmethod
+    def of(cls, image: ImageInfo, segmentation, wcs, policy, *, keep: bool) -> Segmentation:
+        """
+        The segmentation of an image.
+
+        Parameters
+        ----------
+        image : Image
+        segmentation : `photutils.segmentation.SegmentationImage` or array of int
+        wcs : object or None
+            WCS of the segmentation image; `None` if it has the grid of the image.
+        policy, keep
+            See the class.
+        """
+        if wcs is None or wcs is image.wcs:
+            return cls(parse_segmentation(segmentation, image.shape), policy=policy, keep=keep)
+        labels = parse_segmentation(segmentation)
+        sky = PixelGrid(wcs, labels.shape)
+        return cls(labels, sky, PixelMap(image.grid, sky), policy, keep)
+
+    @property
+    def has_own_grid(self) -> bool:
+        """Whether its grid is another one than that of the image."""
+        return self.pixel_map is not None
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the labels, in the byte order of the machine."""
+        return self.labels.dtype.newbyteorder("=")
+
+    def cut(self, boxes: np.ndarray) -> np.ndarray:
+        """
+        Labels of the pixels of boxes, of the nearest pixel of the segmentation image.
+
+        Parameters
+        ----------
+        boxes : array of int, shape (4, N)
+            ``x, y, width, height`` in the image.
+
+        Returns
+        -------
+        array of int, shape (P,)
+            One box after the other; 0 outside the segmentation image.
+        """
+        if not self.has_own_grid:
+            return cut_pixels(self.labels, boxes, 0, self.dtype)
+        centers = InterpolatedCenters(self.pixel_map, boxes)
+        if isinstance(self.labels, LazyArray):
+            return self._nearest(*centers.of())
+        labels = np.empty(int((boxes[2] * boxes[3]).sum()), self.dtype)
+        for some, here in parts(boxes):
+            labels[here] = self._nearest(*centers.of(some))
+        return labels
+
+    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Labels at pixels of the image."""
+        if not self.has_own_grid:
+            return read_points(self.labels, x, y)
+        return self._nearest(*self.pixel_map(x, y))
+
+    def _nearest(self, x, y) -> np.ndarray:
+        ny, nx = self.labels.shape
+        found = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
+        labels = np.zeros(x.shape, self.dtype)
+        column, row = (np.floor(p[found] + 0.5).astype(np.intp) for p in (x, y))
+        labels[found] = read_points(self.labels, column, row)
+        return labels
+
+    def mask(self, labels: np.ndarray, ids: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """
+        Mask of the pixels that do not count as those of the source.
+
+        Parameters
+        ----------
+        labels : array of int, shape (P,)
+            What `cut` returns.
+        ids : array of shape (N,)
+            The sources.
+        boxes : array of int, shape (4, N)
+            ``x, y, width, height``.
+        """
+        if self.policy is None:
+            return np.zeros(labels.shape, bool)
+        ids, size = as_labels(ids), boxes[2] * boxes[3]
+        same = ids.astype(labels.dtype)
+        if np.array_equal(same, ids):
+            # Integers of one type are compared several times as fast.
+            ids = same
+        other = labels != np.repeat(ids, size)
+        if self.policy == "segment":
+            return other
+        other &= labels != 0
+        if self.policy == "uberseg":
+            stop = np.cumsum(size)
+            start = stop - size
+            # Where there is no neighbour there is nothing to do.
+            crowded = np.logical_or.reduceat(other, start) if len(start) else start
+            for i in np.flatnonzero(crowded).tolist():
+                piece = slice(start[i], stop[i])
+                shape = boxes[3, i], boxes[2, i]
+                other[piece] = nearer_to_neighbour(labels[piece].reshape(shape), ids[i]).ravel()
+        return other

@@ -1,0 +1,100 @@
+"""
+What is cut: an image, its planes, masks and units, and arrays that are read in parts.
+
+The package knows nothing of sources, cutouts or files. Other packages import its
+names from here. Read the modules in this order:
+
+- `planes`: the planes that an image may have;
+- `units`: counts and rates;
+- `lazy`: arrays that are read in parts;
+- `validation`: checks of single arguments;
+- `extraction` and `masks`: kernels that cut and mask boxes of pixels;
+- `info`: the record that all cutouts of an image share;
+- `arguments`: parse an image that a user passes.
+"""
+
+from .arguments import parse_image_arguments
+from .defaults import (
+    DEFAULT_COUNTS,
+    DEFAULT_DQBITMASK,
+    DEFAULT_EXPTIME,
+    DEFAULT_RATE,
+    ImplicitDefault,
+)
+from .extraction import copy_boxes, cut_piece, cut_pixels, is_inside, overlap, parts, pixel_rows
+from .info import ImageInfo, as_uncertainty
+from .lazy import LazyArray, as_image, read_bands, read_points, read_rows
+from .masks import UnitedMask, bad_flags, bad_pixels, mask_outside
+from .planes import MASKING, PLANES, common_dtype, fill_value, plane_dtype
+from .units import (
+    DATA_UNITS,
+    exposure,
+    get_data_units,
+    is_countable,
+    standard_deviations,
+    uncertainty_power,
+    validate_data_units,
+    validate_exptime,
+)
+from .validation import (
+    check_fill,
+    refuse_name,
+    type_of,
+    validate_finite,
+    validate_flags,
+    validate_meta,
+    validate_numbers,
+    validate_pad,
+    validate_pixel_pair,
+    validate_position,
+)
+
+__all__ = [
+    "DATA_UNITS",
+    "DEFAULT_COUNTS",
+    "DEFAULT_DQBITMASK",
+    "DEFAULT_EXPTIME",
+    "DEFAULT_RATE",
+    "MASKING",
+    "PLANES",
+    "ImageInfo",
+    "ImplicitDefault",
+    "LazyArray",
+    "UnitedMask",
+    "as_image",
+    "as_uncertainty",
+    "bad_flags",
+    "bad_pixels",
+    "check_fill",
+    "common_dtype",
+    "copy_boxes",
+    "cut_piece",
+    "cut_pixels",
+    "exposure",
+    "fill_value",
+    "get_data_units",
+    "is_countable",
+    "is_inside",
+    "mask_outside",
+    "overlap",
+    "parse_image_arguments",
+    "parts",
+    "pixel_rows",
+    "plane_dtype",
+    "read_bands",
+    "read_points",
+    "read_rows",
+    "refuse_name",
+    "standard_deviations",
+    "type_of",
+    "uncertainty_power",
+    "validate_data_units",
+    "validate_exptime",
+    "validate_finite",
+    "validate_flags",
+    "validate_meta",
+    "validate_numbers",
+    "validate_pad",
+    "validate_pixel_pair",
+    "validate_position",
+]

@@ -1,0 +1,140 @@
+"""Whether numbers are counts or counts per time, and what their uncertainties are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import (
+    InverseVariance,
+    NDUncertainty,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
+
+__all__ = [
+    "DATA_UNITS",
+    "exposure",
+    "get_data_units",
+    "is_countable",
+    "standard_deviations",
+    "uncertainty_power",
+    "validate_data_units",
+    "validate_exptime",
+]
+
+DATA_UNITS = ("rate", "counts")
+
+_COUNT_UNITS = (u.ct, u.electron, u.DN, u.adu, u.photon)
+
+# With what power of a factor the numbers of an uncertainty go.
+_POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
+
+
+def validate_data_units(value: str) -> str:
+    """Return ``value`` if it is one of the allowed data units."""
+    if value not in DATA_UNITS:
+        msg = f"data_units must be one of {DATA_UNITS}, got {value!r}"
+        raise ValueError(msg)
+    return str(value)
+
+
+def validate_exptime(name: str, value) -> float:
+    """Exposure time in seconds, also of a `~astropy.units.Quantity`."""
+    try:
+        time = float(value.to_value(u.s) if isinstance(value, u.Quantity) else value)
+    except (TypeError, ValueError):
+        time = math.nan
+    if not 0 <= time < math.inf:
+        msg = f"{name} must be a finite number of seconds, 0 or more, got {value!r}"
+        raise ValueError(msg)
+    return time
+
+
+def get_data_units(unit: u.UnitBase | None) -> str | None:
+    """
+    What a unit says of its numbers.
+
+    Parameters
+    ----------
+    unit : `~astropy.units.Unit` or None
+        Unit of an image.
+
+    Returns
+    -------
+    {'counts', 'rate'} or None
+        `None` where the unit does not tell.
+    """
+    powers = _powers(unit)
+    if any(powers.get(count) == 1 for count in _COUNT_UNITS):
+        return "rate" if powers.get(u.s, 0) < 0 else "counts"
+    # Flux densities and surface brightnesses are energies per time, or maggies.
+    return "rate" if u.mgy in powers or (u.kg in powers and powers.get(u.s, 0) < 0) else None
+
+
+def is_countable(unit: u.UnitBase | None) -> bool:
+    """Whether an exposure time turns numbers of this unit into counts and back."""
+    return (
+        unit is None
+        or unit == u.dimensionless_unscaled
+        or any(count in _powers(unit) for count in _COUNT_UNITS)
+    )
+
+
+def exposure(exptime: float, unit: u.UnitBase | None):
+    """Exposure time as what multiplies a rate of some unit and divides counts."""
+    if unit is None or unit == u.dimensionless_unscaled:
+        return exptime
+    times = [base for base in unit.bases if base.physical_type == "time"]
+    return (exptime * u.s).to(times[0] if times else u.s)
+
+
+def uncertainty_power(kind: type) -> int | None:
+    """Power of a factor with which an uncertainty of some class goes, `None` if unknown."""
+    return next((power for known, power in _POWERS.items() if issubclass(kind, known)), None)
+
+
+def standard_deviations(uncertainty: NDUncertainty | None, unit) -> np.ndarray | None:
+    """
+    Standard deviations that an uncertainty stands for, as numbers.
+
+    Parameters
+    ----------
+    uncertainty : `~astropy.nddata.NDUncertainty` or None
+    unit : `~astropy.units.Unit` or None
+        Unit of the data, and of the result.
+
+    Returns
+    -------
+    array or None
+        Infinite where an inverse variance is 0.
+
+    Raises
+    ------
+    TypeError
+        If nobody knows what the uncertainty is.
+    """
+    if uncertainty is None:
+        return None
+    if not isinstance(uncertainty, StdDevUncertainty):
+        try:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                uncertainty = uncertainty.represent_as(StdDevUncertainty)
+        except TypeError:
+            msg = f"a {type(uncertainty).__name__} is not known to be any standard deviation"
+            raise TypeError(msg) from None
+    if uncertainty.unit in (None, unit):
+        return uncertainty.array
+    return uncertainty.array * uncertainty.unit.to(unit)
+
+
+def _powers(unit) -> dict:
+    if unit is None:
+        return {}
+    try:
+        base = unit.decompose()
+        return dict(zip(base.bases, base.powers, strict=True))
+    except (AttributeError, TypeError):
+        # Magnitudes and other functions of a unit.
+        return {}

@@ -1,0 +1,142 @@
+"""Validate arguments."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Mapping
+from os import PathLike
+
+import numpy as np
+
+from .lazy import LazyArray
+
+__all__ = [
+    "check_fill",
+    "refuse_name",
+    "type_of",
+    "validate_finite",
+    "validate_flags",
+    "validate_meta",
+    "validate_numbers",
+    "validate_pad",
+    "validate_pixel_pair",
+    "validate_position",
+]
+
+
+def validate_meta(value) -> Mapping:
+    """Metadata, an empty dict where there are none."""
+    if not isinstance(value, Mapping | None):
+        msg = f"meta must be a mapping, got {type(value).__name__}"
+        raise TypeError(msg)
+    return {} if value is None else value
+
+
+def validate_flags(name: str, value) -> np.ndarray | LazyArray:
+    """Pixels that must be integers or booleans."""
+    value = value if isinstance(value, LazyArray) else np.asarray(value)
+    if value.dtype.kind not in "iub":
+        msg = f"{name} must hold integers or booleans, got {type_of(value)}"
+        raise TypeError(msg)
+    return value
+
+
+def validate_numbers(name: str, value) -> np.ndarray | LazyArray:
+    """Pixels that may be any numbers."""
+    value = value if isinstance(value, LazyArray) else np.asarray(value)
+    if value.dtype.kind not in "biufc":
+        msg = f"{name} must hold numbers, got {type_of(value)}"
+        raise TypeError(msg)
+    return value
+
+
+def check_fill(value, dtype: np.dtype) -> None:
+    """
+    Raise if an array of a dtype cannot hold a fill value.
+
+    Raises
+    ------
+    ValueError
+        Naming the value and the dtype.
+    """
+    dtype = np.dtype(dtype)
+    try:
+        # Rounding is no harm, overflow is.
+        with np.errstate(over="ignore"):
+            held = dtype.type(value)
+        floats = dtype.kind in "fc"
+        good = np.isfinite(held) or not np.isfinite(value) if floats else held == value
+    except (OverflowError, TypeError, ValueError):
+        good = False
+    good &= isinstance(value, numbers.Number | np.bool)
+    if not good or (np.iscomplexobj(value) and dtype.kind != "c"):
+        msg = f"fillval {value!r} cannot be held by pixels of {dtype}: choose another fillval"
+        raise ValueError(msg)
+
+
+def refuse_name(argument: str, must: str, value, reader: str) -> None:
+    """
+    Raise if an argument is the name of a file.
+
+    Parameters
+    ----------
+    argument, must : str
+        Name of the argument, and what it must be.
+    value : object
+    reader : str
+        The function of `subpixal.io` that reads such files.
+
+    Raises
+    ------
+    TypeError
+    """
+    if isinstance(value, str | PathLike):
+        msg = f"{argument} must {must}, got {value!r}; subpixal.io.{reader} reads files"
+        raise TypeError(msg)
+
+
+def type_of(array) -> str:
+    """What an array is in errors; what is none was put into one without axes."""
+    return f"an array of {array.dtype}" if array.ndim else type(array.item()).__name__
+
+
+def validate_pixel_pair(value, name: str) -> tuple[int, int]:
+    """Two integers ``(x, y)``."""
+    try:
+        x, y = value
+        return operator.index(x), operator.index(y)
+    except (TypeError, ValueError):
+        msg = f"{name} must be two integers (x, y), got {value!r}"
+        raise TypeError(msg) from None
+
+
+def validate_position(value, name: str) -> tuple[float, float]:
+    """Two finite numbers ``(x, y)``."""
+    try:
+        x, y = (validate_finite(name, number) for number in value)
+    except (TypeError, ValueError):
+        msg = f"{name} must be two finite numbers (x, y), got {value!r}"
+        raise ValueError(msg) from None
+    return x, y
+
+
+def validate_finite(name: str, value) -> float:
+    """Return a number that must be finite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        msg = f"{name} must be a finite number, got {value!r}"
+        raise ValueError(msg)
+    return number
+
+
+def validate_pad(pad) -> int:
+    """Number of pixels around a box."""
+    if not isinstance(pad, numbers.Real) or not 0 <= pad < np.inf or pad != int(pad):
+        msg = f"pad must be a number of pixels, 0 or more, got {pad!r}"
+        raise ValueError(msg)
+    return int(pad)

@@ -1,0 +1,166 @@
+"""Images as trees of core ASDF nodes, and back: all that cutouts of an image share."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from astropy import nddata
+from astropy import units as u
+
+from subpixal.image import ImageInfo, validate_data_units, validate_exptime
+
+from .columns import escape_surrogates, is_literal
+from .metadata import check_writable, is_plain_array, meta_to_tree
+from .wcs import tree_to_wcs, wcs_to_tree
+
+__all__ = [
+    "image_to_tree",
+    "psf_to_tree",
+    "string_to_unit",
+    "tree_to_image",
+    "tree_to_uncertainty",
+    "uncertainty_to_tree",
+    "unit_to_string",
+]
+
+UNCERTAINTIES = {
+    "std": nddata.StdDevUncertainty,
+    "var": nddata.VarianceUncertainty,
+    "ivar": nddata.InverseVariance,
+    "unknown": nddata.UnknownUncertainty,
+}
+
+
+def image_to_tree(image: ImageInfo) -> dict:
+    """
+    Tree of what cutouts of an image share.
+
+    Raises
+    ------
+    ValueError
+        If the WCS, the PSF, the unit or the uncertainty would not come back as it is.
+    """
+    what = f"the image {image.name!r}" if image.name else "an image without name"
+    try:
+        tree = {
+            "name": escape_surrogates(image.name),
+            "stage": image.stage,
+            **wcs_to_tree(image.wcs, image.shape),
+            "shape": None if image.shape is None else [int(n) for n in image.shape],
+            "unit": unit_to_string(image.unit),
+            "data_units": image.data_units,
+            "exptime": image.exptime,
+            "dqbitmask": _check_bit_mask(image.dqbitmask) or None,
+            "uncertainty": uncertainty_to_tree(image.uncertainty_type, image.uncertainty_unit),
+            "psf": psf_to_tree(image.psf),
+            "meta": meta_to_tree(image.meta, what),
+        }
+    except ValueError as error:
+        msg = f"{what} cannot be written: {error}"
+        raise ValueError(msg) from error
+    # `None` says something else than 0: flags do not mask.
+    if image.dqbitmask is None:
+        tree["flags_mask"] = False
+    return {key: value for key, value in tree.items() if value is not None}
+
+
+def tree_to_image(tree: Mapping) -> ImageInfo:
+    """
+    Image of a tree.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If the tree is not as it must be.
+    """
+    kind, unit = tree_to_uncertainty(tree.get("uncertainty"))
+    shape = tree.get("shape")
+    if shape is not None and [type(n) is int and n > 0 for n in shape] != [True, True]:
+        msg = f"an image has the shape {shape}"
+        raise ValueError(msg)
+    return ImageInfo(
+        wcs=tree_to_wcs(tree),
+        shape=None if shape is None else tuple(shape),
+        unit=string_to_unit(tree.get("unit")),
+        data_units=validate_data_units(tree["data_units"]),
+        exptime=validate_exptime("exptime", tree["exptime"]),
+        uncertainty_type=kind,
+        uncertainty_unit=unit,
+        # Arrays in them may wait for the file, which will be closed.
+        psf=copy.deepcopy(tree.get("psf")),
+        meta=dict(copy.deepcopy(tree.get("meta", {}))),
+        dqbitmask=tree.get("dqbitmask", 0) if tree.get("flags_mask", True) else None,
+        name=tree.get("name", ""),
+        stage=tree.get("stage", ""),
+    )
+
+
+def _check_bit_mask(dqbitmask: int | None) -> int | None:
+    if dqbitmask is not None and not is_literal(dqbitmask):
+        same = dqbitmask - 2**64
+        msg = f"its dqbitmask {dqbitmask} is too large for ASDF; {same} has the same bits"
+        raise ValueError(msg)
+    return dqbitmask
+
+
+def uncertainty_to_tree(kind, unit) -> dict | None:
+    """Tree of the class and the unit of an uncertainty."""
+    if kind is None:
+        return None
+    names = {value: key for key, value in UNCERTAINTIES.items()}
+    if kind not in names:
+        msg = f"an uncertainty of class {kind.__name__} cannot be written, only {list(names)}"
+        raise ValueError(msg)
+    tree = {"type": names[kind], "unit": unit_to_string(unit)}
+    return {key: value for key, value in tree.items() if value is not None}
+
+
+def tree_to_uncertainty(tree):
+    """Class and unit of an uncertainty."""
+    if tree is None:
+        return None, None
+    return UNCERTAINTIES[tree["type"]], string_to_unit(tree.get("unit"))
+
+
+def unit_to_string(unit) -> str | None:
+    """Unit as a string that gives the same unit when it is read."""
+    if unit is None:
+        return None
+    texts = [unit.to_string()]
+    if isinstance(unit, u.CompositeUnit):
+        # Scales have six digits in names of units.
+        bases = u.CompositeUnit(1, unit.bases, unit.powers)
+        texts.append(f"{unit.scale!r} {bases.to_string()}".strip())
+    for text in texts:
+        if string_to_unit(text) == unit:
+            return text
+    msg = f"the unit {texts[0]!r} cannot be written: it would not be read as the same unit"
+    raise ValueError(msg)
+
+
+def string_to_unit(text: str | None):
+    """Unit of a string; one that astropy does not know is an `UnrecognizedUnit`."""
+    return None if text is None else u.Unit(text, parse_strict="silent")
+
+
+def psf_to_tree(psf, what: str = "its PSF"):
+    """
+    PSF as it is, if it can be written.
+
+    Raises
+    ------
+    ValueError
+        If it cannot.
+    """
+    if psf is None or is_plain_array(psf):
+        return psf
+    try:
+        check_writable(psf)
+    except ValueError as error:
+        msg = (
+            f"{what} cannot be written: {error}; "
+            "an array can be, models of astropy.modeling, or None"
+        )
+        raise ValueError(msg) from error
+    return psf

@@ -1,0 +1,119 @@
+"""The best WCS that a FITS file has for an image."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyDeprecationWarning
+from astropy.wcs import WCS, FITSFixedWarning
+
+if TYPE_CHECKING:
+    import gwcs
+from subpixal.geometry.low_level import is_celestial
+
+__all__ = ["read_wcs"]
+
+
+def read_wcs(
+    hdulist: fits.HDUList, hdu: Any, where: str, *, needs_gwcs: bool = False
+) -> WCS | gwcs.WCS | None:
+    """
+    Read the WCS of an image.
+
+    Parameters
+    ----------
+    hdulist : `~astropy.io.fits.HDUList`
+        The file, which has the lookup tables or the gwcs.
+    hdu : HDU
+        The image.
+    where : str
+        File and extension, for errors.
+    needs_gwcs : bool
+        Whether a WCS in the header does not do.
+
+    Returns
+    -------
+    `astropy.wcs.WCS`, `gwcs.wcs.WCS` or None
+        None if it is not celestial.
+
+    Raises
+    ------
+    ValueError
+        If there is one that cannot be read, or no gwcs where it needs one.
+    """
+    science = [other for other in hdulist if other.name == "SCI"]
+    wcs = None
+    # The ASDF extension has one gwcs, which cannot belong to several images.
+    if "ASDF" in hdulist and len(science) == 1 and science[0].shape == hdu.shape:
+        wcs = _read_gwcs(hdulist["ASDF"], where)
+    if needs_gwcs and wcs is None:
+        there = "has no meta.wcs for it" if "ASDF" in hdulist else "is not in the file"
+        msg = (
+            f"{where} is an exposure of JWST and needs the gwcs of the extension [ASDF], which "
+            f"{there}; the WCS of a header would be an approximation"
+        )
+        raise ValueError(msg)
+    if wcs is not None and wcs.pixel_shape is None:
+        wcs.pixel_shape = hdu.shape[::-1]
+    try:
+        wcs = _read_fits_wcs(hdulist, hdu) if wcs is None else wcs
+        return wcs if is_celestial(wcs) else None
+    # A header can be wrong in more ways than astropy.wcs has errors for.
+    except Exception as error:
+        msg = f"{where}: the WCS cannot be read ({error})"
+        raise ValueError(msg) from error
+
+
+def _read_fits_wcs(hdulist: fits.HDUList, hdu: Any) -> WCS:
+    """Build the WCS of a header with the lookup tables of its file."""
+    header = hdu.header
+    for keyword, prefix, table in (("CPDIS", "DP", "WCSDVARR"), ("D2IMDIS", "D2IM", "D2IMARR")):
+        for axis in (1, 2):
+            kind = str(header.get(f"{keyword}{axis}", "lookup")).lower()
+            version = int(header.get(f"{prefix}{axis}.EXTVER", 1))
+            if kind != "lookup":
+                msg = f"{keyword}{axis} = {kind!r} is not supported, only lookup tables are"
+                raise ValueError(msg)
+            if f"{keyword}{axis}" in header and (table, version) not in hdulist:
+                msg = f"{keyword}{axis} needs the table [{table},{version}], it is not in the file"
+                raise ValueError(msg)
+    if "AXISCORR" in header and ("D2IMARR", 1) not in hdulist:
+        msg = "AXISCORR needs the table [D2IMARR,1], it is not in the file"
+        raise ValueError(msg)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        warnings.filterwarnings("ignore", ".*AXISCORR", AstropyDeprecationWarning)
+        return WCS(header, hdulist)
+
+
+def _read_gwcs(hdu: Any, where: str) -> gwcs.WCS | None:
+    """Read ``meta.wcs`` of an ASDF extension, without the data models of the mission."""
+    import asdf
+    import gwcs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", asdf.exceptions.AsdfConversionWarning)
+        try:
+            # Older files have an image of bytes, newer ones a table of one cell.
+            values = hdu.data if hdu.is_image else np.ravel(hdu.data.field(0)[0])
+            # A lazy tree converts only what is asked for: tags that only the
+            # mission's data models know, elsewhere in the tree, do not matter.
+            with asdf.open(
+                io.BytesIO(values.tobytes()),
+                lazy_tree=True,
+                lazy_load=False,
+                ignore_missing_extensions=True,
+            ) as file:
+                wcs = file.tree.get("meta", {}).get("wcs")
+        # asdf, yaml and every converter have errors of their own.
+        except Exception as error:
+            msg = f"{where}: the gwcs in [ASDF] cannot be read ({error})"
+            raise ValueError(msg) from error
+    if wcs is not None and not isinstance(wcs, gwcs.WCS):
+        msg = f"{where}: meta.wcs in [ASDF] is a {type(wcs).__name__}, not a gwcs"
+        raise ValueError(msg)
+    return wcs

@@ -1,0 +1,239 @@
+"""Cutouts as FITS files, for whoever does not have ASDF.
+
+A plane is an extension of each cutout, or one flat extension of all cutouts,
+as in MEDS files, that a table points into. FITS files of cutouts are not read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+
+import numpy as np
+from astropy.io import fits
+
+from subpixal.cutout import Cutout, CutoutCollection
+from subpixal.errors import SubpixalWarning
+from subpixal.geometry import PixelBox
+from subpixal.image import PLANES, common_dtype
+from subpixal.io.paths import refuse_existing, replacing
+
+from .cards import add_meta, as_ascii, as_card_value, as_pixels, as_table_hdu, as_unit
+from .wcs_header import sky_header
+
+__all__ = ["write_fits"]
+
+# Names of the extensions; those of uncertainties say what they are.
+EXTNAMES = {"data": "SCI", "mask": "MASK", "flags": "DQ", "weight": "WHT", "segmentation": "SEG"}
+
+UNCERTAINTIES = {"std": "ERR", "var": "VAR", "ivar": "IVAR"}
+
+
+def write_fits(
+    cutouts: Cutout | CutoutCollection, path, *, overwrite=False, layout="images"
+) -> None:
+    """
+    Write cutouts to a FITS file.
+
+    Parameters
+    ----------
+    cutouts : Cutout or CutoutCollection
+    path : str or path
+    overwrite : bool
+        Whether an existing file may be replaced.
+    layout : {'images', 'table'}
+        ``'images'``: for each cutout, counted by EXTVER, an image extension for
+        each plane: SCI, MASK, DQ, WHT, SEG, and ERR, VAR or IVAR (UNC if it is
+        not known what the uncertainties are). ``'table'``: one flat extension
+        for each plane, a table CUTOUTS that says where in them each cutout is,
+        and a table IMAGES of headers.
+
+    Raises
+    ------
+    OSError
+        If the file exists and ``overwrite`` is false.
+    ValueError
+        If there is something that FITS cannot hold: a WCS that no header
+        describes to 0.01 pixels, or pixels of a type that FITS does not have.
+    """
+    if layout not in LAYOUTS:
+        msg = f"layout must be one of {tuple(LAYOUTS)}, got {layout!r}"
+        raise ValueError(msg)
+    refuse_existing(path, overwrite=overwrite)
+    if isinstance(cutouts, Cutout):
+        cutouts = CutoutCollection([cutouts])
+    primary = fits.PrimaryHDU()
+    primary.header["LAYOUT"] = layout, "of the cutouts in this file"
+    primary.header["NCUTOUTS"] = len(cutouts), "number of cutouts"
+    lost = {}
+    hdus = [primary, *LAYOUTS[layout](cutouts, lost)]
+    dropped = cutouts.dropped
+    if len(dropped):
+        hdus.append(as_table_hdu({name: dropped[name] for name in dropped.colnames}, "DROPPED"))
+    zipped = str(path).lower().endswith(".gz")
+    with replacing(path) as file, gzip.open(file, "wb") if zipped else file as out:
+        fits.HDUList(hdus).writeto(out)
+    if lost:
+        what = "; ".join(f"{key}: {', '.join(sorted(values))}" for key, values in lost.items())
+        msg = f"{path} leaves out what FITS cannot hold ({what}); format='asdf' keeps it"
+        # Through the registry of formats, to who asked for it.
+        warnings.warn(msg, SubpixalWarning, stacklevel=5)
+
+
+def _image_hdus(collection: CutoutCollection, lost: dict) -> list:
+    hdus, tables = [], []
+    for extver, cutout in enumerate(collection, 1):
+        box = PixelBox.from_shape(cutout.shape)
+        # Tables cannot be shared: their places in the cutout differ.
+        sky = sky_header(cutout.wcs, box, f"cutout {cutout.src_id!r}", tables)
+        for name in cutout.planes:
+            header = _cutout_cards(cutout, lost) if name == "data" else _id_card(cutout, lost)
+            unit = {"data": cutout.unit, "uncertainty": getattr(cutout.uncertainty, "unit", None)}
+            if unit.get(name) is not None:
+                header["BUNIT"] = as_unit(unit[name])
+            header.extend(sky, end=True)
+            if name == "data":
+                _add_meta(header, cutout.meta, lost)
+            kind = cutout._store.uncertainty_type_and_unit(cutout._i)[0]
+            pixels = as_pixels(name, cutout._store.plane(cutout._i, name))
+            hdus.append(fits.ImageHDU(pixels, header, name=_extname(name, kind), ver=extver))
+        _note_psf(cutout.psf, lost)
+    return hdus + tables
+
+
+def _extname(name: str, kind) -> str:
+    if name != "uncertainty":
+        return EXTNAMES[name]
+    return UNCERTAINTIES.get(kind(None).uncertainty_type, "UNC")
+
+
+def _id_card(cutout: Cutout, lost: dict) -> fits.Header:
+    try:
+        value = as_card_value(cutout.src_id)
+    except ValueError:
+        value = as_ascii(cutout.src_id)
+        _lose(lost, "ids, which become text", value)
+    return fits.Header([("SRCID", value, "identifier of the source")])
+
+
+def _cutout_cards(cutout: Cutout, lost: dict) -> fits.Header:
+    header = _id_card(cutout, lost)
+    (x, y), (x0, y0), image = cutout.src_pos, cutout.origin, cutout.image
+    cards = [
+        ("STATUS", cutout.status, "filled if the cutout leaves the image"),
+        ("IMAGE", as_ascii(image.name), "image that was cut"),
+        ("STAGE", as_ascii(image.stage), "step that cut it"),
+        ("BLC1", cutout.blc[0], "first pixel of the image along x, from 0"),
+        ("BLC2", cutout.blc[1], "first pixel of the image along y, from 0"),
+        ("TRC1", cutout.trc[0], "last pixel of the image along x, from 0"),
+        ("TRC2", cutout.trc[1], "last pixel of the image along y, from 0"),
+        ("DX", cutout.dx, "[pixel] displacement of the image along x"),
+        ("DY", cutout.dy, "[pixel] displacement of the image along y"),
+        ("SRCX", x, "[pixel] source in the image along x, from 0"),
+        ("SRCY", y, "[pixel] source in the image along y, from 0"),
+        ("LTV1", -x0, "cutout pixel = image pixel + LTV1"),
+        ("LTV2", -y0, "cutout pixel = image pixel + LTV2"),
+        ("LTM1_1", 1.0, "cutout pixel / image pixel"),
+        ("LTM2_2", 1.0, "cutout pixel / image pixel"),
+        ("EXPTIME", cutout.exptime, "[s] exposure time"),
+        ("DATAUNIT", cutout.data_units, "counts or rate"),
+    ]
+    if cutout.src_weight is not None:
+        cards.append(("SRCWT", cutout.src_weight, "weight of the source in fits"))
+    header.extend(cards)
+    return header
+
+
+def _table_hdus(collection: CutoutCollection, lost: dict) -> list:
+    stored = list(collection._stored())
+    columns = _columns(collection, stored)
+    planes = []
+    for extname, name, pieces in _flat_planes(stored):
+        there = [piece for piece in pieces if piece is not None]
+        size = np.array([0 if piece is None else piece.size for piece in pieces], np.int64)
+        columns[f"start_{extname.lower()}"] = np.where(size > 0, np.cumsum(size) - size, -1)
+        dtype = common_dtype(name, {piece.dtype for piece in there})
+        flat = np.concatenate([piece.ravel() for piece in there], dtype=dtype)
+        planes.append(fits.ImageHDU(as_pixels(name, flat), name=extname))
+    own = sum(bool(store.rest(i).get("meta")) for store, i in stored)
+    if own:
+        _lose(lost, "metadata of single cutouts", f"those of {own} cutouts")
+    images, tables = _images(collection, columns, lost)
+    if columns["id"].dtype.kind == "O":
+        _lose(lost, "ids, which become text", "those of all cutouts")
+    for store, i in stored:
+        _note_psf(store.own.get(i, {}).get("psf"), lost)
+    return [as_table_hdu(columns, "CUTOUTS"), *planes, images, *tables]
+
+
+def _columns(collection: CutoutCollection, stored) -> dict[str, np.ndarray]:
+    table = collection.table
+    columns = {name: np.asarray(table[name]) for name in table.colnames}
+    blc, trc = columns["blc"], columns["trc"]
+    displacement = np.stack([columns["dx"], columns["dy"]], axis=-1)
+    columns["width"], columns["height"] = (trc - blc + 1).T
+    columns["origin"] = blc - displacement
+    columns["cutout_src_pos"] = columns["src_pos"] - columns["origin"]
+    units = {}
+    for key, pairs in {
+        "bunit": [store.image.unit for store, _ in stored],
+        "bunit_uncertainty": [store.uncertainty_type_and_unit(i)[1] for store, i in stored],
+    }.items():
+        # A unit takes a while to say its name.
+        names = {unit: as_unit(unit) for unit in set(pairs)}
+        units[key] = np.array([names[unit] for unit in pairs], str)
+    return columns | units
+
+
+def _flat_planes(stored):
+    """Extension, plane, and the pieces of all cutouts, `None` where there are none."""
+    for name in PLANES:
+        pieces = [store.plane(i, name) for store, i in stored]
+        extnames = [
+            None if piece is None else _extname(name, store.uncertainty_type_and_unit(i)[0])
+            for piece, (store, i) in zip(pieces, stored, strict=True)
+        ]
+        for extname in dict.fromkeys(extnames):
+            if extname is not None:
+                chosen = zip(pieces, extnames, strict=True)
+                yield extname, name, [p if e == extname else None for p, e in chosen]
+
+
+def _images(collection: CutoutCollection, columns: dict, lost: dict):
+    """Table of the images, and the lookup tables of their WCSs."""
+    names = ("name", "stage", "exptime", "data_units", "bunit")
+    rows, headers, tables = [], [], []
+    for number, image in enumerate(collection.images):
+        here = columns["image"] == number
+        origin = columns["origin"][here]
+        last = origin + np.stack([columns["width"], columns["height"]], axis=-1)[here] - 1
+        low, high = np.floor(origin.min(axis=0)), np.ceil(last.max(axis=0))
+        box = PixelBox(*(int(n) for n in (*low, *high)))
+        header = fits.Header()
+        if image.shape is not None:
+            header["NAXIS"] = 2
+            header["NAXIS1"], header["NAXIS2"] = image.shape[::-1]
+        header.extend(sky_header(image.wcs, box, f"image {image.name!r}", tables), end=True)
+        _add_meta(header, image.meta, lost)
+        _note_psf(image.psf, lost)
+        rows.append((image.name, image.stage, image.exptime, image.data_units, as_unit(image.unit)))
+        headers.append(header.tostring(endcard=False, padding=False))
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+    return as_table_hdu(columns | {"header": headers}, "IMAGES"), tables
+
+
+def _lose(lost: dict, what: str, which: str) -> None:
+    lost.setdefault(what, set()).add(which)
+
+
+def _add_meta(header: fits.Header, meta, lost: dict) -> None:
+    for key in add_meta(header, meta):
+        _lose(lost, "metadata", key)
+
+
+def _note_psf(psf, lost: dict) -> None:
+    if psf is not None:
+        _lose(lost, "PSFs", type(psf).__name__)
+
+
+LAYOUTS = {"images": _image_hdus, "table": _table_hdus}

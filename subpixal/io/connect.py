@@ -1,0 +1,77 @@
+"""Registers the formats that cutouts are read from and written to.
+
+`import subpixal` imports this module: nothing heavy may be imported here
+before it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+
+from astropy.io import registry
+
+from subpixal.cutout import Cutout, CutoutCollection
+
+
+def _is_asdf(origin, path, fileobj, *args, **kwargs) -> bool:
+    if origin == "read" and fileobj is not None:
+        magic = fileobj.read(5)
+        fileobj.seek(-len(magic), 1)
+        # What is wrong with a FITS file, the reader of archives says.
+        if magic in (b"#ASDF", b"SIMPL"):
+            return True
+    return path is not None and str(path).lower().endswith(".asdf")
+
+
+def _check_options(format_name: str, function: Callable, options: dict) -> None:
+    """Refuse options that a format does not have."""
+    parameters = signature(function).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            has = f"only {', '.join(known)}" if known else "which has none"
+            msg = f"{name} is no option of the format {format_name!r}, {has}"
+            raise TypeError(msg)
+
+
+def _read_collection(path, **options) -> CutoutCollection:
+    from subpixal.io._asdf.archive import read_collection
+
+    _check_options("asdf", read_collection, options)
+    return read_collection(path, **options)
+
+
+def _read_cutout(path, **options) -> Cutout:
+    from subpixal.io._asdf.archive import read_cutout
+
+    _check_options("asdf", read_cutout, options)
+    return read_cutout(path, **options)
+
+
+def _write(cutouts, path, **options) -> None:
+    from subpixal.io._asdf.archive import write_asdf
+
+    _check_options("asdf", write_asdf, options)
+    write_asdf(cutouts, path, **options)
+
+
+def _is_fits_output(origin, path, fileobj, *args, **kwargs) -> bool:
+    # Cutouts are not read from FITS files.
+    suffixes = (".fits", ".fit", ".fts", ".fits.gz")
+    return origin == "write" and path is not None and str(path).lower().endswith(suffixes)
+
+
+def _write_fits(cutouts, path, **options) -> None:
+    from subpixal.io._fits.write import write_fits
+
+    _check_options("fits", write_fits, options)
+    write_fits(cutouts, path, **options)
+
+
+for _class, _read in ((Cutout, _read_cutout), (CutoutCollection, _read_collection)):
+    registry.register_reader("asdf", _class, _read)
+    registry.register_writer("asdf", _class, _write)
+    registry.register_identifier("asdf", _class, _is_asdf)
+    registry.register_writer("fits", _class, _write_fits)
+    registry.register_identifier("fits", _class, _is_fits_output)
