@@ -2,10 +2,7 @@
 
 import os
 from importlib.metadata import metadata
-from importlib.util import find_spec
-from pathlib import Path
 
-_here = Path(__file__).parent
 _metadata = metadata("subpixal")
 
 project = _metadata["Name"]
@@ -16,12 +13,7 @@ version = ".".join(release.split(".")[:2])
 
 extensions = ["numpydoc", "sphinx_automodapi.automodapi"]
 
-# The reference has a page for each module of the package, also for those that do not exist yet.
-exclude_patterns = ["_build"] + [
-    str(page.relative_to(_here))
-    for page in _here.glob("reference/subpixal.*.rst")
-    if getattr(find_spec(page.stem), "origin", None) is None
-]
+exclude_patterns = ["_build", "changes"]
 default_role = "py:obj"
 
 html_theme = "pydata_sphinx_theme"
@@ -30,7 +22,7 @@ html_sidebars = {"**": []}
 html_title = f"{project} {release}"
 html_show_sourcelink = False
 
-# The numpydoc sections say the types; signatures stay short.
+# Signatures stay short because the numpydoc sections list the types.
 autodoc_typehints = "none"
 autosummary_generate = True
 automodapi_toctreedirnm = "api"
@@ -38,8 +30,8 @@ automodapi_inheritance_diagram = False
 automodsumm_inherited_members = False
 numpydoc_show_class_members = False
 
-# References inside the package must resolve. Those to other packages can do so only where
-# their inventories can be downloaded, and a build must not need a network.
+# References inside the package must resolve. References to other packages resolve only where
+# their inventories can be downloaded, and a build must work without a network.
 nitpicky = True
 nitpick_ignore_regex = (
     [
@@ -48,17 +40,15 @@ nitpick_ignore_regex = (
             "asdf",
             "astropy",
             "concurrent",
-            "drizzle",
             "gwcs",
             "matplotlib",
             "numpy",
             "photutils",
             "scipy",
-            "tweakwcs",
         )
     ]
     + [
-        # Mixins of public classes, and bases of the standard library.
+        # The reference does not list mixins of public classes and abstract base classes.
         ("py:class", r"subpixal\..*Mixin|collections\.abc\..*")
     ]
     + [("py:.*", builtin) for builtin in (r"[A-Z]\w*(Error|Warning)", "None|True|False")]
