@@ -330,7 +330,7 @@ class CutoutCollection(Sequence):
                 sizes[number] += len(some)
         return [members for _, members in groups.values()], which, rows
 
-    def to_stack(self, shape: tuple[int, int], *, planes=PLANES, fillval=np.nan) -> Stack:
+    def to_stack(self, shape: tuple[int, int], *, planes=tuple(PLANES), fillval=np.nan) -> Stack:
         """
         Arrays of three dimensions, with the sources in the centres.
 

@@ -10,14 +10,12 @@ import numpy as np
 from subpixal.errors import NoOverlapError, PartialOverlapError
 from subpixal.geometry import PixelBox
 from subpixal.image import (
-    MASKING,
+    PLANES,
     LazyArray,
     bad_pixels,
     cut_piece,
-    fill_value,
     is_inside,
     overlap,
-    plane_dtype,
     validate_pixel_pair,
 )
 
@@ -58,8 +56,8 @@ def cut_one(planes: dict, box, image, fillval, *, view: bool) -> dict:
     place, own = (*box.blc, *box.naxis), {}
     later = view and place == (0, 0, *image.shape[::-1])
     for name, pixels in planes.items():
-        fill = fill_value(name, fillval, image.uncertainty_type)
-        dtype = plane_dtype(name, pixels.dtype)
+        plane = PLANES[name].with_uncertainty_type(image.uncertainty_type)
+        fill, dtype = plane.fill_value(fillval), plane.cut_dtype(pixels.dtype)
         if later and (isinstance(pixels, LazyArray) or not _may_be_viewed(name, pixels, dtype)):
             own[name] = DeferredArray(partial(_read_all, pixels, dtype), dtype, pixels)
         else:
@@ -105,7 +103,7 @@ def _read_all(pixels, dtype) -> np.ndarray:
 
 def _find_bad(planes, place, image) -> np.ndarray:
     # Weights mask in the functions that cut many.
-    planes = {name: planes[name] for name in MASKING if name in planes and name != "weight"}
+    planes = {name: planes[name] for name in planes if PLANES[name].masks and name != "weight"}
     planes = {n: p.pixels if isinstance(p, DeferredArray) else p for n, p in planes.items()}
     outside = np.ones((place[3], place[2]), bool)
     outside[overlap(place, image.shape)[1]] = False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy import units as u
 
-from subpixal.image import PLANES, check_fill, common_dtype, fill_value, plane_dtype
+from subpixal.image import PLANES, check_fill, common_dtype
 
 __all__ = ["Stack", "stack_cutouts", "stack_pieces"]
 
@@ -78,7 +78,7 @@ class Stack:
         return f"<Stack: {size or len(self)}, {', '.join(there) or 'no planes'}>"
 
 
-def stack_cutouts(collection, shape, *, planes=PLANES, fillval=np.nan) -> Stack:
+def stack_cutouts(collection, shape, *, planes=tuple(PLANES), fillval=np.nan) -> Stack:
     """Stack of a collection; see `CutoutCollection.to_stack`."""
     shape, planes = _check_shape(shape), _check_planes(planes)
     index = collection._gather(lambda store: store.index)
@@ -103,8 +103,8 @@ def stack_cutouts(collection, shape, *, planes=PLANES, fillval=np.nan) -> Stack:
                 {s.uncertainty_type_and_unit(i) for (s, i), has in kinds if has},
             )
         dtype = common_dtype(name, {piece.dtype for piece in pieces if piece is not None})
-        dtype = plane_dtype(name, dtype, promote=True)
-        fill = fill_value(name, fillval, kind[0])
+        plane = PLANES[name].with_uncertainty_type(kind[0])
+        dtype, fill = plane.cut_dtype(dtype, promote=True), plane.fill_value(fillval)
         arrays[name] = stack_pieces(pieces, shift, shape, fill, dtype)
     return Stack(
         ids=collection.ids, src_pos=position + shift, blc=blc - shift, **arrays,
@@ -161,7 +161,7 @@ def _check_planes(planes) -> tuple[str, ...]:
     planes = (planes,) if isinstance(planes, str) else tuple(planes)
     unknown = [name for name in planes if name not in PLANES]
     if unknown:
-        msg = f"planes must be some of {PLANES}, got {unknown}"
+        msg = f"planes must be some of {tuple(PLANES)}, got {unknown}"
         raise ValueError(msg)
     return planes
 

@@ -25,7 +25,7 @@ from .extraction import copy_boxes, cut_piece, cut_pixels, is_inside, overlap, p
 from .info import ImageInfo, as_uncertainty
 from .lazy import LazyArray, as_image, read_bands, read_points, read_rows
 from .masks import UnitedMask, bad_flags, bad_pixels, mask_outside
-from .planes import MASKING, PLANES, common_dtype, fill_value, plane_dtype
+from .planes import PLANES, Plane, common_dtype
 from .units import (
     DATA_UNITS,
     exposure,
@@ -55,11 +55,11 @@ __all__ = [
     "DEFAULT_DQBITMASK",
     "DEFAULT_EXPTIME",
     "DEFAULT_RATE",
-    "MASKING",
     "PLANES",
     "ImageInfo",
     "ImplicitDefault",
     "LazyArray",
+    "Plane",
     "UnitedMask",
     "as_image",
     "as_uncertainty",
@@ -71,7 +71,6 @@ __all__ = [
     "cut_piece",
     "cut_pixels",
     "exposure",
-    "fill_value",
     "get_data_units",
     "is_countable",
     "is_inside",
@@ -80,7 +79,6 @@ __all__ = [
     "parse_image_arguments",
     "parts",
     "pixel_rows",
-    "plane_dtype",
     "read_bands",
     "read_points",
     "read_rows",

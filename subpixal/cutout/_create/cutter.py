@@ -10,17 +10,15 @@ import numpy as np
 
 from subpixal.cutout.storage import DeferredPlane, PackedPlane, Store, ViewedPlane, make_index
 from subpixal.image import (
-    MASKING,
+    PLANES,
     ImageInfo,
     LazyArray,
     bad_pixels,
     copy_boxes,
     cut_pixels,
-    fill_value,
     mask_outside,
     parts,
     pixel_rows,
-    plane_dtype,
 )
 
 from .labels import as_labels
@@ -90,8 +88,9 @@ class Cutter:
         """For each plane the image, its value outside, and the type of its cutouts."""
         sources = {}
         for name, image in self.planes.items():
-            fill = fill_value(name, self.fillval, self.image.uncertainty_type)
-            sources[name] = image, fill, plane_dtype(name, image.dtype, promote=True)
+            plane = PLANES[name].with_uncertainty_type(self.image.uncertainty_type)
+            dtype = plane.cut_dtype(image.dtype, promote=True)
+            sources[name] = image, plane.fill_value(self.fillval), dtype
         if self.segmentation is not None:
             sources["segmentation"] = self.segmentation.labels, 0, self.segmentation.dtype
         return sources
@@ -132,7 +131,8 @@ class Cutter:
     @property
     def _masking(self) -> set[str]:
         """Names of what masks are made of."""
-        return {*MASKING, "segmentation"} if self.masks_by_label else {*MASKING}
+        masking = {name for name, plane in PLANES.items() if plane.masks}
+        return masking | {"segmentation"} if self.masks_by_label else masking
 
     def _is_apart(self, name) -> bool:
         """Whether a plane cannot be cut along with the others."""
@@ -194,7 +194,7 @@ class Cutter:
         return np.rint(np.clip(pos, low, high)).astype(np.int64)
 
     def _bad_at(self, x, y, ids) -> np.ndarray:
-        pixels = {name: self.planes[name][y, x] for name in MASKING if name in self.planes}
+        pixels = {name: self.planes[name][y, x] for name in self._masking & set(self.planes)}
         bad = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
         if self.masks_by_label:
             bad |= self.segmentation.at(x, y) != as_labels(ids)

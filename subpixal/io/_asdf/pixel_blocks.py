@@ -22,11 +22,6 @@ __all__ = ["BLOCK", "BlockPixels", "block_starts", "check_kind", "checksums", "t
 # Largest block in bytes, unless a single cutout is larger.
 BLOCK = 4_000_000
 
-# Kinds of numbers that the pixels of a plane can be.
-ANY_KIND = "biufc"
-
-KINDS = {"mask": "b", "flags": "biu", "segmentation": "biu"}
-
 
 def block_starts(size: np.ndarray, itemsize: int) -> list[int]:
     """
@@ -85,7 +80,7 @@ def check_kind(name: str, dtype: np.dtype) -> None:
     ValueError
         If so.
     """
-    if dtype.kind not in KINDS.get(name, ANY_KIND) or dtype.char in "gG":
+    if dtype.kind not in PLANES[name].kinds or dtype.char in "gG":
         msg = f"the plane {name!r} has pixels of {dtype}, which archives do not hold"
         raise ValueError(msg)
 

@@ -23,11 +23,6 @@ from .wcs_header import sky_header
 
 __all__ = ["write_fits"]
 
-# Names of the extensions; those of uncertainties say what they are.
-EXTNAMES = {"data": "SCI", "mask": "MASK", "flags": "DQ", "weight": "WHT", "segmentation": "SEG"}
-
-UNCERTAINTIES = {"std": "ERR", "var": "VAR", "ivar": "IVAR"}
-
 
 def write_fits(
     cutouts: Cutout | CutoutCollection, path, *, overwrite=False, layout="images"
@@ -96,15 +91,10 @@ def _image_hdus(collection: CutoutCollection, lost: dict) -> list:
                 _add_meta(header, cutout.meta, lost)
             kind = cutout._store.uncertainty_type_and_unit(cutout._i)[0]
             pixels = as_pixels(name, cutout._store.plane(cutout._i, name))
-            hdus.append(fits.ImageHDU(pixels, header, name=_extname(name, kind), ver=extver))
+            extname = PLANES[name].with_uncertainty_type(kind).fits_name
+            hdus.append(fits.ImageHDU(pixels, header, name=extname, ver=extver))
         _note_psf(cutout.psf, lost)
     return hdus + tables
-
-
-def _extname(name: str, kind) -> str:
-    if name != "uncertainty":
-        return EXTNAMES[name]
-    return UNCERTAINTIES.get(kind(None).uncertainty_type, "UNC")
 
 
 def _id_card(cutout: Cutout, lost: dict) -> fits.Header:
@@ -187,11 +177,12 @@ def _columns(collection: CutoutCollection, stored) -> dict[str, np.ndarray]:
 
 def _flat_planes(stored):
     """Extension, plane, and the pieces of all cutouts, `None` where there are none."""
-    for name in PLANES:
+    kinds = [store.uncertainty_type_and_unit(i)[0] for store, i in stored]
+    for name, plane in PLANES.items():
         pieces = [store.plane(i, name) for store, i in stored]
         extnames = [
-            None if piece is None else _extname(name, store.uncertainty_type_and_unit(i)[0])
-            for piece, (store, i) in zip(pieces, stored, strict=True)
+            None if piece is None else plane.with_uncertainty_type(kind).fits_name
+            for piece, kind in zip(pieces, kinds, strict=True)
         ]
         for extname in dict.fromkeys(extnames):
             if extname is not None:
