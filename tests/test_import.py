@@ -1,13 +1,17 @@
 """What importing the package costs and offers."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import subpixal
 
 HEAVY = ("scipy.ndimage", "photutils", "gwcs", "matplotlib", "dask", "drizzle", "tweakwcs")
+
+PACKAGE = Path(subpixal.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,61 @@ def test_files_as_others_make_them(tmp_path):
         file.write(b"x")
     modes = [(tmp_path / name).stat().st_mode for name in ("plain", "ours")]
     assert modes[0] == modes[1]
+
+
+# Importing file and imported file. The first one registers the readers when the package is
+# imported; the others are left from an earlier layout.
+EXCEPTIONS = """
+__init__.py io/connect
+batch.py io/_asdf/content_hash
+batch.py io/_missions/registry
+batch.py io/paths
+cli.py io/_asdf/archive
+cli.py io/_missions/registry
+cli.py io/paths
+cutout/_create/segmentation.py geometry/interpolation
+cutout/collection.py geometry/low_level
+cutout/epsf.py geometry/low_level
+image/arguments.py geometry/low_level
+image/info.py geometry/fits_wcs
+io/_asdf/wcs.py geometry/fits_wcs
+io/_fits/images.py io/_missions/metadata
+io/_fits/images.py io/_missions/registry
+io/_fits/wcs.py geometry/low_level
+io/_fits/wcs_header.py geometry/low_level
+io/_fits/wcs_header.py geometry/newton
+io/_missions/datamodels.py geometry/low_level
+io/_missions/datamodels.py io/_asdf/reader
+testing.py cutout/extract
+testing.py geometry/newton
+testing.py geometry/world_axes
+"""
+
+
+def find_imports(path):
+    """Yield the paths of the modules of subpixal that a file imports, and of the names in them."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            modules = [PACKAGE.parent.joinpath(*alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            root = path.parents[node.level - 1] if node.level else PACKAGE.parent
+            module = root.joinpath(*(node.module or "").split("."))
+            modules = [module, *(module / alias.name for alias in node.names)]
+        else:
+            continue
+        yield from (module for module in modules if PACKAGE in module.parents)
+
+
+def test_packages_are_entered_through_their_init():
+    """Code outside a package imports from the package, not from the files in it."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for target in find_imports(path):
+            package = target.parent
+            private = target.name.startswith("_") and target.is_dir()
+            # The files of `io` use the files of its private packages.
+            above = package.name.startswith("_") and package.parent == path.parent
+            inside = package in path.parents or above
+            if not inside and (private or target.with_suffix(".py").is_file()):
+                found.add(f"{path.relative_to(PACKAGE)} {target.relative_to(PACKAGE)}")
+    assert found <= set(EXCEPTIONS.splitlines()), sorted(found)
