@@ -1,7 +1,10 @@
 """Sphinx configuration."""
 
 import os
+import subprocess
+import sys
 from importlib.metadata import metadata
+from pathlib import Path
 
 _metadata = metadata("subpixal")
 
@@ -12,6 +15,18 @@ release = _metadata["Version"]
 version = ".".join(release.split(".")[:2])
 
 extensions = ["numpydoc", "sphinx_automodapi.automodapi"]
+
+# The page of changes includes the fragments of the change log.
+_here = Path(__file__).parent
+_options = ["--draft", "--version", "Next version", "--date", "not released"]
+_draft = subprocess.run(
+    [sys.executable, "-m", "towncrier", "build", *_options],
+    cwd=_here.parent,
+    check=True,
+    stdout=subprocess.PIPE,
+)
+(_here / "_build").mkdir(exist_ok=True)
+(_here / "_build/unreleased.inc").write_bytes(_draft.stdout)
 
 exclude_patterns = ["_build", "changes"]
 default_role = "py:obj"
