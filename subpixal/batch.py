@@ -26,7 +26,7 @@ from subpixal.io.paths import check_archive, check_file, is_remote, parse_image_
 
 from .cutout import Cutout, CutoutCollection, create_cutouts
 from .errors import ExposureError
-from .geometry import PixelMap
+from .geometry import PixelGrid, same_grid
 from .io import merge_archives, read_asdf, read_image, read_images, read_segmentation
 
 __all__ = [
@@ -419,8 +419,5 @@ def other_grid(segmentation, combined: Cutout):
     wcs = segmentation.wcs
     if wcs is None:
         return None
-    ny, nx = combined.shape
-    corners = (-0.5, nx - 0.5, nx - 0.5, -0.5), (-0.5, -0.5, ny - 0.5, ny - 0.5)
-    x, y = PixelMap(combined.image.grid, wcs)(*corners)
-    same = abs(x - corners[0]).max() < 0.5 and abs(y - corners[1]).max() < 0.5
-    return None if same and segmentation.data.shape == combined.shape else wcs
+    segmentation_grid = PixelGrid(wcs, segmentation.data.shape)
+    return None if same_grid(combined.image.grid, segmentation_grid) else wcs

@@ -4,7 +4,7 @@ from .box import PixelBox
 from .enclosing import whole_pixels
 from .offset import OffsetLowLevelWCS, offset_wcs
 from .pixel_grid import ACCURACY, MAXITER, PixelGrid
-from .pixel_map import PixelMap
+from .pixel_map import PixelMap, corner_distance, same_grid
 
 __all__ = [
     "ACCURACY",
@@ -13,7 +13,9 @@ __all__ = [
     "PixelBox",
     "PixelGrid",
     "PixelMap",
+    "corner_distance",
     "offset_wcs",
+    "same_grid",
     "whole_pixels",
 ]
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .box import PixelBox
 from .enclosing import extents, perimeter
 from .pixel_grid import ACCURACY, MAXITER, PixelGrid
 
-__all__ = ["PixelMap"]
+__all__ = ["PixelMap", "corner_distance", "same_grid"]
 
 # Pixels that an enclosing box may be too large before its edges are sampled more closely.
 LOOSE = 0.2
@@ -26,6 +27,9 @@ CLOSELY = 64
 
 # Pixels that a box may be too large in the end.
 TOO_LOOSE = 0.9
+
+# Pixels; corners of equal grids are closer than this.
+SAME_CORNER = 0.5
 
 
 class PixelMap:
@@ -136,3 +140,43 @@ class PixelMap:
             torn = (bulge[curved] > TORN * before) & (refinement >= CLOSELY)
             curved = curved[~torn & (bulge[curved] > LOOSE)]
         found[:, bulge > TOO_LOOSE] = np.nan
+
+
+def corner_distance(image_in: PixelGrid, image_out: PixelGrid) -> float:
+    """
+    Return how far apart the corners of two images are.
+
+    Parameters
+    ----------
+    image_in, image_out : PixelGrid
+        Images of the same shape.
+
+    Returns
+    -------
+    float
+        The largest difference in x or y, in pixels of ``image_out``; infinite if a corner of
+        ``image_in`` does not map to ``image_out``.
+    """
+    if image_in.transform.wcs is image_out.transform.wcs:
+        return 0.0
+    corners = PixelBox.from_shape(image_in.transform.shape).corners.T
+    difference = np.abs(np.subtract(PixelMap(image_in, image_out)(*corners), corners))
+    return float(np.nan_to_num(difference, nan=np.inf).max())
+
+
+def same_grid(image_in: PixelGrid, image_out: PixelGrid) -> bool:
+    """
+    Return `True` if two images have the same pixels on the sky.
+
+    Parameters
+    ----------
+    image_in, image_out : PixelGrid
+        The images, with known shapes.
+
+    Returns
+    -------
+    bool
+        `True` if the shapes are equal and all corners agree to half a pixel.
+    """
+    same_shape = tuple(image_in.transform.shape) == tuple(image_out.transform.shape)
+    return same_shape and corner_distance(image_in, image_out) < SAME_CORNER

@@ -179,7 +179,7 @@ def test_segmentation_that_is_elsewhere(kind, off, scene):
     if off < 0.5:
         assert_cutouts_equal(create_primary_cutouts(catalog, labels, data, wcs), expected)
         return
-    with pytest.raises(ValueError, match=r"segmentation_image has a WCS that is not .* pixels"):
+    with pytest.raises(ValueError, match=r"segmentation_image has a WCS .* pixels"):
         create_primary_cutouts(catalog, labels, data, wcs)
     create_primary_cutouts(catalog, labels, data, wcs, segmentation_wcs=other)
     assert_cutouts_equal(create_primary_cutouts(catalog, labels.data, data, wcs), expected)

@@ -12,7 +12,7 @@ from astropy.nddata import NDData
 from subpixal.cutout.collection import CutoutCollection
 from subpixal.cutout.cutout import Cutout
 from subpixal.cutout.extract import reparent
-from subpixal.geometry import ACCURACY, MAXITER, PixelBox, PixelGrid, PixelMap
+from subpixal.geometry import ACCURACY, MAXITER, PixelGrid, corner_distance, same_grid
 from subpixal.image import (
     DEFAULT_COUNTS,
     DEFAULT_DQBITMASK,
@@ -421,18 +421,17 @@ def _refer(cutouts: CutoutCollection, data, wcs) -> CutoutCollection:
 
 
 def _check_grid(segmentation, image) -> None:
-    """Refuse a segmentation image whose own WCS says that it is not on the grid of the image."""
+    """Refuse a segmentation image with a WCS that puts it on another grid than the image."""
     wcs = segmentation.wcs if isinstance(segmentation, NDData) else None
     if wcs is None or wcs is image.wcs:
         return
-    corners = PixelBox.from_shape(image.shape).corners.T
-    off = np.abs(np.subtract(PixelMap(image.grid, PixelGrid(wcs, image.shape))(*corners), corners))
-    # Where a corner is not found, it is NaN.
-    if not off.max() < 0.5:
+    segmentation_grid = PixelGrid(wcs, image.shape)
+    if not same_grid(image.grid, segmentation_grid):
+        distance = corner_distance(image.grid, segmentation_grid)
         msg = (
-            "segmentation_image has a WCS that is not the one of the image: its corners are "
-            f"{off.max():.3g} pixels away. With segmentation_wcs it is mapped to the image; an "
-            "array has no WCS"
+            "segmentation_image has a WCS with another pixel grid than the image: the corners are "
+            f"{distance:.3g} pixels apart. Pass segmentation_wcs to map the segmentation image, or "
+            "pass a plain array if it has the pixels of the image"
         )
         raise ValueError(msg)
 
