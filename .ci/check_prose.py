@@ -3,7 +3,7 @@
 
 Usage: check_prose.py [PATH ...]
 
-The paths are files or folders; the default is every file that has prose. The script prints one
+The paths are files or folders; the default is every file with prose. The script prints one
 line per finding (``file:line: rule: words``) and exits with status 1 if there is any. Text in
 quotes, in backticks and in code blocks is not checked. CONTRIBUTING.md lists the rules.
 """
@@ -123,7 +123,7 @@ def find_files(arguments):
     for path in map(Path, arguments):
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
-            if file.suffix in {".py", ".rst", ".md"} and not SKIPPED_FOLDERS & set(file.parts):
+            if file.suffix in {".py", ".rst", ".md", ".yaml"} and not SKIPPED_FOLDERS & set(file.parts):
                 yield file
 
 
