@@ -9,7 +9,7 @@ import numpy as np
 from astropy.nddata import NDData, NDDataRef
 from astropy.utils import sharedmethod
 
-from subpixal.image import DATA_UNITS, as_uncertainty, get_data_units, validate_flags
+from subpixal.image import DATA_UNITS, PLANES, as_uncertainty, get_data_units, validate_kind
 
 __all__ = ["ArithmeticMixin"]
 
@@ -187,7 +187,7 @@ def _with_pixels(cls, cutout, result, *, own_meta):
 def _keep_what_holds(new, cutout, others) -> None:
     """Give a result the planes and the PSF that still hold."""
     flags = [getattr(one, "flags", None) for one in (cutout, *others)]
-    flags = [validate_flags("flags", one) for one in flags if one is not None]
+    flags = [validate_kind("flags", one, PLANES["flags"].kinds) for one in flags if one is not None]
     if flags:
         new.flags = np.broadcast_to(reduce(_bitwise_or, flags), new.shape)
     new.segmentation = cutout.segmentation

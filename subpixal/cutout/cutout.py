@@ -18,27 +18,29 @@ from subpixal.image import (
     DEFAULT_DQBITMASK,
     DEFAULT_EXPTIME,
     DEFAULT_RATE,
+    PLANES,
+    ImageArguments,
     ImageInfo,
     as_uncertainty,
     check_fill,
     exposure,
     get_data_units,
     is_countable,
-    parse_image_arguments,
+    parse_image,
     standard_deviations,
     uncertainty_power,
     validate_data_units,
     validate_exptime,
     validate_finite,
+    validate_kind,
     validate_meta,
-    validate_numbers,
     validate_position,
 )
 
 from .arithmetic import ArithmeticMixin
 from .extract import check_overlap, cut_one, parse_box, pixel_slices, reparent, slice_planes
 from .position import PositionMixin
-from .properties import column, plane, same_pixels
+from .properties import column, plane_property, same_pixels, set_pixels
 from .repr import ReprMixin
 from .storage import KEPT_STATUSES, DeferredArray, Store, as_ids, make_index
 
@@ -158,19 +160,25 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         if mode not in MODES:
             msg = f"mode must be one of {MODES}, got {mode!r}"
             raise ValueError(msg)
-        said = {"unit": unit, "psf": psf, "meta": meta, "data_units": data_units,
-                "exptime": exptime, "dqbitmask": dqbitmask}  # fmt: skip
-        planes = {"dq": dq, "weight": weight, "mask": mask, "uncertainty": uncertainty}
+        arguments = ImageArguments(
+            data=data,
+            wcs=wcs,
+            planes={"flags": dq, "weight": weight, "uncertainty": uncertainty},
+            masks=(mask,),
+            units=(unit,),
+            psf=psf,
+            meta=meta,
+            data_units=data_units,
+            exptime=exptime,
+            dqbitmask=dqbitmask,
+        )
         if data is None:
-            image, box, own = _empty(wcs, blc, trc, fillval, planes, said)
+            image, box, own = _empty(arguments, blc, trc, fillval)
         else:
-            image_wcs = wcs
             if isinstance(data, Cutout) and wcs is None:
-                # Not its own WCS, which would be made for nothing: see `refer_to_image`.
-                image_wcs = data.image_wcs
-            image, planes = parse_image_arguments(data, image_wcs, **planes, **said)
-            if isinstance(data, Cutout) and data.segmentation is not None:
-                planes["segmentation"] = data.segmentation
+                # `reparent` needs the WCS of the image; that of the cutout costs time to make.
+                arguments = replace(arguments, wcs=data.image_wcs)
+            image, planes = parse_image(arguments)
             box = parse_box(blc, trc, image.shape)
             check_overlap(box, image.shape, mode)
             own = cut_one(planes, box, image, fillval, view=not copy)
@@ -298,23 +306,37 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         """Names of the planes that there are, such as ``'data'`` and ``'mask'``."""
         return tuple(self._store.plane_names(self._i))
 
-    data = plane("data", "Pixels, of shape ``(height, width)``.", validate_numbers, required=True)
-    flags = plane("flags", "Data quality flags, `None` if there are none.")
-    dq = plane("flags", "Data quality flags, under the name that HST and JWST have for them.")
-    weight = plane("weight", "Pixel weights, `None` if there are none.", validate_numbers)
-    segmentation = plane("segmentation", "Labels of the segmentation image, `None` if not kept.")
-    _mask = plane("mask", "", lambda _, value: np.asarray(value, bool), required=True)
+    flags = plane_property("flags", "Data quality flags, `None` if there are none.")
+    dq = plane_property("flags", "Data quality flags, under the name that HST and JWST use.")
+    weight = plane_property("weight", "Pixel weights, `None` if there are none.")
+    segmentation = plane_property(
+        "segmentation", "Labels of the segmentation image, `None` if they were not kept."
+    )
+
+    @property
+    def data(self) -> np.ndarray:
+        """Pixels, of shape ``(height, width)``."""
+        return self._store.plane(self._i, "data")
+
+    @data.setter
+    def data(self, value) -> None:
+        if isinstance(value, np.ma.MaskedArray):
+            self.mask = self.mask | np.ma.getmaskarray(value)
+            value = value.data
+        if isinstance(value, u.Quantity):
+            value = value.to_value(self.unit or u.dimensionless_unscaled)
+        set_pixels(self, "data", value)
 
     @property
     def mask(self) -> np.ndarray:
         """Array of bool of shape ``(height, width)``, `True` where a pixel is bad."""
-        return self._mask
+        return self._store.plane(self._i, "mask")
 
     @mask.setter
     def mask(self, value) -> None:
         if value is None or np.ndim(value) == 0:
             value = np.full(self.shape, bool(value))
-        self._mask = value
+        set_pixels(self, "mask", np.asarray(value, bool))
 
     @property
     def uncertainty(self) -> NDUncertainty | None:
@@ -339,7 +361,8 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         if np.shape(value.array) != self.shape:
             msg = f"uncertainty has shape {np.shape(value.array)}, the cutout has {self.shape}"
             raise ValueError(msg)
-        array = validate_numbers("uncertainty", np.asarray(value.array))
+        kinds = PLANES["uncertainty"].kinds
+        array = validate_kind("uncertainty", np.asarray(value.array), kinds)
         new = type(value)(array.astype(array.dtype.newbyteorder("=")), unit=value.unit, copy=False)
         new.parent_nddata = self
         self._own().update(uncertainty=new.array, uncertainty_type=(type(new), new.unit))
@@ -474,16 +497,23 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         )
 
 
-def _empty(wcs, blc, trc, fillval, planes, said):
-    """Image, box and pixels of a cutout of no data."""
-    for name, pixels in planes.items():
+# A plane that is new in the table needs no property of its own in the class.
+for _plane in PLANES.values():
+    if not hasattr(Cutout, _plane.name):
+        setattr(Cutout, _plane.name, plane_property(_plane.name, _plane.doc))
+
+
+def _empty(arguments: ImageArguments, blc, trc, fillval):
+    """Return image, box and pixels of a cutout without data."""
+    planes = {PLANES[name].argument: plane for name, plane in arguments.planes.items()}
+    for name, pixels in (planes | {"mask": arguments.masks[0]}).items():
         if pixels is not None:
             msg = f"{name} must be None where data is None: there is no image that it belongs to"
             raise ValueError(msg)
     if trc is None:
         msg = "trc must be given where data is None"
         raise ValueError(msg)
-    image, _ = parse_image_arguments(np.empty((0, 0)), wcs, **said)
+    image, _ = parse_image(replace(arguments, data=np.empty((0, 0)), masks=()))
     box = parse_box(blc, trc, None)
     check_fill(fillval, np.float32)
     pixels = {"data": np.full(box.shape, fillval, np.float32), "mask": np.ones(box.shape, bool)}

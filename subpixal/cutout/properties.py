@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import units as u
 
-from subpixal.image import validate_finite, validate_flags
+from subpixal.image import PLANES, validate_finite, validate_kind
 
-__all__ = ["column", "plane", "same_pixels"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .cutout import Cutout
+
+__all__ = ["column", "plane_property", "same_pixels", "set_pixels"]
 
 
-def plane(name: str, doc: str, convert: Callable = validate_flags, *, required: bool = False):
+def plane_property(name: str, doc: str) -> property:
     """
-    Property for a plane of pixels.
+    Return the property for a plane that a cutout may lack.
 
     Parameters
     ----------
@@ -22,34 +27,41 @@ def plane(name: str, doc: str, convert: Callable = validate_flags, *, required: 
         Name of the plane.
     doc : str
         Docstring.
-    convert : callable
-        ``convert(name, value)`` makes pixels of what is assigned.
-    required : bool
-        Whether every cutout has this plane.
     """
 
-    def get(cutout):
+    def get(cutout: Cutout) -> np.ndarray | None:
         return cutout._store.plane(cutout._i, name)
 
-    def set_(cutout, value):
-        if value is None and not required:
+    def set_(cutout: Cutout, value: ArrayLike | None) -> None:
+        if value is None:
             cutout._store.set_plane(cutout._i, name, None)
-            return
-        if name == "data" and isinstance(value, np.ma.MaskedArray):
-            cutout.mask = cutout.mask | np.ma.getmaskarray(value)
-            value = value.data
-        if name == "data" and isinstance(value, u.Quantity):
-            value = value.to_value(cutout.unit or u.dimensionless_unscaled)
-        pixels = convert(name, value)
-        if pixels.shape != cutout.shape:
-            msg = f"{name} has shape {pixels.shape}, the cutout has {cutout.shape}"
-            raise ValueError(msg)
-        # In-place operators hand back the very pixels that they have changed.
-        if not same_pixels(pixels, get(cutout)):
-            native = pixels.dtype.newbyteorder("=")
-            cutout._store.set_plane(cutout._i, name, pixels.astype(native, order="C"))
+        else:
+            set_pixels(cutout, name, value)
 
     return property(get, set_, doc=doc)
+
+
+def set_pixels(cutout: Cutout, name: str, value: ArrayLike) -> None:
+    """
+    Give a cutout other pixels in a plane.
+
+    Parameters
+    ----------
+    cutout : Cutout
+        The cutout.
+    name : str
+        Name of the plane.
+    value : array
+        Pixels of the shape of the cutout; they are copied.
+    """
+    pixels = validate_kind(name, np.asarray(value), PLANES[name].kinds)
+    if pixels.shape != cutout.shape:
+        msg = f"{name} has shape {pixels.shape}, the cutout has {cutout.shape}"
+        raise ValueError(msg)
+    # In-place operators assign the array that they have changed; it needs no copy.
+    if not same_pixels(pixels, cutout._store.plane(cutout._i, name)):
+        native = pixels.dtype.newbyteorder("=")
+        cutout._store.set_plane(cutout._i, name, pixels.astype(native, order="C"))
 
 
 def same_pixels(a: np.ndarray, b: np.ndarray | None) -> bool:

@@ -13,7 +13,7 @@ names from here. Read the modules in this order:
 - `arguments`: parse an image that a user passes.
 """
 
-from .arguments import parse_image_arguments
+from .arguments import ImageArguments, parse_image
 from .defaults import (
     DEFAULT_COUNTS,
     DEFAULT_DQBITMASK,
@@ -23,7 +23,7 @@ from .defaults import (
 )
 from .extraction import copy_boxes, cut_piece, cut_pixels, is_inside, overlap, parts, pixel_rows
 from .info import ImageInfo, as_uncertainty
-from .lazy import LazyArray, as_image, read_bands, read_points, read_rows
+from .lazy import ImageArray, LazyArray, as_image, read_bands, read_points, read_rows
 from .masks import UnitedMask, bad_flags, bad_pixels, mask_outside
 from .planes import PLANES, Plane, common_dtype
 from .units import (
@@ -41,9 +41,8 @@ from .validation import (
     refuse_name,
     type_of,
     validate_finite,
-    validate_flags,
+    validate_kind,
     validate_meta,
-    validate_numbers,
     validate_pad,
     validate_pixel_pair,
     validate_position,
@@ -56,6 +55,8 @@ __all__ = [
     "DEFAULT_EXPTIME",
     "DEFAULT_RATE",
     "PLANES",
+    "ImageArguments",
+    "ImageArray",
     "ImageInfo",
     "ImplicitDefault",
     "LazyArray",
@@ -76,7 +77,7 @@ __all__ = [
     "is_inside",
     "mask_outside",
     "overlap",
-    "parse_image_arguments",
+    "parse_image",
     "parts",
     "pixel_rows",
     "read_bands",
@@ -89,9 +90,8 @@ __all__ = [
     "validate_data_units",
     "validate_exptime",
     "validate_finite",
-    "validate_flags",
+    "validate_kind",
     "validate_meta",
-    "validate_numbers",
     "validate_pad",
     "validate_pixel_pair",
     "validate_position",

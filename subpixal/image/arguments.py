@@ -4,192 +4,186 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import (
-    NDData,
-    interpret_bit_flags,
-)
+from astropy.nddata import NDData, NDUncertainty, interpret_bit_flags
 from astropy.utils.masked import Masked
 
 from subpixal.geometry.low_level import low_level_wcs
 
 from .defaults import DEFAULT_DQBITMASK, DEFAULT_EXPTIME, DEFAULT_RATE, ImplicitDefault
 from .info import ImageInfo, as_uncertainty, flag_names_of
-from .lazy import as_image
+from .lazy import ImageArray, as_image
 from .masks import mask_without_flags, unite_masks
+from .planes import PLANES
 from .units import get_data_units, validate_data_units, validate_exptime
-from .validation import refuse_name, validate_flags, validate_meta, validate_numbers
+from .validation import refuse_name, validate_kind, validate_meta
 
-__all__ = ["parse_image_arguments"]
+__all__ = ["ImageArguments", "parse_image"]
+
+# Arguments that carry the prefix "im"; other prefixes, such as "drz_", go with all arguments.
+_WITH_IM = ("data", "wcs", "dq", "weight")
 
 
-def parse_image_arguments(
-    data,
-    wcs,
-    dq=None,
-    weight=None,
-    *,
-    mask=None,
-    uncertainty=None,
-    unit=None,
-    psf=None,
-    meta=None,
-    data_units=DEFAULT_RATE,
-    exptime=DEFAULT_EXPTIME,
-    dqbitmask=DEFAULT_DQBITMASK,
-    prefix="",
-) -> tuple[ImageInfo, dict]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageArguments:
     """
-    Understand what a user passes as an image.
+    Arguments of a function that describe an image.
+
+    Attributes
+    ----------
+    data : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
+        The image. What an NDData has besides its data is used where nothing else is given.
+        All planes may be arrays that are read in parts.
+    wcs : object or None
+        WCS of the image.
+    planes : mapping
+        Other planes of the image by name, `None` for those that are not given; without
+        the mask.
+    masks : tuple
+        Masks of the image, which are combined by a logical or.
+    units : tuple
+        Units of the data, which must agree; `None` for those that are not known.
+    psf, meta, data_units, exptime, dqbitmask
+        As of `~subpixal.cutout.Cutout`. An `ImplicitDefault` gives way to the value of the
+        NDData. ``meta['flag_names']`` has the names that ``dqbitmask`` may use.
+    prefix : str
+        Prefix of the arguments in error messages, such as ``'im'``.
+    """
+
+    data: Any
+    wcs: Any
+    planes: Mapping[str, Any] = field(default_factory=dict)
+    masks: tuple = ()
+    units: tuple = ()
+    psf: Any = None
+    meta: Any = None
+    data_units: Any = DEFAULT_RATE
+    exptime: Any = DEFAULT_EXPTIME
+    dqbitmask: Any = DEFAULT_DQBITMASK
+    prefix: str = ""
+
+    def name(self, argument: str) -> str:
+        """Return the name of an argument as the caller knows it."""
+        has_prefix = self.prefix != "im" or argument in _WITH_IM
+        return self.prefix + argument if has_prefix else argument
+
+
+def parse_image(arguments: ImageArguments) -> tuple[ImageInfo, dict[str, ImageArray]]:
+    """
+    Parse the arguments that describe an image.
 
     Parameters
     ----------
-    data : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
-        The image. What an NDData has besides its data is used where nothing
-        else is given; masks are or-ed. All planes may be arrays that are read
-        piece by piece.
-    wcs, dq, weight, mask, uncertainty, unit, psf, meta, data_units, exptime, dqbitmask
-        What was given explicitly, where it is not `Unsaid`. ``meta['flag_names']``
-        has the names that may be in the bit mask.
-    prefix : str
-        Prefix of the argument names in error messages, such as ``'im'``.
+    arguments : ImageArguments
+        The arguments as the caller gave them.
 
     Returns
     -------
-    image : Image
+    image : ImageInfo
+        The image without its pixels.
     planes : dict
-        2-D arrays, `LazyArray` or `UnitedMask` of the shape of the image: ``'data'`` and as
-        far as there are any ``'mask', 'uncertainty', 'flags', 'weight'``. Nothing is copied.
+        Arrays, `LazyArray` or `UnitedMask` of the shape of the image, by the name of the
+        plane: ``'data'``, and those that the image has. Nothing is copied.
     """
-    masks, units = [mask], [unit]
-    if isinstance(data, NDData):
-        nd, said = data, _planes_of(data)
-        data = said["data"]()
-        # The mask of a cutout has its own flags, other flags are or-ed to it.
-        masks.append(said["mask"]() if dq is None else nd.mask)
-        units.append(nd.unit)
-        wcs = _grid_wcs(nd) if wcs is None else wcs
-        dq = said["flags"]() if dq is None else dq
-        weight = said["weight"]() if weight is None else weight
-        uncertainty = said["uncertainty"]() if uncertainty is None else uncertainty
-        psf = nd.psf if psf is None else psf
-        meta = _meta_of(nd) if meta is None else meta
-        if isinstance(exptime, ImplicitDefault):
-            exptime = getattr(nd, "exptime", exptime)
-        if isinstance(data_units, ImplicitDefault):
-            data_units = getattr(nd, "data_units", data_units)
-        if isinstance(dqbitmask, ImplicitDefault):
-            dqbitmask = getattr(getattr(nd, "image", None), "dqbitmask", dqbitmask)
-        elif masks[-1] is not None:
-            masks[-1] = mask_without_flags(nd)
-    data = _bare(data, masks, units, f"{prefix}data")
-    if wcs is None:
-        msg = f"{prefix}wcs must be given: the image is not an NDData that has a WCS"
+    if isinstance(arguments.data, NDData):
+        arguments = _complete_from_nddata(arguments, arguments.data)
+    arguments = _split_mask_and_unit(arguments)
+    data = _parse_plane("data", arguments.data, arguments, None)
+    if arguments.wcs is None:
+        msg = f"{arguments.name('wcs')} must be given: the image is not an NDData that has a WCS"
         raise ValueError(msg)
-    unit = _one_unit(units, f"{prefix}data")
-    uncertainty, uncertainty_unit = _check_uncertainty(as_uncertainty(uncertainty), unit)
+    unit = _single_unit(arguments)
+    uncertainty = as_uncertainty(arguments.planes.get("uncertainty"))
+    uncertainty_unit = _uncertainty_unit(uncertainty, unit)
+    given = {**arguments.planes, "uncertainty": None if uncertainty is None else uncertainty.array}
     planes = {
         "data": data,
-        "mask": unite_masks(masks, data.shape, prefix),
-        "uncertainty": None if uncertainty is None else uncertainty.array,
-        "flags": None if dq is None else validate_flags(f"{prefix}dq", as_image(dq)),
-        "weight": weight,
-    }
-    names = {"uncertainty": "uncertainty", "flags": f"{prefix}dq", "weight": f"{prefix}weight"}
-    for name, argument in names.items():
-        if planes[name] is not None:
-            planes[name] = _as_plane(planes[name], argument, data.shape)
-    # It refuses what is not a WCS of two pixel axes.
-    low_level_wcs(wcs)
+        "mask": unite_masks(arguments.masks, data.shape, arguments.prefix),
+        **{name: _parse_plane(name, given.get(name), arguments, data.shape)
+           for name in PLANES if name not in ("data", "mask")},
+    }  # fmt: skip
+    # Raises an error for everything but a WCS of two pixel axes.
+    low_level_wcs(arguments.wcs)
     image = ImageInfo(
-        wcs=wcs,
+        wcs=arguments.wcs,
         shape=data.shape,
         unit=unit,
-        data_units=get_data_units(unit) or validate_data_units(data_units),
-        exptime=validate_exptime(f"{prefix.removesuffix('im')}exptime", exptime),
+        data_units=get_data_units(unit) or validate_data_units(arguments.data_units),
+        exptime=validate_exptime(arguments.name("exptime"), arguments.exptime),
         uncertainty_type=None if uncertainty is None else type(uncertainty),
         uncertainty_unit=uncertainty_unit,
-        psf=psf,
-        meta=validate_meta(meta),
-        dqbitmask=_parse_bit_mask(dqbitmask, meta, prefix),
-        name=_name(meta),
+        psf=arguments.psf,
+        meta=validate_meta(arguments.meta),
+        dqbitmask=_parse_bit_mask(arguments),
+        name=_image_name(arguments.meta),
     )
     return image, {name: plane for name, plane in planes.items() if plane is not None}
 
 
-def _planes_of(nd: NDData) -> dict:
-    """Functions that give the planes of an NDData; of a whole image, without reading them."""
-    unread = getattr(nd, "_deferred_planes", dict)()
-    return {
-        name: (lambda name=name: unread[name] if name in unread else getattr(nd, name, None))
-        for name in ("data", "mask", "uncertainty", "flags", "weight")
+def _complete_from_nddata(arguments: ImageArguments, nd: NDData) -> ImageArguments:
+    """Return the arguments, completed by the attributes of the NDData that is the image."""
+    deferred = getattr(nd, "_deferred_planes", dict)()
+
+    def plane(name: str) -> Any:
+        return deferred[name] if name in deferred else getattr(nd, name, None)
+
+    given = arguments.planes
+    planes = {
+        name: plane(name) if given.get(name) is None else given[name]
+        for name in PLANES
+        if name not in ("data", "mask")
     }
+    # Flags of the caller mask in addition to the flags that the mask of a cutout contains.
+    mask = plane("mask") if given.get("flags") is None else nd.mask
+    own_image = getattr(nd, "image", None)
+    if not isinstance(arguments.dqbitmask, ImplicitDefault) and mask is not None:
+        mask = mask_without_flags(nd)
+    return replace(
+        arguments,
+        data=plane("data"),
+        wcs=_grid_wcs(nd) if arguments.wcs is None else arguments.wcs,
+        planes=planes,
+        masks=(*arguments.masks, mask),
+        units=(*arguments.units, nd.unit),
+        psf=nd.psf if arguments.psf is None else arguments.psf,
+        meta=_meta_of(nd) if arguments.meta is None else arguments.meta,
+        data_units=_explicit_or(arguments.data_units, nd, "data_units"),
+        exptime=_explicit_or(arguments.exptime, nd, "exptime"),
+        dqbitmask=_explicit_or(arguments.dqbitmask, own_image, "dqbitmask"),
+    )
 
 
-def _meta_of(nd: NDData) -> Mapping:
-    """Metadata of an NDData; of a cutout without any of its own, the very ones of its image."""
-    meta = nd.meta
-    return meta.maps[-1] if isinstance(meta, ChainMap) and not any(meta.maps[:-1]) else meta
+def _explicit_or(value: Any, owner: object, name: str) -> Any:
+    """Return a value that the caller gave, or else the attribute of the image."""
+    return getattr(owner, name, value) if isinstance(value, ImplicitDefault) else value
 
 
-def _parse_bit_mask(dqbitmask, meta, prefix) -> int | None:
-    """Good flags as a number, so that nothing later on needs their names."""
-    if isinstance(dqbitmask, ImplicitDefault):
-        return int(dqbitmask)
-    if dqbitmask is None or type(dqbitmask) is int:
-        return dqbitmask
-    names = flag_names_of(meta)
-    try:
-        return interpret_bit_flags(dqbitmask, flag_name_map=names)
-    except (AttributeError, TypeError, ValueError) as error:
-        known = "; names are those in meta['flag_names'] of an image, which this one does not have"
-        if names is not None:
-            known = f"; known are {', '.join(meta['flag_names'])}"
-        msg = (
-            f"{prefix.removeprefix('im')}dqbitmask must be flags that are good, "
-            f"as bits or by names that the image has, got {dqbitmask!r}{known}"
-        )
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(msg) from error
-
-
-def _bare(data, masks, units, argument) -> np.ndarray:
-    """The pixels of an array of any kind; its mask and unit go to the lists."""
-    for kind, bare in ((np.ma.MaskedArray, "data"), (Masked, "unmasked")):
-        if isinstance(data, kind):
-            masks.append(data.mask)
-            data = getattr(data, bare)
+def _split_mask_and_unit(arguments: ImageArguments) -> ImageArguments:
+    """Return the arguments with plain data: masked arrays and quantities are taken apart."""
+    data, masks, units = arguments.data, arguments.masks, arguments.units
+    if isinstance(data, np.ma.MaskedArray):
+        data, masks = data.data, (*masks, data.mask)
+    if isinstance(data, Masked):
+        data, masks = data.unmasked, (*masks, data.mask)
     if isinstance(data, u.Quantity):
-        units.append(data.unit)
-        data = data.value
-    return _as_plane(data, argument, None)
+        data, units = data.value, (*units, data.unit)
+    return replace(arguments, data=data, masks=masks, units=units)
 
 
-def _check_uncertainty(uncertainty, unit):
-    """An uncertainty and the unit that it has with data of some unit."""
-    if uncertainty is None:
-        return None, None
-    probe = type(uncertainty)(np.empty(0), unit=uncertainty.unit, copy=False)
-    data = NDData(np.empty(0), unit=unit)
-    try:
-        probe.parent_nddata = data
-    except (u.UnitsError, AttributeError):
-        msg = f"uncertainty in {uncertainty.unit} contradicts data in {unit}"
-        raise u.UnitConversionError(msg) from None
-    return uncertainty, probe.unit
-
-
-def _grid_wcs(nd: NDData):
-    """WCS of the pixels of an NDData; of a whole image, the very one of the image."""
-    whole = getattr(nd, "origin", None) == (0, 0)
-    return nd.image_wcs if whole else nd.wcs
-
-
-def _as_plane(array, argument, shape):
+def _parse_plane(
+    name: str, array: Any, arguments: ImageArguments, shape: tuple | None
+) -> ImageArray | None:
+    """Return a plane as an array of two axes, which has the shape of the image."""
+    if array is None and name != "data":
+        return None
+    plane = PLANES[name]
+    argument = arguments.name(plane.argument)
     refuse_name(argument, "hold numbers", array, "read_image")
-    array = validate_numbers(argument, as_image(array))
+    array = validate_kind(argument, as_image(array), plane.kinds)
     if array.ndim != 2:
         msg = f"{argument} must have 2 dimensions, got shape {array.shape}"
         raise ValueError(msg)
@@ -199,16 +193,66 @@ def _as_plane(array, argument, shape):
     return array
 
 
-def _one_unit(units, argument):
-    known = [u.Unit(unit) for unit in units if unit is not None]
+def _meta_of(nd: NDData) -> Mapping:
+    """Return the metadata of an NDData; a cutout without its own hands on those of its image."""
+    meta = nd.meta
+    return meta.maps[-1] if isinstance(meta, ChainMap) and not any(meta.maps[:-1]) else meta
+
+
+def _parse_bit_mask(arguments: ImageArguments) -> int | None:
+    """Return the good flags as a number, so that later steps do not need the names."""
+    value = arguments.dqbitmask
+    if isinstance(value, ImplicitDefault):
+        return int(value)
+    if value is None or type(value) is int:
+        return value
+    names = flag_names_of(arguments.meta)
+    try:
+        return interpret_bit_flags(value, flag_name_map=names)
+    except (AttributeError, TypeError, ValueError) as error:
+        known = "; names are those in meta['flag_names'] of an image, which this one does not have"
+        if names is not None:
+            known = f"; known are {', '.join(arguments.meta['flag_names'])}"
+        msg = (
+            f"{arguments.name('dqbitmask')} must be flags that are good, "
+            f"as bits or by names that the image has, got {value!r}{known}"
+        )
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(msg) from error
+
+
+def _uncertainty_unit(uncertainty: NDUncertainty | None, unit: Any) -> u.UnitBase | None:
+    """Return the unit that an uncertainty has with data of a unit."""
+    if uncertainty is None:
+        return None
+    probe = type(uncertainty)(np.empty(0), unit=uncertainty.unit, copy=False)
+    # The uncertainty refers to its NDData weakly, so keep the NDData alive.
+    data = NDData(np.empty(0), unit=unit)
+    try:
+        probe.parent_nddata = data
+    except (u.UnitsError, AttributeError):
+        msg = f"uncertainty in {uncertainty.unit} contradicts data in {unit}"
+        raise u.UnitConversionError(msg) from None
+    return probe.unit
+
+
+def _grid_wcs(nd: NDData) -> Any:
+    """Return the WCS of the pixels of an NDData; a whole image has that of its image."""
+    whole = getattr(nd, "origin", None) == (0, 0)
+    return nd.image_wcs if whole else nd.wcs
+
+
+def _single_unit(arguments: ImageArguments) -> u.UnitBase | None:
+    """Return the unit of the data; all units that are known must agree."""
+    known = [u.Unit(unit) for unit in arguments.units if unit is not None]
     for unit in known[1:]:
         if unit != known[0]:
-            msg = f"the unit of {argument} is both {known[0]} and {unit}"
+            msg = f"the unit of {arguments.name('data')} is both {known[0]} and {unit}"
             raise ValueError(msg)
     return known[0] if known else None
 
 
-def _name(meta) -> str:
+def _image_name(meta: Mapping | None) -> str:
     for key in ("name", "filename", "FILENAME"):
         if meta is not None and isinstance(meta.get(key), str):
             return meta[key]

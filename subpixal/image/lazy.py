@@ -9,7 +9,7 @@ from astropy import units as u
 from astropy.nddata import NDData
 from astropy.utils.masked import Masked
 
-__all__ = ["LazyArray", "as_image", "read_bands", "read_points", "read_rows"]
+__all__ = ["ImageArray", "LazyArray", "as_image", "read_bands", "read_points", "read_rows"]
 
 # Of pixels that are read at once.
 _BAND_BYTES = 2**25
@@ -56,6 +56,10 @@ class LazyArray:
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.array(self[(slice(None),) * self.ndim], dtype=dtype, copy=copy or None)
+
+
+# Pixels of an image, in memory or not.
+ImageArray = np.ndarray | LazyArray
 
 
 def as_image(value) -> np.ndarray | LazyArray:

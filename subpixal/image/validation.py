@@ -7,19 +7,22 @@ import numbers
 import operator
 from collections.abc import Mapping
 from os import PathLike
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .lazy import LazyArray
+from .lazy import ImageArray, LazyArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "check_fill",
     "refuse_name",
     "type_of",
     "validate_finite",
-    "validate_flags",
+    "validate_kind",
     "validate_meta",
-    "validate_numbers",
     "validate_pad",
     "validate_pixel_pair",
     "validate_position",
@@ -34,22 +37,30 @@ def validate_meta(value) -> Mapping:
     return {} if value is None else value
 
 
-def validate_flags(name: str, value) -> np.ndarray | LazyArray:
-    """Pixels that must be integers or booleans."""
-    value = value if isinstance(value, LazyArray) else np.asarray(value)
-    if value.dtype.kind not in "iub":
-        msg = f"{name} must hold integers or booleans, got {type_of(value)}"
-        raise TypeError(msg)
-    return value
+def validate_kind(name: str, value: ArrayLike | LazyArray, kinds: str) -> ImageArray:
+    """
+    Return an array whose dtype is of an allowed kind.
 
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : array
+        Value of the argument.
+    kinds : str
+        Allowed kinds of NumPy dtypes.
 
-def validate_numbers(name: str, value) -> np.ndarray | LazyArray:
-    """Pixels that may be any numbers."""
-    value = value if isinstance(value, LazyArray) else np.asarray(value)
-    if value.dtype.kind not in "biufc":
-        msg = f"{name} must hold numbers, got {type_of(value)}"
+    Raises
+    ------
+    TypeError
+        If the dtype is of another kind.
+    """
+    array = value if isinstance(value, LazyArray) else np.asarray(value)
+    if array.dtype.kind not in kinds:
+        allowed = "numbers" if "f" in kinds else "integers or booleans"
+        msg = f"{name} must hold {allowed}, got {type_of(array)}"
         raise TypeError(msg)
-    return value
+    return array
 
 
 def check_fill(value, dtype: np.dtype) -> None:

@@ -18,14 +18,15 @@ from subpixal.image import (
     DEFAULT_DQBITMASK,
     DEFAULT_EXPTIME,
     DEFAULT_RATE,
-    parse_image_arguments,
+    ImageArguments,
+    parse_image,
     validate_pad,
 )
 
 from .box_policy import BoxPolicy
 from .catalog import parse_catalog
 from .cutter import Cutter
-from .segmentation import Segmentation, parse_mask_policy
+from .segmentation import LabelArguments, Segmentation, parse_mask_policy
 from .selection import cut_sources, map_cutouts
 
 __all__ = [
@@ -153,13 +154,22 @@ def create_primary_cutouts(
     policy = BoxPolicy(
         pad=validate_pad(pad), size=size, factor=factor, min_size=min_size, max_size=max_size
     )
-    image = {"data": imdata, "wcs": imwcs, "dq": imdq, "weight": imweight,
-             "data_units": data_units, "exptime": exptime, "uncertainty": uncertainty,
-             "dqbitmask": dqbitmask}  # fmt: skip
-    labels = {"segmentation": segmentation_image, "wcs": segmentation_wcs,
-              "policy": parse_mask_policy(mask_policy, combine_seg_mask),
-              "keep": keep_segmentation}  # fmt: skip
-    cutter = _read_cutter("im", "primary", image, labels, fillval=fillval, copy=copy)
+    image = ImageArguments(
+        data=imdata,
+        wcs=imwcs,
+        planes={"flags": imdq, "weight": imweight, "uncertainty": uncertainty},
+        data_units=data_units,
+        exptime=exptime,
+        dqbitmask=dqbitmask,
+        prefix="im",
+    )
+    labels = LabelArguments(
+        segmentation=segmentation_image,
+        wcs=segmentation_wcs,
+        policy=parse_mask_policy(mask_policy, combine_seg_mask),
+        keep=keep_segmentation,
+    )
+    cutter = _make_cutter(image, labels, "primary", fillval=fillval, copy=copy)
     grid = cutter.segmentation.grid or cutter.image.grid
     sources = parse_catalog(catalog, grid, src_pos=src_pos, src_weight=src_weight)
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
@@ -228,18 +238,26 @@ def create_input_image_cutouts(
         The input cutouts that they belong to, one to one. Both have the same
         ``dropped``.
     """
-    image = {"data": imdata, "wcs": imwcs, "dq": imdq, "weight": imweight,
-             "data_units": data_units, "exptime": exptime, "uncertainty": uncertainty,
-             "dqbitmask": dqbitmask}  # fmt: skip
-    labels = {"segmentation": segmentation_image, "wcs": segmentation_wcs,
-              "policy": parse_mask_policy(mask_policy, combine_seg_mask),
-              "keep": keep_segmentation}  # fmt: skip
-    if segmentation_image is None:
-        if labels["policy"] or keep_segmentation:
-            msg = "segmentation_image must be given where labels mask or are kept"
-            raise ValueError(msg)
-        labels = None
-    cutter = _read_cutter("im", "input_image", image, labels, fillval=fillval, copy=copy)
+    image = ImageArguments(
+        data=imdata,
+        wcs=imwcs,
+        planes={"flags": imdq, "weight": imweight, "uncertainty": uncertainty},
+        data_units=data_units,
+        exptime=exptime,
+        dqbitmask=dqbitmask,
+        prefix="im",
+    )
+    labels = LabelArguments(
+        segmentation=segmentation_image,
+        wcs=segmentation_wcs,
+        policy=parse_mask_policy(mask_policy, combine_seg_mask),
+        keep=keep_segmentation,
+    )
+    if segmentation_image is None and labels.are_used:
+        msg = "segmentation_image must be given where labels mask or are kept"
+        raise ValueError(msg)
+    labels = None if segmentation_image is None else labels
+    cutter = _make_cutter(image, labels, "input_image", fillval=fillval, copy=copy)
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
     new, valid = map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, **search)
     return _refer(new, imdata, imwcs), valid
@@ -297,13 +315,22 @@ def drz_from_input_cutouts(
         The input cutouts that they belong to, one to one. Both have the same
         ``dropped``.
     """
-    image = {"data": imdata, "wcs": imwcs, "dq": imdq, "weight": imweight,
-             "data_units": data_units, "exptime": exptime, "uncertainty": uncertainty,
-             "dqbitmask": dqbitmask}  # fmt: skip
-    labels = {"segmentation": segmentation_image, "wcs": segmentation_wcs,
-              "policy": parse_mask_policy(mask_policy, combine_seg_mask),
-              "keep": keep_segmentation}  # fmt: skip
-    cutter = _read_cutter("im", "drz", image, labels, fillval=fillval, copy=copy)
+    image = ImageArguments(
+        data=imdata,
+        wcs=imwcs,
+        planes={"flags": imdq, "weight": imweight, "uncertainty": uncertainty},
+        data_units=data_units,
+        exptime=exptime,
+        dqbitmask=dqbitmask,
+        prefix="im",
+    )
+    labels = LabelArguments(
+        segmentation=segmentation_image,
+        wcs=segmentation_wcs,
+        policy=parse_mask_policy(mask_policy, combine_seg_mask),
+        keep=keep_segmentation,
+    )
+    cutter = _make_cutter(image, labels, "drz", fillval=fillval, copy=copy)
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
     new, valid = map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", **search)
     return _refer(new, imdata, imwcs), valid
@@ -385,20 +412,35 @@ def create_cutouts(
         to one. Both have the same ``dropped``. If the exposure has a name, it is
         ``exposure`` in the metadata of the image.
     """
-    image = {"data": drz_data, "wcs": drz_wcs, "dq": drz_dq, "weight": drz_weight,
-             "data_units": drz_data_units, "exptime": drz_exptime,
-             "uncertainty": drz_uncertainty, "dqbitmask": drz_dqbitmask}  # fmt: skip
-    labels = {"segmentation": segmentation_image, "wcs": segmentation_wcs,
-              "policy": parse_mask_policy(mask_policy, combine_seg_mask),
-              "keep": keep_segmentation}  # fmt: skip
-    drz_cutter = _read_cutter("drz_", "drz", image, labels, fillval=fillval, copy=copy)
-    image = {"data": flt_data, "wcs": flt_wcs, "dq": flt_dq, "weight": flt_weight,
-             "data_units": flt_data_units, "exptime": flt_exptime,
-             "uncertainty": flt_uncertainty, "dqbitmask": flt_dqbitmask}  # fmt: skip
+    drz_image = ImageArguments(
+        data=drz_data,
+        wcs=drz_wcs,
+        planes={"flags": drz_dq, "weight": drz_weight, "uncertainty": drz_uncertainty},
+        data_units=drz_data_units,
+        exptime=drz_exptime,
+        dqbitmask=drz_dqbitmask,
+        prefix="drz_",
+    )
+    labels = LabelArguments(
+        segmentation=segmentation_image,
+        wcs=segmentation_wcs,
+        policy=parse_mask_policy(mask_policy, combine_seg_mask),
+        keep=keep_segmentation,
+    )
+    drz_cutter = _make_cutter(drz_image, labels, "drz", fillval=fillval, copy=copy)
+    flt_image = ImageArguments(
+        data=flt_data,
+        wcs=flt_wcs,
+        planes={"flags": flt_dq, "weight": flt_weight, "uncertainty": flt_uncertainty},
+        data_units=flt_data_units,
+        exptime=flt_exptime,
+        dqbitmask=flt_dqbitmask,
+        prefix="flt_",
+    )
     grid = drz_cutter.image.wcs if segmentation_wcs is None else segmentation_wcs
-    labels |= {"wcs": grid, "policy": parse_mask_policy(flt_mask_policy, None)}
-    labels = labels if labels["policy"] or keep_segmentation else None
-    flt_cutter = _read_cutter("flt_", "input_image", image, labels, fillval=fillval, copy=copy)
+    flt_labels = replace(labels, wcs=grid, policy=parse_mask_policy(flt_mask_policy, None))
+    flt_labels = flt_labels if flt_labels.are_used else None
+    flt_cutter = _make_cutter(flt_image, flt_labels, "input_image", fillval=fillval, copy=copy)
     if flt_cutter.image.name:
         # Of several exposures, each has its own cutouts of the combined image.
         meta = ChainMap({"exposure": flt_cutter.image.name}, drz_cutter.image.meta)
@@ -436,27 +478,31 @@ def _check_grid(segmentation, image) -> None:
         raise ValueError(msg)
 
 
-def _read_cutter(prefix, stage, image, labels, *, fillval, copy) -> Cutter:
+def _make_cutter(
+    arguments: ImageArguments, labels: LabelArguments | None, stage: str, *, fillval, copy
+) -> Cutter:
     """
-    What cuts an image.
+    Return the cutter of an image.
 
     Parameters
     ----------
-    prefix, stage : str
-        Prefix of the arguments of the image, and what the step is called.
-    image : dict
-        Arguments of `parse_image_arguments`.
-    labels : dict or None
-        Arguments of `Segmentation.of`.
+    arguments : ImageArguments
+        The image.
+    labels : LabelArguments or None
+        The segmentation image, where labels are used.
+    stage : str
+        Name of the step, which the image keeps.
     fillval, copy
-        Fields of `Cutter`.
+        As of `Cutter`.
     """
-    record, planes = parse_image_arguments(**image, prefix=prefix)
-    segmentation = None if labels is None else Segmentation.of(record, **labels)
+    image, planes = parse_image(arguments)
+    # Labels come from the segmentation image, even if the image is a cutout that has some.
+    planes.pop("segmentation", None)
+    segmentation = None if labels is None else Segmentation.from_arguments(image, labels)
     if segmentation is not None and segmentation.grid is None:
-        _check_grid(labels["segmentation"], record)
+        _check_grid(labels.segmentation, image)
     return Cutter(
-        image=replace(record, stage=stage),
+        image=replace(image, stage=stage),
         planes=planes,
         segmentation=segmentation,
         fillval=fillval,

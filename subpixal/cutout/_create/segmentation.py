@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy.nddata import NDData
@@ -22,7 +23,13 @@ from subpixal.image import (
 
 from .labels import as_labels, nearer_to_neighbour
 
-__all__ = ["MASK_POLICIES", "Segmentation", "parse_mask_policy", "parse_segmentation"]
+__all__ = [
+    "MASK_POLICIES",
+    "LabelArguments",
+    "Segmentation",
+    "parse_mask_policy",
+    "parse_segmentation",
+]
 
 MASK_POLICIES = ("segment", "neighbours", "uberseg", None)
 
@@ -78,6 +85,34 @@ def parse_mask_policy(mask_policy, combine_seg_mask) -> str | None:
     return mask_policy
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelArguments:
+    """
+    Arguments of a function that describe the labels of sources.
+
+    Attributes
+    ----------
+    segmentation : `photutils.segmentation.SegmentationImage` or array of int
+        The segmentation image.
+    wcs : object or None
+        WCS of the segmentation image; `None` if it has the grid of the image.
+    policy : {'segment', 'neighbours', 'uberseg', None}
+        Pixels that the labels mask.
+    keep : bool
+        Whether the labels become a plane of the cutouts.
+    """
+
+    segmentation: Any
+    wcs: Any
+    policy: str | None
+    keep: bool
+
+    @property
+    def are_used(self) -> bool:
+        """Whether the labels mask pixels or are kept."""
+        return self.policy is not None or self.keep
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """
@@ -104,24 +139,23 @@ class Segmentation:
     keep: bool = False
 
     @classmethod
-    def of(cls, image: ImageInfo, segmentation, wcs, policy, *, keep: bool) -> Segmentation:
+    def from_arguments(cls, image: ImageInfo, labels: LabelArguments) -> Segmentation:
         """
-        The segmentation of an image.
+        Return the segmentation of an image.
 
         Parameters
         ----------
-        image : Image
-        segmentation : `photutils.segmentation.SegmentationImage` or array of int
-        wcs : object or None
-            WCS of the segmentation image; `None` if it has the grid of the image.
-        policy, keep
-            See the class.
+        image : ImageInfo
+            The image.
+        labels : LabelArguments
+            Arguments of the caller.
         """
-        if wcs is None or wcs is image.wcs:
-            return cls(parse_segmentation(segmentation, image.shape), policy=policy, keep=keep)
-        labels = parse_segmentation(segmentation)
-        sky = PixelGrid(wcs, labels.shape)
-        return cls(labels, sky, PixelMap(image.grid, sky), policy, keep)
+        if labels.wcs is None or labels.wcs is image.wcs:
+            array = parse_segmentation(labels.segmentation, image.shape)
+            return cls(array, policy=labels.policy, keep=labels.keep)
+        array = parse_segmentation(labels.segmentation)
+        grid = PixelGrid(labels.wcs, array.shape)
+        return cls(array, grid, PixelMap(image.grid, grid), labels.policy, labels.keep)
 
     @property
     def has_own_grid(self) -> bool:
