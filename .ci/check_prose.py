@@ -123,7 +123,9 @@ def find_files(arguments):
     for path in map(Path, arguments):
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
-            if file.suffix in {".py", ".rst", ".md", ".yaml"} and not SKIPPED_FOLDERS & set(file.parts):
+            if file.suffix in {".py", ".rst", ".md", ".yaml"} and not SKIPPED_FOLDERS & set(
+                file.parts
+            ):
                 yield file
 
 

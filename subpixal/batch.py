@@ -27,6 +27,7 @@ from subpixal.io.paths import check_archive, check_file, is_remote, parse_image_
 from .cutout import Cutout, CutoutCollection, create_cutouts
 from .errors import ExposureError
 from .geometry import PixelGrid, same_grid
+from .image import PLANES
 from .io import merge_archives, read_asdf, read_image, read_images, read_segmentation
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
 _IN_FILES = {
     f"{image}_{name}"
     for image in ("drz", "flt")
-    for name in ("data", "wcs", "dq", "weight", "uncertainty")
+    for name in ("wcs", *(plane.argument for plane in PLANES.values()))
 } | {"primary_cutouts", "segmentation_image"}
 _OPTIONS = [name for name in signature(create_cutouts).parameters if name not in _IN_FILES]
 

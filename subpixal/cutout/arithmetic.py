@@ -186,14 +186,24 @@ def _with_pixels(cls, cutout, result, *, own_meta):
 
 def _keep_what_holds(new, cutout, others) -> None:
     """Give a result the planes and the PSF that still hold."""
-    flags = [getattr(one, "flags", None) for one in (cutout, *others)]
-    flags = [validate_kind("flags", one, PLANES["flags"].kinds) for one in flags if one is not None]
-    if flags:
-        new.flags = np.broadcast_to(reduce(_bitwise_or, flags), new.shape)
-    new.segmentation = cutout.segmentation
-    new.weight = cutout.weight if _holds("weight", cutout, others) else None
+    for plane in PLANES.values():
+        if plane.arithmetic == "or":
+            setattr(new, plane.name, _combine_bits(plane, [cutout, *others], new.shape))
+        elif plane.arithmetic == "keep" or (
+            plane.arithmetic == "keep if equal" and _holds(plane.name, cutout, others)
+        ):
+            setattr(new, plane.name, getattr(cutout, plane.name))
     if not _holds("psf", cutout, others):
         new.psf = None
+
+
+def _combine_bits(plane, operands, shape):
+    """Return the bitwise or of a plane of all operands, `None` if none has the plane."""
+    arrays = [getattr(operand, plane.name, None) for operand in operands]
+    arrays = [
+        validate_kind(plane.name, array, plane.kinds) for array in arrays if array is not None
+    ]
+    return np.broadcast_to(reduce(_bitwise_or, arrays), shape) if arrays else None
 
 
 def _holds(name, cutout, others) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from astropy import units as u
@@ -30,8 +30,10 @@ class Stack:
         those of the centre pixel, and up to half a pixel more or less.
     blc : array of int, shape (N, 2)
         Pixels ``(x, y)`` of the images that pixel (0, 0) of the stack stands for.
+    planes : dict
+        Arrays of shape ``(N, ny, nx)`` by the name of the plane.
     data, mask, uncertainty, flags, weight, segmentation : array or None
-        Of shape ``(N, ny, nx)``.
+        The same arrays as attributes; `None` for a plane that is not there.
     unit : `~astropy.units.Unit` or None
         Unit of the data.
     uncertainty_type : type or None
@@ -58,12 +60,7 @@ class Stack:
     ids: np.ndarray
     src_pos: np.ndarray
     blc: np.ndarray
-    data: np.ndarray | None = None
-    mask: np.ndarray | None = None
-    uncertainty: np.ndarray | None = None
-    flags: np.ndarray | None = None
-    weight: np.ndarray | None = None
-    segmentation: np.ndarray | None = None
+    planes: dict[str, np.ndarray] = field(default_factory=dict)
     unit: u.UnitBase | None = None
     uncertainty_type: type | None = None
     uncertainty_unit: u.UnitBase | None = None
@@ -72,10 +69,14 @@ class Stack:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        planes = {name: getattr(self, name) for name in PLANES}
-        there = {name: plane for name, plane in planes.items() if plane is not None}
-        size = "x".join(str(n) for plane in list(there.values())[:1] for n in plane.shape)
-        return f"<Stack: {size or len(self)}, {', '.join(there) or 'no planes'}>"
+        size = "x".join(str(n) for plane in list(self.planes.values())[:1] for n in plane.shape)
+        return f"<Stack: {size or len(self)}, {', '.join(self.planes) or 'no planes'}>"
+
+    def __getattr__(self, name: str) -> np.ndarray | None:
+        if name not in PLANES:
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg)
+        return self.planes.get(name)
 
 
 def stack_cutouts(collection, shape, *, planes=tuple(PLANES), fillval=np.nan) -> Stack:
@@ -107,9 +108,14 @@ def stack_cutouts(collection, shape, *, planes=tuple(PLANES), fillval=np.nan) ->
         dtype, fill = plane.cut_dtype(dtype, promote=True), plane.fill_value(fillval)
         arrays[name] = stack_pieces(pieces, shift, shape, fill, dtype)
     return Stack(
-        ids=collection.ids, src_pos=position + shift, blc=blc - shift, **arrays,
-        unit=unit, uncertainty_type=kind[0], uncertainty_unit=kind[1],
-    )  # fmt: skip
+        ids=collection.ids,
+        src_pos=position + shift,
+        blc=blc - shift,
+        planes=arrays,
+        unit=unit,
+        uncertainty_type=kind[0],
+        uncertainty_unit=kind[1],
+    )
 
 
 def stack_pieces(pieces: list, shift: np.ndarray, shape, fill, dtype: np.dtype) -> np.ndarray:

@@ -54,6 +54,10 @@ class Plane:
     integers : {'keep', 'promote', 'convert'}
         Whether integers stay, become floats where the caller promotes them, or always
         become floats.
+    arithmetic : {'keep if equal', 'keep', 'or', 'nddata'}
+        Plane of the result of an operation: that of the first cutout unless another operand
+        has a different one, that of the first cutout, the bitwise or of all, or the one that
+        `~astropy.nddata.NDDataRef` calculates.
     argument : str
         Name of the argument that takes the plane, without the prefix of the image; by
         default the name of the plane.
@@ -66,6 +70,7 @@ class Plane:
     fill: object = 0
     masks: bool = False
     integers: str = "keep"
+    arithmetic: str = "keep if equal"
     argument: str = ""
 
     def __post_init__(self) -> None:
@@ -111,12 +116,49 @@ class Plane:
 PLANES: dict[str, Plane] = {
     plane.name: plane
     for plane in (
-        Plane("data", "science pixels", "SCI", fill=None, masks=True, integers="promote"),
-        Plane("mask", "`True` where a pixel is bad", "MASK", kinds="b", fill=True, masks=True),
-        Plane("uncertainty", "uncertainty of the data", "UNC", fill=np.nan, integers="convert"),
-        Plane("flags", "data quality flags", "DQ", kinds="biu", masks=True, argument="dq"),
-        Plane("weight", "pixel weights", "WHT", masks=True),
-        Plane("segmentation", "labels of the sources", "SEG", kinds="biu"),
+        Plane(
+            "data",
+            "Science pixels.",
+            "SCI",
+            fill=None,
+            masks=True,
+            integers="promote",
+            arithmetic="nddata",
+        ),
+        Plane(
+            "mask",
+            "`True` where a pixel is bad.",
+            "MASK",
+            kinds="b",
+            fill=True,
+            masks=True,
+            arithmetic="nddata",
+        ),
+        Plane(
+            "uncertainty",
+            "Uncertainty of the data.",
+            "UNC",
+            fill=np.nan,
+            integers="convert",
+            arithmetic="nddata",
+        ),
+        Plane(
+            "flags",
+            "Data quality flags, `None` if there are none.",
+            "DQ",
+            kinds="biu",
+            masks=True,
+            arithmetic="or",
+            argument="dq",
+        ),
+        Plane("weight", "Pixel weights, `None` if there are none.", "WHT", masks=True),
+        Plane(
+            "segmentation",
+            "Labels of the sources, `None` if they were not kept.",
+            "SEG",
+            kinds="biu",
+            arithmetic="keep",
+        ),
     )
 }
 
