@@ -1,7 +1,9 @@
-"""Pages for developers agree with the code."""
+"""Pages for developers agree with the code, and the script that checks prose works."""
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,38 @@ def test_picture_has_all_packages():
     modules = {path.stem for path in (ROOT / "subpixal").glob("*.py")} - {"__init__"}
     packages = {path.parent.name for path in (ROOT / "subpixal").rglob("*/__init__.py")}
     assert modules | packages <= shown
+
+
+def check_prose(path):
+    """Run the check of the prose on a file."""
+    command = [sys.executable, ROOT / ".ci/check_prose.py", path]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "rule"),
+    [
+        ('"""Which box."""', 1, "question word"),
+        ('"""\nWhether it fits.\n"""', 2, "question word"),
+        ("x = 1\n# nobody asks", 2, "subject"),
+        ("# the file\n# says", 2, "voice"),
+        ('"""Return a\ncatalogue."""', 2, "spelling"),
+    ],
+)
+def test_prose_check_finds_words(text, line, rule, tmp_path):
+    """The check of the prose prints the line and the rule of a finding."""
+    path = tmp_path / "module.py"
+    path.write_text(text)
+    done = check_prose(path)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stdout.startswith(f"{path}:{line}: ")
+    assert rule in done.stdout
+
+
+def test_prose_check_skips_code(tmp_path):
+    """The check of the prose accepts plain prose, and all words in code and in quotes."""
+    path = tmp_path / "page.rst"
+    path.write_text("Pass ``catalogue`` or 'who'::\n\n    what is\n\n>>> who\nA catalog.\n")
+    done = check_prose(path)
+    assert done.returncode == 0
