@@ -6,7 +6,7 @@ import numpy as np
 
 from subpixal import create_primary_cutouts
 from subpixal.datasets import make_segmentation, make_wcs
-from subpixal.geometry.enclosing import perimeter
+from subpixal.geometry import perimeter
 
 # Pixels on a side of an image that has 10,000 sources.
 SIDE = 4096

@@ -106,7 +106,7 @@ def measure(wcs, shape, rng):
     sky = random_sky(image, rng)
     there = on_image(image, sky)
     columns = []
-    for invert in (image.transform.wcs.world_to_pixel_values, image.to_pixel):
+    for invert in (image.wcs.world_to_pixel_values, image.to_pixel):
         try:
             error = np.hypot(*np.subtract(invert(*world), (x, y)))
             u, v = invert(*sky)
@@ -125,7 +125,7 @@ def measure(wcs, shape, rng):
 
 def on_image(image, sky):
     """Whether sky positions are on the image, from the forward transform alone."""
-    ny, nx = image.transform.shape
+    ny, nx = image.shape
     step = max(nx, ny) / 800
     x, y = np.meshgrid(np.arange(-0.5, nx + step, step), np.arange(-0.5, ny + step, step))
     x, y = np.minimum(x, nx - 0.5).ravel(), np.minimum(y, ny - 0.5).ravel()
@@ -138,7 +138,7 @@ def on_image(image, sky):
 def random_sky(image, rng):
     """Points of the whole sky, and as many within 20 degrees of the image but not on it."""
     points = rng.normal(size=(3, COUNT))
-    ny, nx = image.transform.shape
+    ny, nx = image.shape
     center = image.world.vectors(image.to_world([nx / 2], [ny / 2]))
     angle = np.deg2rad(10 ** rng.uniform(np.log10(0.05), np.log10(20), COUNT))
     away = points - center * (center * points).sum(0)

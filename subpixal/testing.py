@@ -10,8 +10,7 @@ from astropy import units as u
 from astropy.nddata import NDUncertainty
 
 from subpixal.cutout.extract import cut_box
-from subpixal.geometry.newton import jacobian, pseudo_inverse
-from subpixal.geometry.world_axes import WorldAxes
+from subpixal.geometry import WorldAxes, jacobian, pseudo_inverse
 from subpixal.image import PLANES, ImageInfo
 
 from .cutout import Cutout, CutoutCollection

@@ -83,22 +83,12 @@ batch.py io/paths
 cli.py io/_asdf/archive
 cli.py io/_missions/registry
 cli.py io/paths
-cutout/_create/segmentation.py geometry/interpolation
-cutout/collection.py geometry/low_level
-cutout/epsf.py geometry/low_level
-image/arguments.py geometry/low_level
 image/info.py geometry/fits_wcs
 io/_asdf/wcs.py geometry/fits_wcs
 io/_fits/images.py io/_missions/metadata
 io/_fits/images.py io/_missions/registry
-io/_fits/wcs.py geometry/low_level
-io/_fits/wcs_header.py geometry/low_level
-io/_fits/wcs_header.py geometry/newton
-io/_missions/datamodels.py geometry/low_level
 io/_missions/datamodels.py io/_asdf/reader
 testing.py cutout/extract
-testing.py geometry/newton
-testing.py geometry/world_axes
 """
 
 

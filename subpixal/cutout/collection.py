@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from astropy.io.registry import UnifiedReadWriteMethod
 
-from subpixal.geometry.low_level import low_level_wcs
+from subpixal.geometry import low_level_wcs
 from subpixal.image import DATA_UNITS, PLANES, ImageInfo
 
 from .connect import ReadCollection, WriteCollection

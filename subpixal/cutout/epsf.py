@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 
 from subpixal.errors import SubpixalWarning
-from subpixal.geometry import offset_wcs
-from subpixal.geometry.low_level import low_level_wcs
+from subpixal.geometry import low_level_wcs, offset_wcs
 
 __all__ = ["make_epsf_stars"]
 

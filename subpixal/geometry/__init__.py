@@ -1,20 +1,46 @@
-"""Where the pixels are: boxes, WCSs seen from another origin, and the mapping."""
+"""
+Pixel positions, boxes of pixels, and the mapping between images through their WCSs.
 
+The package has no pixels and no sources. Read the modules in this order:
+
+- `box`: rectangles of whole pixels;
+- `world_axes`: meaning of the world axes of a WCS;
+- `offset` and `adapters`: one interface to the WCSs of all libraries;
+- `newton`: inversion of a forward transform;
+- `chebyshev`, `footprint` and `control_points`: start positions, and rejection of far positions;
+- `pixel_grid`: pixel positions of one image;
+- `enclosing` and `pixel_map`: positions and boxes from one image to another;
+- `interpolation`: mapped centers of all pixels of boxes;
+- `fits_wcs`: FITS WCSs as plain values.
+"""
+
+from .adapters import FITSAdapter, low_level_wcs, offset_wcs
 from .box import PixelBox
-from .enclosing import whole_pixels
-from .offset import OffsetLowLevelWCS, offset_wcs
+from .enclosing import perimeter, whole_pixels
+from .interpolation import InterpolatedCenters
+from .newton import jacobian, pseudo_inverse
+from .offset import OffsetLowLevelWCS
 from .pixel_grid import ACCURACY, MAXITER, PixelGrid
 from .pixel_map import PixelMap, corner_distance, same_grid
+from .world_axes import WorldAxes, is_celestial
 
 __all__ = [
     "ACCURACY",
     "MAXITER",
+    "FITSAdapter",
+    "InterpolatedCenters",
     "OffsetLowLevelWCS",
     "PixelBox",
     "PixelGrid",
     "PixelMap",
+    "WorldAxes",
     "corner_distance",
+    "is_celestial",
+    "jacobian",
+    "low_level_wcs",
     "offset_wcs",
+    "perimeter",
+    "pseudo_inverse",
     "same_grid",
     "whole_pixels",
 ]

@@ -1,29 +1,34 @@
-"""Where points of the world are on an image, by a polynomial: a start for a search."""
+"""Chebyshev polynomials from points of the world to pixel positions, as the start of a search."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
 
 __all__ = ["Polynomial"]
 
 DEGREE = 10
 
-# How far a polynomial reaches; 1 is as far as the points that it goes through.
-AWAY = 1.02
+# Normalized coordinates; the polynomial is NaN beyond. The fitted points end at 1.
+DOMAIN_LIMIT = 1.02
 
-# Pixels that it may be off at them.
-USEFUL = 1.0
+# Pixels; largest residual of a usable fit.
+MAX_RESIDUAL = 1.0
 
-# Pixels; degrees of which all coefficients are smaller are left out.
+# Pixels; degrees with all coefficients smaller than this are omitted.
 NEGLIGIBLE = 1e-8
 
-# Points that it is evaluated at, and fitted to, in one go: what they make stays in the cache,
-# and BLAS starts no threads, which cost more than they gain on anything so small.
+# Points to evaluate at a time, and to fit at a time. The intermediate arrays then stay in the
+# cache, and BLAS starts no threads, which cost more than they gain on such small arrays.
 CHUNK = 2048
-
-FEW = 58
+FIT_CHUNK = 58
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,24 +38,26 @@ class Polynomial:
 
     Attributes
     ----------
-    middle : array of shape (M, 1)
-        The point of the surface at which the coordinates are 0.
+    origin : array of shape (M, 1)
+        Point of the surface with the coordinates 0.
     linear : array of shape (2, M)
-        What makes coordinates of a point's distance from it; they are -1 and 1 about
-        where the known points end.
+        Matrix from offsets from the origin to normalized coordinates. The fitted points have
+        coordinates of about -1 to 1.
     coefficients : array of shape (2, degree + 1, degree + 1)
         For x and y, by the degree in both coordinates.
     one_side : bool
-        Whether what is behind the middle, as the other half of the sky, is elsewhere.
+        If `True`, points on the hemisphere opposite to the origin are NaN.
     """
 
-    middle: np.ndarray
-    linear: np.ndarray
-    coefficients: np.ndarray
+    origin: FloatArray
+    linear: FloatArray
+    coefficients: FloatArray
     one_side: bool
 
     @classmethod
-    def fit(cls, points: np.ndarray, x, y, *, one_side: bool) -> Polynomial | None:
+    def fit(
+        cls, points: FloatArray, x: FloatArray, y: FloatArray, *, one_side: bool
+    ) -> Polynomial | None:
         """
         Fit positions by least squares.
 
@@ -66,35 +73,37 @@ class Polynomial:
         Returns
         -------
         Polynomial or None
-            `None` where it would not be any good.
+            `None` if the largest residual is 1 pixel or more.
         """
-        middle = points.mean(1)[:, None]
-        around = points - middle
-        axes = np.linalg.eigh(around @ around.T)[1][:, :-3:-1].T
-        flat = axes @ around
+        origin = points.mean(1)[:, None]
+        offsets = points - origin
+        # The two eigenvectors along which the points extend most.
+        axes = np.linalg.eigh(offsets @ offsets.T)[1][:, :-3:-1].T
+        flat = axes @ offsets
         pixels = np.stack([x, y])
-        center, half = pixels.mean(1)[:, None], np.ptp(pixels, axis=1)[:, None] / 2
+        center = pixels.mean(1)[:, None]
+        half = np.ptp(pixels, axis=1)[:, None] / 2
         i, j = np.nonzero(np.add.outer(np.arange(DEGREE + 1), np.arange(DEGREE + 1)) <= DEGREE)
         try:
             linear = (pixels - center) / half @ flat.T @ np.linalg.inv(flat @ flat.T)
             along_a, along_b = _chebyshev(linear @ flat, DEGREE)
             design = along_a[i] * along_b[j]
-            pieces = np.array_split(design, -(-len(x) // FEW), axis=1)
-            normal = sum(piece @ piece.T for piece in pieces)
-            found = np.linalg.solve(normal, design @ pixels.T).T
+            chunks = np.array_split(design, -(-len(x) // FIT_CHUNK), axis=1)
+            normal = sum(chunk @ chunk.T for chunk in chunks)
+            solution = np.linalg.solve(normal, design @ pixels.T).T
         except np.linalg.LinAlgError:
             return None
-        if not np.abs(found @ design - pixels).max() < USEFUL:
+        if not np.abs(solution @ design - pixels).max() < MAX_RESIDUAL:
             return None
         coefficients = np.zeros((2, DEGREE + 1, DEGREE + 1))
-        coefficients[:, i, j] = found
-        needed = (np.abs(found) > NEGLIGIBLE).any(0)
+        coefficients[:, i, j] = solution
+        needed = (np.abs(solution) > NEGLIGIBLE).any(0)
         size = np.maximum(i, j)[needed].max(initial=1) + 1
-        return cls(middle, linear @ axes, coefficients[:, :size, :size], one_side)
+        return cls(origin, linear @ axes, coefficients[:, :size, :size], one_side)
 
-    def __call__(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, target: FloatArray) -> tuple[FloatArray, FloatArray]:
         """
-        Pixel positions of points; NaN away from the points that were fitted.
+        Return pixel positions of points.
 
         Parameters
         ----------
@@ -103,28 +112,31 @@ class Polynomial:
         Returns
         -------
         x, y : array of shape (N,)
+            NaN away from the fitted points.
         """
-        flat, found = np.empty((2, 2, target.shape[1]))
+        flat, positions = np.empty((2, 2, target.shape[1]))
         degree = self.coefficients.shape[1] - 1
-        # What is away from the points may overflow.
+        # Points away from the fitted ones may overflow.
         with np.errstate(over="ignore", invalid="ignore"):
             for begin in range(0, target.shape[1], CHUNK):
-                piece = slice(begin, begin + CHUNK)
-                flat[:, piece] = self.linear @ (target[:, piece] - self.middle)
-                along_a, along_b = _chebyshev(flat[:, piece], degree)
-                for values, matrix in zip(found, self.coefficients, strict=True):
-                    np.einsum("kn,kn->n", matrix @ along_b, along_a, out=values[piece])
-            away = ~(np.abs(flat).max(0) < AWAY)
+                chunk = slice(begin, begin + CHUNK)
+                flat[:, chunk] = self.linear @ (target[:, chunk] - self.origin)
+                along_a, along_b = _chebyshev(flat[:, chunk], degree)
+                for values, matrix in zip(positions, self.coefficients, strict=True):
+                    np.einsum("kn,kn->n", matrix @ along_b, along_a, out=values[chunk])
+            away = ~(np.abs(flat).max(0) < DOMAIN_LIMIT)
         if self.one_side:
-            away |= self.middle[:, 0] @ target <= 0
-        found[:, away] = np.nan
-        return tuple(found)
+            away |= self.origin[:, 0] @ target <= 0
+        positions[:, away] = np.nan
+        x, y = positions
+        return x, y
 
 
-def _chebyshev(t: np.ndarray, degree: int) -> np.ndarray:
-    """Chebyshev polynomials of arrays of shape (2, N), of shape (2, degree + 1, N)."""
+def _chebyshev(t: FloatArray, degree: int) -> FloatArray:
+    """Return Chebyshev polynomials of shape (2, degree + 1, N) of arrays of shape (2, N)."""
     values = np.empty((degree + 1, *t.shape))
-    values[0], values[1] = 1.0, t
+    values[0] = 1.0
+    values[1] = t
     twice = 2 * t
     for k in range(2, degree + 1):
         np.multiply(twice, values[k - 1], out=values[k])

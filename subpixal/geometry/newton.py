@@ -1,33 +1,45 @@
-"""Inverting a forward transform: Newton's method on arrays of points.
+"""Newton's method on arrays of points, to invert a forward transform.
 
-The functions take and return arrays only. A forward function takes pixel
-positions x, y of shape (N,) and returns points of shape (M, N), M >= 2, in
-which straight distances are meaningful (unit vectors on the sky).
+The functions take and return arrays only. A forward function takes pixel positions x, y of shape
+(N,) and returns points of shape (M, N), M >= 2, with meaningful straight distances, such as unit
+vectors on the sky.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+    IntArray = NDArray[np.intp]
+
+    Forward = Callable[[FloatArray, FloatArray], FloatArray]
+
 __all__ = ["jacobian", "newton", "pseudo_inverse", "tangents"]
 
-# Derivatives are renewed where a step leaves more than this part of what there was.
-CHORD = 0.1
-
-# How short the last step is, in accuracies: a chord leaves a part of what it removes.
-LAST = 0.1
-
-Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-# Large against rounding of the forward transform, small against its curvature.
+# Pixels; differences for derivatives. Large compared with the rounding of the forward transform,
+# small compared with its curvature.
 STEP = 0.1
 
+# Derivatives are renewed if a step leaves more than this fraction of the residual.
+JACOBIAN_REUSE = 0.1
 
-def jacobian(forward: Forward, x, y, base, *, step: float = STEP) -> np.ndarray:
+# Length of the last step in units of the accuracy; less than 1 because a step with reused
+# derivatives leaves a fraction of the residual.
+FINAL_STEP = 0.1
+
+
+def jacobian(
+    forward: Forward, x: FloatArray, y: FloatArray, base: FloatArray, *, step: float = STEP
+) -> FloatArray:
     """
-    Jacobian of a forward function by forward differences, where its values are known.
+    Return the Jacobian of a forward function by forward differences from known values.
 
     Parameters
     ----------
@@ -45,15 +57,17 @@ def jacobian(forward: Forward, x, y, base, *, step: float = STEP) -> np.ndarray:
     array of shape (2, M, N)
         Derivatives by x and by y.
     """
-    # One call for all: a gwcs costs milliseconds a call and nothing a point.
+    # Use one call for all points, because a call of a gwcs costs milliseconds for any number.
     points = forward(np.concatenate([x + step, x]), np.concatenate([y, y + step]))
-    found = np.stack(np.split(points, 2, axis=1)) - base
-    return _complete(forward, x, y, base, found / step, step)
+    derivatives = (np.stack(np.split(points, 2, axis=1)) - base) / step
+    return _use_other_side(forward, x, y, base, derivatives, step)
 
 
-def tangents(forward: Forward, x, y, *, step: float = STEP) -> tuple[np.ndarray, np.ndarray]:
+def tangents(
+    forward: Forward, x: FloatArray, y: FloatArray, *, step: float = STEP
+) -> tuple[FloatArray, FloatArray]:
     """
-    Values of a forward function, and its Jacobian as `jacobian` has it, in one call.
+    Return the values of a forward function and its Jacobian, with one call.
 
     Parameters
     ----------
@@ -63,31 +77,41 @@ def tangents(forward: Forward, x, y, *, step: float = STEP) -> tuple[np.ndarray,
     Returns
     -------
     points : array of shape (M, N)
+        ``forward(x, y)``.
     derivatives : array of shape (2, M, N)
+        Derivatives by x and by y.
     """
     points = forward(np.concatenate([x, x + step, x]), np.concatenate([y, y, y + step]))
     base, *others = np.split(points, 3, axis=1)
-    return base, _complete(forward, x, y, base, (np.stack(others) - base) / step, step)
+    derivatives = (np.stack(others) - base) / step
+    return base, _use_other_side(forward, x, y, base, derivatives, step)
 
 
-def _complete(forward, x, y, base, found, step) -> np.ndarray:
-    """Derivatives, from the other side where one side is beyond the end of the sky."""
-    lost = np.flatnonzero(np.isfinite(base).all(0) & ~np.isfinite(found).all((0, 1)))
+def _use_other_side(
+    forward: Forward,
+    x: FloatArray,
+    y: FloatArray,
+    base: FloatArray,
+    derivatives: FloatArray,
+    step: float,
+) -> FloatArray:
+    """Replace derivatives that are not finite by backward differences, in place."""
+    # A forward difference is NaN where the step leaves the sky.
+    lost = np.flatnonzero(np.isfinite(base).all(0) & ~np.isfinite(derivatives).all((0, 1)))
     if lost.size:
-        left, below = np.split(
-            forward(
-                np.concatenate([x[lost] - step, x[lost]]), np.concatenate([y[lost], y[lost] - step])
-            ),
-            2, axis=1,
-        )  # fmt: skip
-        back = (base[:, lost] - np.stack([left, below])) / step
-        found[..., lost] = np.where(np.isfinite(found[..., lost]), found[..., lost], back)
-    return found
+        u, v = x[lost], y[lost]
+        points = forward(np.concatenate([u - step, u]), np.concatenate([v, v - step]))
+        backward = (base[:, lost] - np.stack(np.split(points, 2, axis=1))) / step
+        forward_differences = derivatives[..., lost]
+        derivatives[..., lost] = np.where(
+            np.isfinite(forward_differences), forward_differences, backward
+        )
+    return derivatives
 
 
-def pseudo_inverse(derivatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pseudo_inverse(derivatives: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
-    What turns a residual into the pixel step that removes it, by least squares.
+    Return the pseudo-inverse of a Jacobian: residuals to pixel steps, by least squares.
 
     Parameters
     ----------
@@ -97,8 +121,8 @@ def pseudo_inverse(derivatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     inverse : array of shape (2, M, N)
-        The step is the sum over M of this times the residual.
-    size : array of shape (N,)
+        The pixel step is the sum over M of the pseudo-inverse times the residual.
+    length : array of shape (N,)
         Length of the longer derivative.
     """
     jx, jy = derivatives
@@ -110,104 +134,196 @@ def pseudo_inverse(derivatives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def newton(
     forward: Forward,
-    target: np.ndarray,
-    x: np.ndarray,
-    y: np.ndarray,
+    target: FloatArray,
+    x: FloatArray,
+    y: FloatArray,
     *,
     accuracy: float,
     maxiter: int,
     max_step: float,
     close: float = 0.0,
-    common: tuple[np.ndarray, float] | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    common: tuple[FloatArray, float] | None = None,
+) -> tuple[FloatArray, FloatArray, BoolArray]:
     """
-    Pixel positions whose forward transform is the target.
+    Find pixel positions with a given forward transform.
 
-    Newton's method, on all points at once; a point leaves as soon as it closes.
-    Derivatives serve for as long as a step removes most of what was left: a
-    chord step costs one call of the forward function, new derivatives cost two
-    more. No point depends on the others.
+    All points take each step together, and a point that has converged takes no more steps. A point
+    keeps its derivatives for as long as steps remove most of its residual. A step with the same
+    derivatives costs one value of the forward function, new derivatives cost two more. Points do
+    not depend on each other.
 
     Parameters
     ----------
     forward : callable
         ``forward(x, y)`` of shape (M, N).
     target : array of shape (M, N)
-        The points to reach.
+        Points to reach.
     x, y : array of shape (N,)
-        Where to start; NaN is given up.
+        Start positions; NaN does not converge.
     accuracy : float
-        A point has closed with a step that is shorter than this, in pixels, and
-        makes up for what was left.
+        Pixels. A point has converged if its last step is much shorter and removes the residual.
     maxiter : int
         Largest number of steps.
     max_step : float
-        Longest step in pixels; a longer one is shortened.
+        Pixels; longer steps are shortened to this length.
     close : float
-        Residuals up to this length count as closed without a step.
+        A point with a residual up to this length has converged and takes no step.
     common : tuple, optional
-        `pseudo_inverse`, of shape (2, M) and a number, that all points start with.
+        `pseudo_inverse`, of shape (2, M) and a number, for the first steps of all points.
 
     Returns
     -------
     x, y : array of shape (N,)
-        The positions; NaN where they did not close.
-    closed : array of bool, shape (N,)
+        The positions; NaN for points that have not converged.
+    converged : array of bool, shape (N,)
     """
-    x, y = np.array(x, float), np.array(y, float)
-    closed, left, last = np.zeros(x.shape, bool), np.zeros(x.shape), np.zeros((2, *x.shape))
-    inverse, size = _start_with(common, target.shape)
-    todo = np.arange(x.size)
-    # A polynomial overflows where a start point is far off.
+    search = _Search(forward, target, x, y, accuracy, common)
+    # A polynomial overflows at start positions far off the image.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        for taken in range(maxiter + 1):
-            # A view is enough where all points are meant.
-            here = todo if taken else slice(None)
-            base = forward(x[here], y[here])
-            residual = target[:, here] - base
-            length = np.sqrt(np.einsum("mn,mn->n", residual, residual))
-            before, left[here], closed[here] = left[todo], length, length <= close
-            beyond = _step_back(todo, before, left, last, x, y, accuracy) if taken else todo[:0]
-            going = (length > close) & np.isfinite(length)
-            if not going.all():
-                here = todo = todo[going]
-                before, base, residual = before[going], base[:, going], residual[:, going]
-            if taken == maxiter or not (todo.size or beyond.size):
+        for steps in range(maxiter + 1):
+            values, residual, previous_length = search.evaluate(close)
+            if steps == maxiter or search.is_finished:
                 break
-            stale = ~(left[here] < CHORD * before) if taken else np.isnan(size[here])
-            if stale.any():
-                at = todo[stale]
-                inverse = inverse if inverse.flags.writeable else inverse.copy()
-                renewed = pseudo_inverse(jacobian(forward, x[at], y[at], base[:, stale]))
-                inverse[..., at], size[at] = renewed
-            step = np.einsum("kmn,mn->kn", inverse[..., here], residual)
-            length = np.hypot(*step)
-            long = length > max_step
-            if long.any():
-                step[:, long] *= max_step / length[long]
-            x[here] += step[0]
-            y[here] += step[1]
-            last[:, here] = step
-            # What is left across the surface no step removes, however short it is.
-            short = length <= LAST * accuracy
-            closed[here] = short & (left[here] <= 2 * accuracy * size[here])
-            todo = np.concatenate([todo[~short], beyond])
-    x[~closed] = y[~closed] = np.nan
-    return x, y, closed
+            search.renew_derivatives(values, previous_length)
+            search.step(residual, max_step)
+    search.x[~search.converged] = search.y[~search.converged] = np.nan
+    return search.x, search.y, search.converged
 
 
-def _start_with(common, shape) -> tuple[np.ndarray, np.ndarray]:
-    """Pseudo-inverses of all points to begin with; NaN where there are none."""
-    inverse, size = (np.full((2, shape[0]), np.nan), np.nan) if common is None else common
-    return np.broadcast_to(inverse[..., None], (2, *shape)), np.full(shape[1], size)
+class _Search:
+    """
+    State of Newton's method for N points.
 
+    Parameters
+    ----------
+    forward, target, x, y, accuracy, common
+        As for `newton`.
 
-def _step_back(todo, before, left, last, x, y, accuracy) -> np.ndarray:
-    """Points that a step has brought to where there is no sky, after half of that step."""
-    lost = np.isnan(left[todo]) & (np.hypot(*last[:, todo]) > accuracy)
-    beyond = todo[lost]
-    last[:, beyond] /= 2
-    x[beyond] -= last[0, beyond]
-    y[beyond] -= last[1, beyond]
-    left[beyond] = before[lost]
-    return beyond
+    Attributes
+    ----------
+    x, y : array of shape (N,)
+        Current positions.
+    converged : array of bool, shape (N,)
+    length : array of shape (N,)
+        Length of the last known residual.
+    last_step : array of shape (2, N)
+    inverse : array of shape (2, M, N)
+        Pseudo-inverses of the derivatives, as `pseudo_inverse` returns them.
+    derivative_length : array of shape (N,)
+        Length of the longer derivative.
+    active : array of int
+        Points that take the next step.
+    selection : slice or array of int
+        Index of the active points; a slice avoids copies as long as all points are active.
+    outside : array of int
+        Points that the last step moved off the sky.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        target: FloatArray,
+        x: FloatArray,
+        y: FloatArray,
+        accuracy: float,
+        common: tuple[FloatArray, float] | None,
+    ) -> None:
+        dimensions, count = target.shape
+        inverse: FloatArray = np.full((2, dimensions), np.nan)
+        derivative_length = np.nan
+        # A residual counts as large compared with 0, so that all derivatives are outdated.
+        length = 0.0
+        if common is not None:
+            inverse, derivative_length = common
+            # A residual counts as small, so that the common derivatives serve for the first step.
+            length = np.inf
+        self.forward = forward
+        self.target = target
+        self.accuracy = accuracy
+        self.x = np.array(x, float)
+        self.y = np.array(y, float)
+        self.converged = np.zeros(count, bool)
+        self.length = np.full(count, length)
+        self.last_step = np.zeros((2, count))
+        self.inverse = np.broadcast_to(inverse[..., None], (2, dimensions, count))
+        self.derivative_length = np.full(count, derivative_length)
+        self.active: IntArray = np.arange(count)
+        self.selection: slice | IntArray = slice(None)
+        self.outside: IntArray = self.active[:0]
+
+    @property
+    def is_finished(self) -> bool:
+        """`True` if no point can take another step."""
+        return not (self.active.size or self.outside.size)
+
+    def evaluate(self, close: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """
+        Compute the residuals of the active points, and retire points that take no further step.
+
+        Parameters
+        ----------
+        close : float
+            As for `newton`.
+
+        Returns
+        -------
+        values, residual : array of shape (M, active points)
+            Values of the forward function, and the residuals.
+        previous_length : array of shape (active points,)
+            Lengths of the residuals before the last step.
+        """
+        chosen = self.selection
+        values = self.forward(self.x[chosen], self.y[chosen])
+        residual = self.target[:, chosen] - values
+        length = np.sqrt(np.einsum("mn,mn->n", residual, residual))
+        previous_length = self.length[self.active]
+        self.length[chosen] = length
+        self.converged[chosen] = length <= close
+        self._step_back(previous_length)
+        going = (length > close) & np.isfinite(length)
+        if going.all():
+            return values, residual, previous_length
+        self._activate(self.active[going])
+        return values[:, going], residual[:, going], previous_length[going]
+
+    def _step_back(self, previous_length: FloatArray) -> None:
+        """Take half of the last step back for points that this step moved off the sky."""
+        moved = np.hypot(*self.last_step[:, self.active]) > self.accuracy
+        lost = np.isnan(self.length[self.active]) & moved
+        self.outside = outside = self.active[lost]
+        self.last_step[:, outside] /= 2
+        self.x[outside] -= self.last_step[0, outside]
+        self.y[outside] -= self.last_step[1, outside]
+        self.length[outside] = previous_length[lost]
+
+    def renew_derivatives(self, values: FloatArray, previous_length: FloatArray) -> None:
+        """Compute new derivatives of active points if the last step left too much."""
+        outdated = ~(self.length[self.selection] < JACOBIAN_REUSE * previous_length)
+        if not outdated.any():
+            return
+        if not self.inverse.flags.writeable:
+            self.inverse = self.inverse.copy()
+        index = self.active[outdated]
+        derivatives = jacobian(self.forward, self.x[index], self.y[index], values[:, outdated])
+        self.inverse[..., index], self.derivative_length[index] = pseudo_inverse(derivatives)
+
+    def step(self, residual: FloatArray, max_step: float) -> None:
+        """Move the active points, and retire those with a short step."""
+        chosen = self.selection
+        step = np.einsum("kmn,mn->kn", self.inverse[..., chosen], residual)
+        size = np.hypot(*step)
+        long = size > max_step
+        if long.any():
+            step[:, long] *= max_step / size[long]
+        self.x[chosen] += step[0]
+        self.y[chosen] += step[1]
+        self.last_step[:, chosen] = step
+        short = size <= FINAL_STEP * self.accuracy
+        # No step removes a residual at right angles to the derivatives, however short the step is.
+        small = self.length[chosen] <= 2 * self.accuracy * self.derivative_length[chosen]
+        self.converged[chosen] = short & small
+        self._activate(np.concatenate([self.active[~short], self.outside]))
+
+    def _activate(self, points: IntArray) -> None:
+        self.active = points
+        self.selection = points

@@ -1,131 +1,25 @@
-"""A WCS seen from another origin.
+"""A wrapper that moves the pixel origin of a WCS.
 
-A cutout keeps the WCS of the image it was cut from; only who asks for the WCS
-of the cutout's own pixels gets one of these. `astropy.wcs.WCS.slice` and
-`~astropy.wcs.wcsapi.SlicedLowLevelWCS` do not serve: they count negative
-origins from the end, clip to the image, or move a shared table twice.
+`astropy.wcs.WCS.slice` and `~astropy.wcs.wcsapi.SlicedLowLevelWCS` cannot describe cutouts that
+reach beyond their image: they count negative origins from the end, clip to the image, or move a
+shared table twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSWrapper, SlicedLowLevelWCS
+from astropy.wcs.wcsapi import BaseLowLevelWCS, SlicedLowLevelWCS
 from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 
-from .low_level import is_gwcs, is_plain_fits, low_level_wcs
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-__all__ = ["OffsetLowLevelWCS", "offset_wcs", "unwrap"]
+    Bounds = Sequence[tuple[float, float] | None]
 
-
-def offset_wcs(wcs, offset: tuple[float, float], shape: tuple[int, int]):
-    """
-    WCS of a rectangle of an image.
-
-    Parameters
-    ----------
-    wcs : object
-        APE 14 WCS of the image, low or high level.
-    offset : tuple of float
-        Position ``(x, y)`` in the image of pixel (0, 0) of the rectangle;
-        it may be negative, off the image, and not whole.
-    shape : tuple of int
-        ``(ny, nx)`` of the rectangle.
-
-    Returns
-    -------
-    object
-        A high-level APE 14 WCS: an `astropy.wcs.WCS` for one, a `gwcs.WCS` for
-        one (sharing its transforms, without bounding box), otherwise a wrapper.
-        A slice of one of them counts as one of them.
-    """
-    inner, origin = unwrap(low_level_wcs(wcs))
-    offset = tuple(float(o) for o in np.add(offset, origin))
-    shape = tuple(shape)
-    if is_gwcs(inner):
-        return _offset_gwcs(inner, offset, shape)
-    if is_plain_fits(inner):
-        return _offset_fits(inner, offset, shape)
-    return HighLevelWCSWrapper(OffsetLowLevelWCS(inner, offset, shape))
-
-
-def unwrap(wcs: BaseLowLevelWCS) -> tuple[BaseLowLevelWCS, tuple[float, float]]:
-    """
-    WCS inside wrappers that do nothing but move its origin.
-
-    Parameters
-    ----------
-    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
-        A low-level WCS of two pixel axes.
-
-    Returns
-    -------
-    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
-        The innermost WCS of two pixel axes.
-    origin : tuple of float
-        Position ``(x, y)`` in it of pixel (0, 0) of the wrapper.
-    """
-    if isinstance(wcs, OffsetLowLevelWCS):
-        step = wcs.offset
-    elif _only_moves(wcs):
-        step = tuple(s.start or 0 for s in wcs._slices_pixel)
-    else:
-        return wcs, (0.0, 0.0)
-    inner, origin = unwrap(wcs._wcs)
-    return inner, tuple(np.add(step, origin).tolist())
-
-
-def _only_moves(wcs) -> bool:
-    if not isinstance(wcs, SlicedLowLevelWCS):
-        return False
-    inner, base = wcs._wcs, SlicedLowLevelWCS
-    return (
-        type(wcs).pixel_to_world_values is base.pixel_to_world_values
-        and type(wcs).world_to_pixel_values is base.world_to_pixel_values
-        and inner.pixel_n_dim == 2
-        and inner.world_n_dim == wcs.world_n_dim
-    )
-
-
-def _offset_fits(wcs, offset, shape):
-    from astropy.wcs import Sip
-
-    new = wcs.deepcopy()
-    new.wcs.crpix = new.wcs.crpix - offset
-    if new.sip is not None:
-        sip = new.sip
-        new.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, sip.crpix - offset)
-    names = ("cpdis1", "cpdis2", "det2im1", "det2im2")
-    tables = {id(table): table for table in (getattr(new, name) for name in names) if table}
-    for table in tables.values():
-        table.crval = tuple(np.subtract(table.crval, offset))
-    if new.pixel_bounds is not None:
-        new.pixel_bounds = _shifted_bounds(wcs.pixel_bounds, offset)
-    new.pixel_shape = shape[::-1]
-    return new
-
-
-def _offset_gwcs(wcs, offset, shape):
-    from astropy import units as u
-    from astropy.modeling.models import Shift
-    from gwcs import WCS, coordinate_frames
-    from gwcs.wcs import Step
-
-    unit = u.pix if wcs.forward_transform.uses_quantity else 1
-    move = Shift(offset[0] * unit) & Shift(offset[1] * unit)
-    name = "cutout"
-    while name in wcs.available_frames:
-        name += "_"
-    frame = coordinate_frames.Frame2D(name=name, unit=(u.pix, u.pix))
-    new = WCS([Step(frame, move), *wcs.pipeline], name=wcs.name or None)
-    new.pixel_shape = shape[::-1]
-    return new
-
-
-def _shifted_bounds(bounds, offset):
-    return [
-        None if bound is None else (bound[0] - o, bound[1] - o)
-        for bound, o in zip(bounds, offset, strict=True)
-    ]
+__all__ = ["OffsetLowLevelWCS", "shift_bounds", "unwrap"]
 
 
 class OffsetLowLevelWCS(BaseWCSWrapper):
@@ -155,28 +49,77 @@ class OffsetLowLevelWCS(BaseWCSWrapper):
         self.offset = tuple(float(o) for o in offset)
         self._shape = None if shape is None else tuple(shape)
 
-    def pixel_to_world_values(self, *pixel_arrays):
-        """World values of pixel positions in the new grid."""
+    def pixel_to_world_values(self, *pixel_arrays: ArrayLike) -> Any:
+        """Return the world values of pixel positions in the new grid."""
         moved = (np.add(p, o) for p, o in zip(pixel_arrays, self.offset, strict=True))
         return self._wcs.pixel_to_world_values(*moved)
 
-    def world_to_pixel_values(self, *world_arrays):
-        """Pixel positions in the new grid of world values."""
+    def world_to_pixel_values(self, *world_arrays: ArrayLike) -> tuple[Any, ...]:
+        """Return the pixel positions of world values in the new grid."""
         pixels = self._wcs.world_to_pixel_values(*world_arrays)
         return tuple(np.subtract(p, o) for p, o in zip(pixels, self.offset, strict=True))
 
     @property
-    def array_shape(self):
-        """``(ny, nx)`` of the new grid, `None` if not known."""
+    def array_shape(self) -> tuple[int, ...] | None:
+        """``(ny, nx)`` of the new grid, or `None` if it is unknown."""
         return self._shape
 
     @property
-    def pixel_shape(self):
-        """``(nx, ny)`` of the new grid, `None` if not known."""
+    def pixel_shape(self) -> tuple[int, ...] | None:
+        """``(nx, ny)`` of the new grid, or `None` if it is unknown."""
         return None if self._shape is None else self._shape[::-1]
 
     @property
-    def pixel_bounds(self):
-        """Where the WCS is defined, as in APE 14, in the new grid."""
+    def pixel_bounds(self) -> Bounds | None:
+        """Bounds of the WCS, as in APE 14, in pixels of the new grid."""
         bounds = self._wcs.pixel_bounds
-        return None if bounds is None else _shifted_bounds(bounds, self.offset)
+        return None if bounds is None else shift_bounds(bounds, self.offset)
+
+
+def shift_bounds(bounds: Bounds, offset: Sequence[float]) -> list[tuple[float, float] | None]:
+    """Return pixel bounds in a grid with another origin."""
+    return [
+        None if bound is None else (bound[0] - o, bound[1] - o)
+        for bound, o in zip(bounds, offset, strict=True)
+    ]
+
+
+def unwrap(wcs: BaseLowLevelWCS) -> tuple[BaseLowLevelWCS, tuple[float, float]]:
+    """
+    Remove wrappers that only move the pixel origin.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
+        A low-level WCS of two pixel axes.
+
+    Returns
+    -------
+    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
+        The innermost WCS of two pixel axes.
+    origin : tuple of float
+        Position ``(x, y)`` in the innermost WCS of pixel (0, 0) of the wrapper.
+    """
+    x, y = 0.0, 0.0
+    while True:
+        if isinstance(wcs, OffsetLowLevelWCS):
+            step = wcs.offset
+        elif _only_moves_origin(wcs):
+            step = tuple(s.start or 0 for s in wcs._slices_pixel)
+        else:
+            return wcs, (x, y)
+        x, y = x + float(step[0]), y + float(step[1])
+        wcs = wcs._wcs
+
+
+def _only_moves_origin(wcs: BaseLowLevelWCS) -> bool:
+    """Return `True` for a slice with the methods of astropy that keeps all axes."""
+    if not isinstance(wcs, SlicedLowLevelWCS):
+        return False
+    inner, base = wcs._wcs, SlicedLowLevelWCS
+    return (
+        type(wcs).pixel_to_world_values is base.pixel_to_world_values
+        and type(wcs).world_to_pixel_values is base.world_to_pixel_values
+        and inner.pixel_n_dim == 2
+        and inner.world_n_dim == wcs.world_n_dim
+    )

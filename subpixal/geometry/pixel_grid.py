@@ -1,49 +1,72 @@
-"""The pixel grid of an image on the sky.
+"""Pixel grid of an image on the sky.
 
-Every pixel position that comes out has been confirmed by the forward transform.
+The forward transform of the WCS confirms every pixel position that this module returns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .adapters import adapt, low_level_wcs
 from .control_points import ControlPoints
 from .newton import newton
-from .transform import Transform
-from .world_axes import WorldAxes
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
 
 __all__ = ["ACCURACY", "MAXITER", "PixelGrid"]
 
+# Pixels; default of the largest error of a position.
 ACCURACY = 1e-5
 
+# Default of the largest number of Newton steps.
 MAXITER = 50
 
-# What world values in double precision leave uncertain, in radians.
-_ROUNDING = 2e-15
+# Radians; uncertainty of unit vectors from world values in double precision.
+ROUNDING = 2e-15
+
+# Stands for the shape ``(ny, nx)`` of an image whose shape is unknown.
+TYPICAL_SHAPE = (1000, 1000)
 
 
 class PixelGrid:
     """
-    The pixel grid of an image and the world that it looks at.
+    Pixel grid of an image and its place in the world.
 
     Parameters
     ----------
     wcs : object
         An APE 14 WCS of two pixel axes, low or high level.
     shape : tuple of int, optional
-        ``(ny, nx)`` of the image; by default what the WCS knows of it.
+        ``(ny, nx)`` of the image; by default the shape that the WCS gives.
+
+    Attributes
+    ----------
+    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
+        The low-level WCS.
+    shape : tuple of int or None
+        ``(ny, nx)`` of the image, `None` if it is unknown.
+    world : WorldAxes
+        The world axes of the WCS.
     """
 
-    def __init__(self, wcs, shape: tuple[int, int] | None = None) -> None:
-        self.transform = Transform(wcs, shape)
-        self.world = WorldAxes(self.transform.wcs)
+    def __init__(self, wcs: Any, shape: tuple[int, int] | None = None) -> None:
+        self.wcs = low_level_wcs(wcs)
+        self.shape = _get_shape(self.wcs) if shape is None else tuple(shape)
+        self._adapter = adapt(self.wcs)
+        self.world = self._adapter.make_world_axes()
 
-    def to_world(self, x, y) -> tuple[np.ndarray, ...]:
+    def to_world(self, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, ...]:
         """
-        World values of pixel positions, also of those off the image.
+        Return world values of pixel positions on and off the image.
 
         Parameters
         ----------
@@ -58,18 +81,34 @@ class PixelGrid:
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         if not x.size:
             return tuple(np.empty(x.shape) for _ in self.world.units)
-        return self.transform.to_world(x, y)
+        return self._adapter.to_world(x, y)
+
+    def to_vectors(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
+        """
+        Return points with meaningful straight distances for pixel positions.
+
+        Parameters
+        ----------
+        x, y : array of shape (N,)
+            0-based pixel positions.
+
+        Returns
+        -------
+        array of shape (M, N)
+            Unit vectors on the sky, M = 3; world values otherwise.
+        """
+        return self.world.vectors(self.to_world(x, y))
 
     def to_pixel(
-        self, *world, accuracy: float = ACCURACY, maxiter: int = MAXITER
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, *world: ArrayLike, accuracy: float = ACCURACY, maxiter: int = MAXITER
+    ) -> tuple[FloatArray, FloatArray]:
         """
-        Pixel positions of world values, confirmed by the forward transform.
+        Return pixel positions of world values, confirmed by the forward transform.
 
-        Starts from a polynomial through nodes over the image; where that fails from
-        the inverse that the WCS has, and last from the nearest node. Refines by
-        Newton's method. Of several positions, as a distortion has them where it
-        folds over, the one is taken that hangs together with the image.
+        The search starts from a polynomial through control points over the image. Where that
+        fails, it starts from the inverse of the WCS, and last from the nearest control point.
+        Newton's method refines the positions. Where the distortion folds over, the result is the
+        position that is connected to the image.
 
         Parameters
         ----------
@@ -83,7 +122,7 @@ class PixelGrid:
         Returns
         -------
         x, y : array
-            0-based pixel positions; NaN where there is none.
+            0-based pixel positions; NaN for a point that does not map.
 
         Raises
         ------
@@ -92,135 +131,155 @@ class PixelGrid:
         """
         world = np.broadcast_arrays(*(np.asarray(w, float) for w in world))
         shape = world[0].shape
-        world = [w.ravel() for w in world]
-        target = self.world.vectors(world)
-        x, y = self._find(world, target, self._may_see(target), accuracy, maxiter)
+        flat = [w.ravel() for w in world]
+        target = self.world.vectors(flat)
+        x, y = self._find(flat, target, self._may_overlap(target), accuracy, maxiter)
         return x.reshape(shape), y.reshape(shape)
 
     def boxes_to_pixel(
-        self, world, start: np.ndarray, count: int, inside=(), *,
-        reach=0, accuracy=ACCURACY, maxiter=MAXITER,
-    ):  # fmt: skip
+        self,
+        world: Sequence[FloatArray],
+        start: NDArray[np.intp],
+        count: int,
+        inside: ArrayLike = (),
+        *,
+        reach: float = 0,
+        accuracy: float = ACCURACY,
+        maxiter: int = MAXITER,
+    ) -> tuple[FloatArray, FloatArray, BoolArray]:
         """
-        Pixel positions of points around boxes, and of a point that goes with each.
+        Return pixel positions of points around boxes, and of one more point for each box.
 
-        A box that is not near the image is not looked for, nor is its point; of any other
-        all points are, however far off the image they are. A point that lies outside its box
-        must be near the image.
+        Boxes farther than ``reach`` pixels from the image are skipped, and so are their points.
+        All points of the other boxes are inverted, even those off the image. The extra point of
+        such a box is inverted if it is inside the box or near the image.
 
         Parameters
         ----------
         world : sequence of array, shape (P,)
-            World values, one array for each world axis: first the points around
-            the boxes, one box after the other, then one for each box, or none.
+            World values, one array for each world axis. The points around the boxes come first,
+            one box after the other. Then come the extra points, one for each box, or none.
         start : array of int, shape (N,)
-            Where the points of each box begin.
+            Index of the first point of each box.
         count : int
             Number of points around all boxes.
         inside : array of bool, shape (N,)
-            Which points lie in the boxes that they go with; nothing if there are none.
+            `True` for extra points inside their boxes; empty without extra points.
         reach : float
-            How far off the image is near it, in pixels.
+            Distance from the image in pixels up to which boxes count.
         accuracy, maxiter
             As in `to_pixel`.
 
         Returns
         -------
         x, y : array of shape (P,)
-            0-based pixel positions; NaN where there is none.
-        seen : array of bool, shape (N,)
-            Which boxes may be on the image, in part or around it.
+            0-based pixel positions; NaN for a point that does not map or is skipped.
+        candidate : array of bool, shape (N,)
+            `True` for boxes that may overlap the image and its surroundings.
         """
         target = self.world.vectors(world)
-        seen = self._may_see_boxes(target[:, :count], start, reach)
-        near = np.isfinite(target).all(0)
-        near[:count] &= np.repeat(seen, np.diff(start, append=count))
-        others = np.asarray(inside, bool) | self._may_see(target[:, count:])
-        near[count:] &= seen[: len(others)] & others
-        return *self._find(world, target, near, accuracy, maxiter), seen
+        candidate = self._boxes_may_overlap(target[:, :count], start, reach)
+        chosen = np.isfinite(target).all(0)
+        chosen[:count] &= np.repeat(candidate, np.diff(start, append=count))
+        findable = np.asarray(inside, bool) | self._may_overlap(target[:, count:])
+        chosen[count:] &= candidate[: len(findable)] & findable
+        return *self._find(world, target, chosen, accuracy, maxiter), candidate
 
-    def _may_see_boxes(self, target, start, reach) -> np.ndarray:
+    def _boxes_may_overlap(
+        self, target: FloatArray, start: NDArray[np.intp], reach: float
+    ) -> BoolArray:
         if not len(start):
             return np.zeros(0, bool)
-        if self._is_bounded:
-            return self._control_points.boxes_may_overlap(target, start, reach)
+        if self._has_footprint:
+            return self._control_points.footprint.boxes_may_overlap(target, start, reach)
         return np.logical_or.reduceat(np.isfinite(target).all(0), start)
 
-    def _find(self, world, target, near, accuracy, maxiter):
-        """Positions of those points that are near; NaN for the others."""
-        _check_search(accuracy, maxiter)
-        x, y = np.full((2, target.shape[1]), np.nan)
-        if near.any():
-            here = _where(near)
-            flat = [w[here] for w in world]
-            x[here], y[here] = self._invert(flat, target[:, here], accuracy, maxiter)
-        return x, y
-
-    def _invert(self, world, target, accuracy, maxiter):
-        nodes = self._control_points
-        options = {
-            "accuracy": accuracy,
-            "maxiter": maxiter,
-            "max_step": float(max(*self._shape, 100)),
-            # World values are rounded; no step gets below that.
-            "close": _ROUNDING if self.world.is_sky else 0.0,
-        }
-        x, y = np.full((2, target.shape[1]), np.nan)
-        closed = np.zeros(x.shape, bool)
-        for start in (
-            lambda here: nodes.estimate(target[:, here]),
-            lambda here: self.transform.guess(*(w[here] for w in world)),
-            lambda here: nodes.nearest(target[:, here]),
-        ):
-            if closed.all():
-                break
-            here = _where(~closed)
-            at = start(here)
-            if at is not None:
-                x[here], y[here], closed[here] = newton(
-                    self._forward, target[:, here], *at, common=nodes.inverse, **options
-                )
-                closed[here] &= nodes.is_unfolded(self._forward, x[here], y[here])
-        x[~closed] = y[~closed] = np.nan
-        return x, y
-
-    def _forward(self, x, y):
-        return self.world.vectors(self.transform.to_world(x, y))
+    def _may_overlap(self, target: FloatArray) -> BoolArray:
+        finite = np.isfinite(target).all(0)
+        if self._has_footprint:
+            return finite & self._control_points.footprint.may_overlap(target)
+        return finite
 
     @property
-    def _shape(self) -> tuple[int, int]:
-        return self.transform.shape or (1000, 1000)
+    def _has_footprint(self) -> bool:
+        return self.world.is_sky and self.shape is not None
 
     @cached_property
     def _control_points(self) -> ControlPoints:
-        wcs, is_sky = self.transform.wcs, self.world.is_sky
-        return ControlPoints.of(wcs, self._forward, self._shape, is_sky=is_sky)
+        return ControlPoints.from_wcs(
+            self.wcs, self.to_vectors, self._search_shape, is_sky=self.world.is_sky
+        )
 
     @property
-    def _is_bounded(self) -> bool:
-        """Whether it is known which part of the sky the image covers."""
-        return self.world.is_sky and self.transform.shape is not None
+    def _search_shape(self) -> tuple[int, int]:
+        return self.shape or TYPICAL_SHAPE
 
-    def _may_see(self, target) -> np.ndarray:
-        """Whether points of the world can be on the image or near it."""
-        good = np.isfinite(target).all(0)
-        return good & self._control_points.may_overlap(target) if self._is_bounded else good
+    def _find(
+        self,
+        world: Sequence[FloatArray],
+        target: FloatArray,
+        chosen: BoolArray,
+        accuracy: float,
+        maxiter: int,
+    ) -> FloatArray:
+        """Return positions of the chosen points, of shape (2, N); NaN for other points."""
+        _check_search(accuracy, maxiter)
+        positions = np.full((2, target.shape[1]), np.nan)
+        if chosen.any():
+            index = _to_index(chosen)
+            flat = [w[index] for w in world]
+            positions[:, index] = self._invert(flat, target[:, index], accuracy, maxiter)
+        return positions
+
+    def _invert(
+        self, world: Sequence[FloatArray], target: FloatArray, accuracy: float, maxiter: int
+    ) -> FloatArray:
+        control_points = self._control_points
+        starts = (
+            lambda index: control_points.estimate(target[:, index]),
+            lambda index: self._adapter.guess_pixel(*(w[index] for w in world)),
+            lambda index: control_points.nearest(target[:, index]),
+        )
+        positions = np.full((2, target.shape[1]), np.nan)
+        converged = np.zeros(target.shape[1], bool)
+        for find_start in starts:
+            if converged.all():
+                break
+            index = _to_index(~converged)
+            start = find_start(index)
+            if start is None:
+                continue
+            x, y, closed = newton(
+                self.to_vectors,
+                target[:, index],
+                *start,
+                accuracy=accuracy,
+                maxiter=maxiter,
+                max_step=float(max(*self._search_shape, 100)),
+                # World values are rounded, so that residuals on the sky stay above this length.
+                close=ROUNDING if self.world.is_sky else 0.0,
+                common=control_points.common_inverse,
+            )
+            positions[:, index] = x, y
+            converged[index] = closed & control_points.is_unfolded(self.to_vectors, x, y)
+        positions[:, ~converged] = np.nan
+        return positions
 
     @property
     def reference(self) -> tuple[float, float]:
         """
-        Position ``(x, y)`` that stands for the image.
+        Reference position ``(x, y)`` of the image.
 
-        The reference point of a FITS WCS, the centre of the image for others.
+        The reference pixel of a FITS WCS, the center of the image for other WCSs.
         """
-        if self.transform.reference is not None:
-            return self.transform.reference
-        ny, nx = self.transform.shape or (1, 1)
+        if self._adapter.reference is not None:
+            return self._adapter.reference
+        ny, nx = self.shape or (1, 1)
         return (nx - 1) / 2, (ny - 1) / 2
 
-    def pixel_area(self, x, y) -> np.ndarray:
+    def pixel_area(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Area that a pixel covers, from the forward transform.
+        Return the area of pixels, from the forward transform.
 
         Parameters
         ----------
@@ -233,17 +292,37 @@ class PixelGrid:
             In square degrees on the sky, in squared world units otherwise.
         """
         x, y = (np.atleast_1d(np.asarray(p, float)) for p in (x, y))
-        # The pixel's own corners: lookup tables have kinks, a pixel has a size.
-        u, v = np.concatenate([x - 0.5, x + 0.5] * 2), np.repeat([y - 0.5, y + 0.5], 2, axis=0)
-        corners = np.split(self._forward(u, v.ravel()), 4, axis=1)
-        one, other = corners[3] - corners[0], corners[2] - corners[1]
-        gram = (one * one).sum(0) * (other * other).sum(0) - (one * other).sum(0) ** 2
+        # Use the corners of the pixel, because lookup tables have kinks and no derivative there.
+        u = np.concatenate([x - 0.5, x + 0.5] * 2)
+        v = np.repeat([y - 0.5, y + 0.5], 2, axis=0)
+        corners = np.split(self.to_vectors(u, v.ravel()), 4, axis=1)
+        rising = corners[3] - corners[0]
+        falling = corners[2] - corners[1]
+        gram = (rising * rising).sum(0) * (falling * falling).sum(0) - (rising * falling).sum(
+            0
+        ) ** 2
         area = np.sqrt(np.maximum(gram, 0)) / 2
         return np.degrees(np.degrees(area)) if self.world.is_sky else area
 
-    def jacobian(self, x, y) -> np.ndarray:
+    def pixel_scale(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Local Jacobian, from the forward transform.
+        Return the side of a square with the area of a pixel.
+
+        Parameters
+        ----------
+        x, y : array of shape (N,)
+            0-based pixel positions.
+
+        Returns
+        -------
+        array of shape (N,)
+            Square root of `pixel_area`, in degrees on the sky, in world units otherwise.
+        """
+        return np.sqrt(self.pixel_area(x, y))
+
+    def jacobian(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
+        """
+        Return the local Jacobian, from the forward transform.
 
         Parameters
         ----------
@@ -253,13 +332,13 @@ class PixelGrid:
         Returns
         -------
         array of shape (N, 2, 2)
-            On the sky, the rows are offsets to the east and to the north in
-            degrees of a great circle, the columns are x and y; at a pole, east
-            is where right ascension says. In another world the rows are the
-            derivatives of the world values, which may be more than two.
+            On the sky, the rows are offsets to the east and to the north in degrees of a great
+            circle, and the columns are x and y. At a pole, the right ascension defines the east.
+            In another world, the rows are the derivatives of the world values, and there may be
+            more than two.
         """
         x, y = (np.atleast_1d(np.asarray(p, float)) for p in (x, y))
-        # Central differences over a pixel: lookup tables have kinks, a pixel has a size.
+        # Use central differences over a pixel, because lookup tables have kinks.
         count = len(x)
         u = np.concatenate([x - 0.5, x + 0.5, x, x])
         v = np.concatenate([y, y, y - 0.5, y + 0.5])
@@ -276,30 +355,24 @@ class PixelGrid:
         rows = [[(axis * step).sum(0) for step in steps] for axis in (east, north)]
         return np.degrees(np.array(rows)).transpose(2, 0, 1)
 
-    def pixel_scale(self, x, y) -> np.ndarray:
-        """
-        Side of a square as large as a pixel.
 
-        Parameters
-        ----------
-        x, y : array of shape (N,)
-            0-based pixel positions.
-
-        Returns
-        -------
-        array of shape (N,)
-            Square root of `pixel_area`: in degrees on the sky, in world units
-            otherwise.
-        """
-        return np.sqrt(self.pixel_area(x, y))
+def _get_shape(wcs: Any) -> tuple[int, ...] | None:
+    """Return the shape of an image from its WCS, or `None` without shape and bounds."""
+    if wcs.array_shape is not None:
+        return tuple(wcs.array_shape)
+    bounds = wcs.pixel_bounds
+    if bounds is None or None in bounds:
+        return None
+    # The upper bound is the edge or the center of the last pixel.
+    return tuple(max(1, int(np.floor(high)) + 1) for _, high in bounds)[::-1]
 
 
-def _where(chosen: np.ndarray):
-    """Index of what is chosen; no copy is needed of all."""
+def _to_index(chosen: BoolArray) -> slice | NDArray[np.intp]:
+    """Return the index of chosen elements: a slice if all are chosen, which avoids copies."""
     return slice(None) if chosen.all() else np.flatnonzero(chosen)
 
 
-def _check_search(accuracy, maxiter) -> None:
+def _check_search(accuracy: float, maxiter: int) -> None:
     if not isinstance(accuracy, Real) or not 0 < accuracy < np.inf:
         msg = f"accuracy must be a positive number of pixels, got {accuracy!r}"
         raise ValueError(msg)

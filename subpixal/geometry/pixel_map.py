@@ -157,9 +157,9 @@ def corner_distance(image_in: PixelGrid, image_out: PixelGrid) -> float:
         The largest difference in x or y, in pixels of ``image_out``; infinite if a corner of
         ``image_in`` does not map to ``image_out``.
     """
-    if image_in.transform.wcs is image_out.transform.wcs:
+    if image_in.wcs is image_out.wcs:
         return 0.0
-    corners = PixelBox.from_shape(image_in.transform.shape).corners.T
+    corners = PixelBox.from_shape(image_in.shape).corners.T
     difference = np.abs(np.subtract(PixelMap(image_in, image_out)(*corners), corners))
     return float(np.nan_to_num(difference, nan=np.inf).max())
 
@@ -178,5 +178,5 @@ def same_grid(image_in: PixelGrid, image_out: PixelGrid) -> bool:
     bool
         `True` if the shapes are equal and all corners agree to half a pixel.
     """
-    same_shape = tuple(image_in.transform.shape) == tuple(image_out.transform.shape)
+    same_shape = image_in.shape == image_out.shape
     return same_shape and corner_distance(image_in, image_out) < SAME_CORNER

@@ -1,105 +1,145 @@
-"""What the world axes of a WCS mean, and how two of them go together.
+"""Meaning of the world axes of a WCS, and conversion of values between two WCSs.
 
-Sky positions are compared as unit vectors: there is no special case at
-right ascension 0 or at the poles.
+Sky positions are compared as unit vectors, so right ascension 0 and the poles are no special cases.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from astropy import units as u
-from astropy.wcs.wcsapi import BaseLowLevelWCS
+from astropy.coordinates import BaseCoordinateFrame, SkyCoord, UnitSphericalRepresentation
 
-from .low_level import physical_axes
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["WorldAxes"]
+    FloatArray = NDArray[np.float64]
+
+__all__ = ["WorldAxes", "is_celestial"]
 
 
 class WorldAxes:
     """
-    The world that a WCS maps to.
+    World axes of a WCS.
 
     Parameters
     ----------
-    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
-        A low-level WCS.
+    types : sequence of str or None
+        Physical types of the axes; this and the following are as in APE 14.
+    units : sequence of str
+        Units of the axes.
+    classes : mapping
+        Object classes.
+    components : sequence
+        Object components.
 
     Attributes
     ----------
+    types : list of str or None
+        Physical types of the axes.
+    units : list of `~astropy.units.Unit`
+        Units of the axes.
     frame : `~astropy.coordinates.BaseCoordinateFrame` or None
-        The celestial frame, `None` if the world is not just the sky.
+        The celestial frame; `None` unless the axes are the two of the sky.
     """
 
-    def __init__(self, wcs: BaseLowLevelWCS) -> None:
-        self.types, units, classes, components = physical_axes(wcs)
+    def __init__(
+        self,
+        types: Sequence[str | None],
+        units: Sequence[str],
+        classes: Mapping[str, Any] | None = None,
+        components: Sequence[Any] = (),
+    ) -> None:
+        self.types = list(types)
         self.units = [u.Unit(unit) for unit in units]
-        self.frame = None
+        self.frame: BaseCoordinateFrame | None = None
         keys = {component[0] for component in components}
-        if len(keys) == 1 and len(components) == 2:
-            self.frame = _instance(classes[keys.pop()][2].get("frame"))
+        if classes and len(keys) == 1 and len(components) == 2:
+            self.frame = _to_frame(classes[keys.pop()][2].get("frame"))
         if self.frame is not None:
-            # Where longitude and latitude stand among the world axes.
-            order = [_axis(component[1], self.frame) for component in components]
+            # Indices of longitude and latitude among the world axes.
+            order = [_axis_number(component[1], self.frame) for component in components]
             self._lonlat = order.index(0), order.index(1)
             self._radians = [self.units[i].to(u.rad) for i in self._lonlat]
 
     @property
     def is_sky(self) -> bool:
-        """Whether the world is the sky and nothing else."""
+        """`True` if the axes are longitude and latitude on the sky."""
         return self.frame is not None
 
-    def lonlat(self, values) -> tuple[np.ndarray, np.ndarray]:
-        """Longitude and latitude in radians from world values."""
+    def lonlat(self, values: Sequence[ArrayLike]) -> tuple[FloatArray, FloatArray]:
+        """Return longitude and latitude in radians from world values."""
         (i, j), (a, b) = self._lonlat, self._radians
         return np.multiply(values[i], a), np.multiply(values[j], b)
 
-    def values(self, lon, lat) -> tuple[np.ndarray, np.ndarray]:
-        """World values, in order and units of the WCS, from radians."""
-        (i, j), (a, b) = self._lonlat, self._radians
-        values = [None, None]
-        values[i], values[j] = np.mod(lon, 2 * np.pi) / a, np.divide(lat, b)
-        return tuple(values)
+    def values(self, lon: ArrayLike, lat: ArrayLike) -> tuple[FloatArray, ...]:
+        """Return world values, in the order and units of the WCS, from radians."""
+        a, b = self._radians
+        pair = np.mod(lon, 2 * np.pi) / a, np.divide(lat, b)
+        return pair if self._lonlat == (0, 1) else pair[::-1]
 
-    def vectors(self, values) -> np.ndarray:
+    def vectors(self, values: Sequence[ArrayLike]) -> FloatArray:
         """
-        World values as points of a space in which distances mean something.
+        Return world values as points with meaningful straight distances.
 
-        Unit vectors of shape (3, N) for the sky, the plain values of shape
-        (world axes, N) for any other world.
+        Parameters
+        ----------
+        values : sequence of array
+            One for each world axis, of one shape.
+
+        Returns
+        -------
+        array
+            On the sky, unit vectors of shape (3, N); otherwise the values, of shape
+            (world axes, N).
         """
         if not self.is_sky:
             return np.array(values, float)
         lon, lat = self.lonlat(values)
         points = np.empty((3, *np.shape(lon)))
         with np.errstate(invalid="ignore"):
-            # Into one array: fresh memory would cost as much as the sines.
+            # Write into one array, because fresh memory costs as much as the sines.
             np.cos(lon, out=points[0, ...])
             np.sin(lon, out=points[1, ...])
             np.sin(lat, out=points[2, ...])
             points[:2] *= np.cos(lat)
         return points
 
-    def values_in(self, other: WorldAxes, values) -> tuple[np.ndarray, ...]:
+    def values_in(self, other: WorldAxes, values: Sequence[FloatArray]) -> tuple[FloatArray, ...]:
         """
-        World values of the same points in another world.
+        Convert world values to the world axes of another WCS.
 
-        Values of equal worlds are handed on as they are; between celestial
-        frames there is one vectorised transformation.
+        Equal frames need no conversion. For other celestial frames, there is one vectorized
+        transformation.
+
+        Parameters
+        ----------
+        other : WorldAxes
+            Axes of the other WCS.
+        values : sequence of array
+            World values in these axes.
+
+        Returns
+        -------
+        tuple of array
+            World values of the same points in the other axes.
 
         Raises
         ------
         ValueError
-            If the worlds are not of the same kind.
+            If the axes are not of the same kind.
         """
-        if self.is_sky and other.is_sky:
+        if self.frame is not None and other.frame is not None:
             lon, lat = self.lonlat(values)
             if not self.frame.is_equivalent_frame(other.frame):
                 lon, lat = _transform(lon, lat, self.frame, other.frame)
             return other.values(lon, lat)
         if self.is_sky or other.is_sky or self.types != other.types or self.units != other.units:
-            msg = f"the WCSs do not describe the same world: {self!r} and {other!r}"
+            msg = f"the WCSs must have the same kind of world axes, got {self!r} and {other!r}"
             if None in (*self.types, *other.types):
-                msg += "; a FITS WCS without CTYPE says nothing of its axes"
+                msg += "; give the axes of a FITS WCS a CTYPE"
             raise ValueError(msg)
         return tuple(values)
 
@@ -111,29 +151,36 @@ class WorldAxes:
         return f"<{self.frame!r}: {axes}>" if self.is_sky else f"<{axes}>"
 
 
-def _instance(frame):
+def is_celestial(wcs: Any) -> bool:
+    """Return `True` if a WCS maps two pixel axes to a position on the sky and to nothing else."""
+    classes = [kind[0] for kind in wcs.world_axis_object_classes.values()]
+    return SkyCoord in classes and wcs.pixel_n_dim == wcs.world_n_dim == 2
+
+
+def _to_frame(frame: Any) -> Any:
+    """Return a frame object from a frame or the name of a frame."""
     if not isinstance(frame, str):
         return frame
-    from astropy.coordinates import SkyCoord
-
     return SkyCoord(0, 0, unit="deg", frame=frame).frame.replicate_without_data()
 
 
-def _axis(argument, frame) -> int:
+def _axis_number(argument: str | int, frame: BaseCoordinateFrame) -> int:
+    """Return 0 for longitude and 1 for latitude."""
     if not isinstance(argument, str):
         return argument
-    # A frame calls its longitude by a name of its own, such as ra, l, or az.
+    # Frames have their own names for the longitude, such as ra, l, or az.
     return ("lon", "lat").index(frame.representation_component_names.get(argument, argument))
 
 
-def _transform(lon, lat, frame_in, frame_out):
-    from astropy.coordinates import UnitSphericalRepresentation
-
+def _transform(
+    lon: FloatArray, lat: FloatArray, frame_in: BaseCoordinateFrame, frame_out: BaseCoordinateFrame
+) -> FloatArray:
+    """Return longitude and latitude in another frame, in radians, of shape (2, ...)."""
     good = np.isfinite(lon) & np.isfinite(lat)
-    out = np.full((2, *np.shape(lon)), np.nan)
+    lonlat = np.full((2, *np.shape(lon)), np.nan)
     sky = UnitSphericalRepresentation(lon[good] * u.rad, lat[good] * u.rad, copy=False)
-    # Not by SkyCoord, which hands the equinox of the old frame on to the new one.
+    # Do not use SkyCoord, which passes the equinox of the old frame on to the new one.
     new = frame_in.realize_frame(sky).transform_to(frame_out)
     new = new.represent_as(UnitSphericalRepresentation)
-    out[:, good] = new.lon.rad, new.lat.rad
-    return out
+    lonlat[:, good] = new.lon.rad, new.lat.rad
+    return lonlat

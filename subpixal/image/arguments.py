@@ -12,7 +12,7 @@ from astropy import units as u
 from astropy.nddata import NDData, NDUncertainty, interpret_bit_flags
 from astropy.utils.masked import Masked
 
-from subpixal.geometry.low_level import low_level_wcs
+from subpixal.geometry import low_level_wcs
 
 from .defaults import DEFAULT_DQBITMASK, DEFAULT_EXPTIME, DEFAULT_RATE, ImplicitDefault
 from .info import ImageInfo, as_uncertainty, flag_names_of

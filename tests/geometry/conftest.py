@@ -40,7 +40,7 @@ class PlainLowLevelWCS(BaseWCSWrapper):
 
 
 class PlainHighLevelWCS:
-    """A WCS that has the high-level interface only, and leads to the low-level one."""
+    """A WCS that has the high-level interface only."""
 
     def __init__(self, wcs):
         self._high = HighLevelWCSWrapper(PlainLowLevelWCS(wcs))

@@ -30,7 +30,7 @@ def make_fits(projection, center, scale, angle=0.0, shape=(300, 400)):
 
 def look(image, margin=0.0, count=81):
     """Right ascensions and declinations of what an image sees, on a grid of positions."""
-    ny, nx = image.transform.shape
+    ny, nx = image.shape
     x = np.linspace(-0.5 - margin, nx - 0.5 + margin, count)
     y = np.linspace(-0.5 - margin, ny - 0.5 + margin, count)
     lon, lat = image.world.lonlat(image.to_world(*np.meshgrid(x, y)))

@@ -291,14 +291,14 @@ OTHER_WORLDS = {
 def test_worlds_that_differ_are_refused(one):
     """Worlds that have nothing to do with each other are refused, and both are shown."""
     sky = make_fits("icrs")
-    message = r"the WCSs do not describe the same world: <.*pos.eq.ra \[deg\].*> and <.*>"
+    message = r"same kind of world axes, got <.*pos.eq.ra \[deg\].*> and <.*>"
     with pytest.raises(ValueError, match=message):
         PixelMap(sky, OTHER_WORLDS[one]())
-    with pytest.raises(ValueError, match=r"the same world: <.*> and <<ICRS Frame>: pos.eq.ra"):
+    with pytest.raises(ValueError, match=r"world axes, got <.*> and <<ICRS Frame>: pos.eq.ra"):
         PixelMap(OTHER_WORLDS[one](), sky)
     for other, make in OTHER_WORLDS.items():
         if other != one:
-            with pytest.raises(ValueError, match="the WCSs do not describe the same world: <"):
+            with pytest.raises(ValueError, match="same kind of world axes, got <"):
                 PixelMap(OTHER_WORLDS[one](), make())
 
 
@@ -306,7 +306,7 @@ def test_a_world_without_names():
     """A WCS whose axes were never named is refused in words that say so."""
     message = (
         r"<<ICRS Frame>: pos.eq.ra \[deg\], pos.eq.dec \[deg\]> and <no physical type \[no unit\], "
-        r"no physical type \[no unit\]>; a FITS WCS without CTYPE says nothing"
+        r"no physical type \[no unit\]>; .* CTYPE"
     )
     with pytest.raises(ValueError, match=message):
         PixelMap(make_fits("icrs"), WCS(naxis=2))
@@ -331,7 +331,7 @@ def test_images_are_taken_as_they_are(build):
     image = PixelGrid(build("sip"), (30, 40))
     to_out = PixelMap(image, build("gwcs"))
     assert to_out.image_in is image
-    assert to_out.image_out.transform.shape == SHAPE
+    assert to_out.image_out.shape == SHAPE
 
 
 @FIXED

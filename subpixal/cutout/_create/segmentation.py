@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.nddata import NDData
 
-from subpixal.geometry import PixelGrid, PixelMap
-from subpixal.geometry.interpolation import InterpolatedCenters
+from subpixal.geometry import InterpolatedCenters, PixelGrid, PixelMap
 from subpixal.image import (
     ImageInfo,
     LazyArray,

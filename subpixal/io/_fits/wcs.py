@@ -13,7 +13,7 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 if TYPE_CHECKING:
     import gwcs
-from subpixal.geometry.low_level import is_celestial
+from subpixal.geometry import is_celestial
 
 __all__ = ["read_wcs"]
 

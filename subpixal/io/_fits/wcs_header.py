@@ -12,9 +12,15 @@ from collections.abc import Iterator
 import numpy as np
 from astropy.io import fits
 
-from subpixal.geometry import PixelBox, PixelGrid, offset_wcs
-from subpixal.geometry.low_level import is_plain_fits, low_level_wcs
-from subpixal.geometry.newton import jacobian, pseudo_inverse
+from subpixal.geometry import (
+    FITSAdapter,
+    PixelBox,
+    PixelGrid,
+    jacobian,
+    low_level_wcs,
+    offset_wcs,
+    pseudo_inverse,
+)
 
 __all__ = ["LARGEST", "sky_header"]
 
@@ -98,8 +104,8 @@ def _headers(sky: PixelGrid, box: PixelBox) -> Iterator[tuple[bool, tuple]]:
 def _write_exactly(sky: PixelGrid, box: PixelBox):
     """Header and tables of a FITS WCS, `None` for any other or where astropy cannot write it."""
     # A wrapper that does nothing but move the origin becomes a FITS WCS.
-    wcs = low_level_wcs(offset_wcs(sky.transform.wcs, (0, 0), box.shape))
-    if not is_plain_fits(wcs):
+    wcs = low_level_wcs(offset_wcs(sky.wcs, (0, 0), box.shape))
+    if not FITSAdapter.handles(wcs):
         return None
     try:
         # The primary description, also of one that was read as an alternate.

@@ -16,7 +16,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Table
 
-from subpixal.geometry.low_level import is_celestial
+from subpixal.geometry import is_celestial
 from subpixal.io.paths import is_remote
 
 from .metadata import find_in, metadata_from_model, parse_unit

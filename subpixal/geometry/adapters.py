@@ -1,0 +1,317 @@
+"""One interface to the WCSs of all libraries.
+
+The adapters call the methods of each library directly, because APE 14 has no way to switch off
+the bounding box of a gwcs or the bounds of a FITS WCS. With them, the outer half of a pixel at the
+edge of an image would map to NaN.
+
+To support another kind of WCS, write a subclass of `WCSAdapter` and add it to `ADAPTERS`. To pickle
+and to archive the WCS, it also needs pickle support and an ASDF converter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.wcs import WCS, Sip
+from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSWrapper
+
+from .offset import OffsetLowLevelWCS, shift_bounds, unwrap
+from .world_axes import WorldAxes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+
+__all__ = ["FITSAdapter", "GWCSAdapter", "WCSAdapter", "adapt", "low_level_wcs", "offset_wcs"]
+
+
+class WCSAdapter:
+    """
+    Values of any APE 14 WCS of two pixel axes.
+
+    Parameters
+    ----------
+    wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
+        The WCS without wrappers that only move its origin.
+    origin : tuple of float
+        Position ``(x, y)`` in ``wcs`` of pixel (0, 0) of the adapter.
+    """
+
+    def __init__(self, wcs: Any, origin: tuple[float, float]) -> None:
+        self.wcs = wcs
+        self.origin = origin
+
+    @staticmethod
+    def handles(wcs: BaseLowLevelWCS) -> bool:
+        """Return `True` if the class is for a WCS of this type."""
+        return isinstance(wcs, BaseLowLevelWCS)
+
+    @property
+    def reference(self) -> tuple[float, float] | None:
+        """Reference position ``(x, y)``, or `None` if the kind of WCS has none."""
+        return None
+
+    def make_world_axes(self) -> WorldAxes:
+        """Return the meaning of the world axes."""
+        wcs = self.wcs
+        return WorldAxes(
+            wcs.world_axis_physical_types,
+            wcs.world_axis_units,
+            wcs.world_axis_object_classes,
+            wcs.world_axis_object_components,
+        )
+
+    def to_world(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, ...]:
+        """
+        Return world values, also outside the bounds of the WCS.
+
+        Parameters
+        ----------
+        x, y : array
+            0-based pixel positions, of one shape.
+
+        Returns
+        -------
+        tuple of array
+            One for each world axis.
+        """
+        values = self._pixel_to_world(x + self.origin[0], y + self.origin[1])
+        return tuple(np.asarray(v, float) for v in values)
+
+    def guess_pixel(self, *world: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """
+        Return pixel positions from the inverse of the WCS, which the caller must verify.
+
+        Parameters
+        ----------
+        *world : array
+            One for each world axis, of one shape.
+
+        Returns
+        -------
+        tuple of array or None
+            0-based x and y; `None` if the WCS has no usable inverse.
+        """
+        with warnings.catch_warnings():
+            # Some inverses warn where they diverge. The positions are verified anyway.
+            warnings.simplefilter("ignore")
+            # Libraries raise undocumented exceptions here (gwcs: AttributeError,
+            # NotImplementedError, ValueError ...), so catch all of them.
+            try:
+                x, y = self._world_to_pixel(*world)
+            except Exception:  # noqa: BLE001
+                return None
+        return np.asarray(x, float) - self.origin[0], np.asarray(y, float) - self.origin[1]
+
+    def offset(self, offset: tuple[float, float], shape: tuple[int, int]) -> Any:
+        """
+        Return a high-level WCS of a rectangle.
+
+        Parameters
+        ----------
+        offset : tuple of float
+            Position ``(x, y)`` of pixel (0, 0) of the rectangle.
+        shape : tuple of int
+            ``(ny, nx)`` of the rectangle.
+        """
+        x, y = (float(o) for o in np.add(offset, self.origin))
+        return self._offset((x, y), tuple(shape))
+
+    # Subclasses replace the following methods. Their positions are those of the inner WCS.
+
+    def _pixel_to_world(self, x: FloatArray, y: FloatArray) -> Iterable[Any]:
+        return self.wcs.pixel_to_world_values(x, y)
+
+    def _world_to_pixel(self, *world: FloatArray) -> Iterable[Any]:
+        return self.wcs.world_to_pixel_values(*world)
+
+    def _offset(self, offset: tuple[float, float], shape: tuple[int, int]) -> Any:
+        return HighLevelWCSWrapper(OffsetLowLevelWCS(self.wcs, offset, shape))
+
+
+class FITSAdapter(WCSAdapter):
+    """Values of an `astropy.wcs.WCS`, without its ``pixel_bounds``."""
+
+    @staticmethod
+    def handles(wcs: BaseLowLevelWCS) -> bool:
+        """Return `True` for an `astropy.wcs.WCS`, unless a subclass has other values."""
+        methods = ("pixel_to_world_values", "world_to_pixel_values")
+        return isinstance(wcs, WCS) and all(
+            getattr(type(wcs), m) is getattr(WCS, m) for m in methods
+        )
+
+    @property
+    def reference(self) -> tuple[float, float]:
+        """Position ``(x, y)`` of the reference pixel, ``CRPIX``."""
+        x, y = self.wcs.wcs.crpix - 1 - self.origin
+        return float(x), float(y)
+
+    def _pixel_to_world(self, x: FloatArray, y: FloatArray) -> Iterable[Any]:
+        return self.wcs.all_pix2world(x, y, 0)
+
+    def _world_to_pixel(self, *world: FloatArray) -> Iterable[Any]:
+        return self.wcs.all_world2pix(*world, 0, quiet=True)
+
+    def _offset(self, offset: tuple[float, float], shape: tuple[int, int]) -> WCS:
+        new = self.wcs.deepcopy()
+        new.wcs.crpix = new.wcs.crpix - offset
+        if new.sip is not None:
+            sip = new.sip
+            new.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, sip.crpix - offset)
+        names = ("cpdis1", "cpdis2", "det2im1", "det2im2")
+        # Two axes may share one table, which must move only once.
+        tables = {id(table): table for table in (getattr(new, name) for name in names) if table}
+        for table in tables.values():
+            table.crval = tuple(np.subtract(table.crval, offset))
+        if new.pixel_bounds is not None:
+            new.pixel_bounds = shift_bounds(self.wcs.pixel_bounds, offset)
+        new.pixel_shape = shape[::-1]
+        return new
+
+
+class GWCSAdapter(WCSAdapter):
+    """Values of a `gwcs.wcs.WCS`, without its bounding box and without units."""
+
+    @staticmethod
+    def handles(wcs: BaseLowLevelWCS) -> bool:
+        """Return `True` for a `gwcs.wcs.WCS`, without an import of gwcs."""
+        names = ((c.__name__, c.__module__.partition(".")[0]) for c in type(wcs).__mro__)
+        return ("WCS", "gwcs") in names
+
+    def make_world_axes(self) -> WorldAxes:
+        """Return the meaning of the world axes."""
+        wcs = self.wcs
+        if wcs.output_frame is not None:
+            return super().make_world_axes()
+        # The last frame is a mere name, and gwcs raises on questions about its axes.
+        types = [f"custom:{wcs.available_frames[-1]}"] * wcs.world_n_dim
+        return WorldAxes(types, [""] * len(types))
+
+    def _pixel_to_world(self, x: FloatArray, y: FloatArray) -> Iterable[Any]:
+        try:
+            values = self.wcs(x, y, with_bounding_box=False)
+        except ValueError:
+            # Lookup tables may refuse positions beyond their ends. Such positions become NaN.
+            inside = self._is_inside_bounds(x, y)
+            if inside.all():
+                raise
+            values = np.full((self.wcs.world_n_dim, *np.shape(x)), np.nan)
+            if inside.any():
+                values[:, inside] = list(self._pixel_to_world(x[inside], y[inside]))
+            return values
+        return _remove_units(values, self.wcs.output_frame)
+
+    def _is_inside_bounds(self, x: FloatArray, y: FloatArray) -> NDArray[np.bool_]:
+        bounds = self.wcs.pixel_bounds
+        if bounds is None:
+            return np.ones(np.shape(x), bool)
+        (x1, x2), (y1, y2) = bounds
+        return (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
+
+    def _world_to_pixel(self, *world: FloatArray) -> Iterable[Any]:
+        # The property raises if there is no analytic inverse. The numerical inverse of gwcs is
+        # slow, and wrong on rotated frames, so do not fall back on it.
+        _ = self.wcs.backward_transform
+        pixels = self.wcs.invert(*world, with_bounding_box=False)
+        return _remove_units(pixels, self.wcs.input_frame)
+
+    def _offset(self, offset: tuple[float, float], shape: tuple[int, int]) -> Any:
+        import gwcs
+        from astropy import units as u
+        from astropy.modeling.models import Shift
+
+        wcs = self.wcs
+        unit = u.pix if wcs.forward_transform.uses_quantity else 1
+        move = Shift(offset[0] * unit) & Shift(offset[1] * unit)
+        name = "cutout"
+        while name in wcs.available_frames:
+            name += "_"
+        frame = gwcs.Frame2D(name=name, unit=(u.pix, u.pix))
+        new = gwcs.WCS([gwcs.wcs.Step(frame, move), *wcs.pipeline], name=wcs.name or None)
+        new.pixel_shape = shape[::-1]
+        return new
+
+
+def _remove_units(values: Iterable[Any], frame: Any) -> Iterable[Any]:
+    """Return plain numbers in the units of a frame of gwcs."""
+    values = tuple(values)
+    if not any(hasattr(v, "unit") for v in values):
+        return values
+    units = [v.unit for v in values] if frame is None else frame.unit
+    return tuple(v.to_value(unit) for v, unit in zip(values, units, strict=True))
+
+
+# The first class that handles a WCS is used.
+ADAPTERS: tuple[type[WCSAdapter], ...] = (GWCSAdapter, FITSAdapter, WCSAdapter)
+
+
+def low_level_wcs(wcs: Any) -> BaseLowLevelWCS:
+    """
+    Return the low-level APE 14 interface of any WCS.
+
+    Parameters
+    ----------
+    wcs : object
+        An APE 14 WCS, low or high level.
+
+    Raises
+    ------
+    TypeError
+        If ``wcs`` is neither.
+    ValueError
+        If ``wcs`` does not have two pixel axes.
+    """
+    low = wcs if isinstance(wcs, BaseLowLevelWCS) else getattr(wcs, "low_level_wcs", None)
+    if not isinstance(low, BaseLowLevelWCS):
+        msg = f"wcs must be an APE 14 WCS (low or high level), got {type(wcs).__name__}"
+        raise TypeError(msg)
+    if FITSAdapter.handles(low):
+        # A WCS that was built attribute by attribute has no units before this call.
+        low.wcs.set()
+    if low.pixel_n_dim != 2:
+        msg = f"wcs must have 2 pixel axes, got {low.pixel_n_dim}"
+        raise ValueError(msg)
+    return low
+
+
+def adapt(wcs: Any) -> WCSAdapter:
+    """
+    Return the adapter of any WCS.
+
+    Parameters
+    ----------
+    wcs : object
+        An APE 14 WCS of two pixel axes, low or high level. Slices and `OffsetLowLevelWCS` get
+        the adapter of the WCS inside.
+    """
+    inner, origin = unwrap(low_level_wcs(wcs))
+    adapter = next(adapter for adapter in ADAPTERS if adapter.handles(inner))
+    return adapter(inner, origin)
+
+
+def offset_wcs(wcs: Any, offset: tuple[float, float], shape: tuple[int, int]) -> Any:
+    """
+    Make the WCS of a rectangle of an image.
+
+    Parameters
+    ----------
+    wcs : object
+        APE 14 WCS of the image, low or high level.
+    offset : tuple of float
+        Position ``(x, y)`` in the image of pixel (0, 0) of the rectangle. The values may be
+        negative, fractional, or beyond the image.
+    shape : tuple of int
+        ``(ny, nx)`` of the rectangle.
+
+    Returns
+    -------
+    object
+        A high-level APE 14 WCS. For an `astropy.wcs.WCS`, or a slice of one, the result is an
+        `astropy.wcs.WCS`. For a `gwcs.wcs.WCS`, the result is a `gwcs.wcs.WCS` that shares the
+        transforms and has no bounding box. For any other WCS, the result is a wrapper.
+    """
+    return adapt(wcs).offset(offset, shape)
