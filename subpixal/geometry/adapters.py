@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS, Sip
 from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSWrapper
 
+from .array_types import BoolArray, FloatArray
 from .offset import OffsetLowLevelWCS, shift_bounds, unwrap
 from .world_axes import WorldAxes
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
 
 __all__ = ["FITSAdapter", "GWCSAdapter", "WCSAdapter", "adapt", "low_level_wcs", "offset_wcs"]
 
@@ -205,7 +201,7 @@ class GWCSAdapter(WCSAdapter):
             return values
         return _remove_units(values, self.wcs.output_frame)
 
-    def _is_inside_bounds(self, x: FloatArray, y: FloatArray) -> NDArray[np.bool_]:
+    def _is_inside_bounds(self, x: FloatArray, y: FloatArray) -> BoolArray:
         bounds = self.wcs.pixel_bounds
         if bounds is None:
             return np.ones(np.shape(x), bool)

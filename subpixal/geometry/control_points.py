@@ -7,22 +7,15 @@ side of a fold on which the image lies.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .array_types import BoolArray, FloatArray, Forward
 from .chebyshev import Polynomial
 from .footprint import Footprint
 from .newton import pseudo_inverse, tangents
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from .newton import Forward
-
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
 
 __all__ = ["ControlPoints"]
 

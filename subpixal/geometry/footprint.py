@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
+from .array_types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Footprint"]
 
@@ -82,9 +76,7 @@ class Footprint:
         """Return `True` for unit vectors of shape (3, N) that may be on the image or near it."""
         return self.center @ target >= self._min_cosine(REACH)
 
-    def boxes_may_overlap(
-        self, target: FloatArray, start: NDArray[np.intp], reach: float
-    ) -> BoolArray:
+    def boxes_may_overlap(self, target: FloatArray, start: IntArray, reach: float) -> BoolArray:
         """
         Return `True` for boxes that may overlap or contain the image and its surroundings.
 

@@ -7,19 +7,9 @@ vectors on the sky.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
-    IntArray = NDArray[np.intp]
-
-    Forward = Callable[[FloatArray, FloatArray], FloatArray]
+from .array_types import BoolArray, FloatArray, Forward, IntArray
 
 __all__ = ["jacobian", "newton", "pseudo_inverse", "tangents"]
 

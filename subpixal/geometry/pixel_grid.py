@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .adapters import adapt, low_level_wcs
+from .array_types import BoolArray, FloatArray, IntArray
 from .control_points import ControlPoints
 from .newton import newton
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
 
 __all__ = ["ACCURACY", "MAXITER", "PixelGrid"]
 
@@ -139,7 +138,7 @@ class PixelGrid:
     def boxes_to_pixel(
         self,
         world: Sequence[FloatArray],
-        start: NDArray[np.intp],
+        start: IntArray,
         count: int,
         inside: ArrayLike = (),
         *,
@@ -185,9 +184,7 @@ class PixelGrid:
         chosen[count:] &= candidate[: len(findable)] & findable
         return *self._find(world, target, chosen, accuracy, maxiter), candidate
 
-    def _boxes_may_overlap(
-        self, target: FloatArray, start: NDArray[np.intp], reach: float
-    ) -> BoolArray:
+    def _boxes_may_overlap(self, target: FloatArray, start: IntArray, reach: float) -> BoolArray:
         if not len(start):
             return np.zeros(0, bool)
         if self._has_footprint:
@@ -367,7 +364,7 @@ def _get_shape(wcs: Any) -> tuple[int, ...] | None:
     return tuple(max(1, int(np.floor(high)) + 1) for _, high in bounds)[::-1]
 
 
-def _to_index(chosen: BoolArray) -> slice | NDArray[np.intp]:
+def _to_index(chosen: BoolArray) -> slice | IntArray:
     """Return the index of chosen elements: a slice if all are chosen, which avoids copies."""
     return slice(None) if chosen.all() else np.flatnonzero(chosen)
 

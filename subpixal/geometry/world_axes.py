@@ -12,10 +12,11 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import BaseCoordinateFrame, SkyCoord, UnitSphericalRepresentation
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+from .array_types import FloatArray
 
-    FloatArray = NDArray[np.float64]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 __all__ = ["WorldAxes", "is_celestial"]
 
