@@ -1,12 +1,12 @@
 """
-What the package costs, against what its users would do without it.
+Cost of the package, in comparison with code that uses only numpy, astropy and photutils.
 
     python -m benchmarks
 
-`jobs` says what is measured and what it may cost, `scenes` on which images.
+`jobs` lists the measurements and their limits. `scenes` simulates the images.
 """
 
 import os
 
-# Threads that wait for work count as work.
+# Idle threads of OpenBLAS spin, and the time of the processor includes them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

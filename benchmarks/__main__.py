@@ -1,4 +1,4 @@
-"""Measures everything and prints tables; see docs/performance.rst."""
+"""Measure everything and print tables; see docs/performance.rst."""
 
 import argparse
 import json
@@ -16,12 +16,12 @@ from .ways import all_ways
 IMPORTS = "import subpixal", "import astropy.nddata, astropy.wcs"
 IMPORT_LIMIT = 1.15
 
-# Bytes that a collection may take beyond its pixels, and those for each source.
+# Bytes of a collection beyond its pixels, and further bytes for each source.
 MEMORY_LIMIT = 25e6, 800
 
 
 def measure_jobs(scenes, folder, seconds, only=""):
-    """Rows of the table of limits, each as soon as it is measured."""
+    """Yield rows of the table of limits, each after its measurement."""
     for job in all_jobs(*scenes, folder):
         if only in job.name:
             times = time_in_turn((job.ours, job.theirs), seconds)
@@ -36,7 +36,7 @@ def measure_import(seconds):
 
 
 def measure_memory(count):
-    """Rows of memory beyond the pixels."""
+    """Yield rows of the table of memory beyond the pixels."""
     limit = MEMORY_LIMIT[0] + MEMORY_LIMIT[1] * count
     yield "collection", "sources", "MB beyond its pixels", "limit MB", "within"
     for name, size in json.loads(run_python("-m", "benchmarks.memory", str(count))).items():
@@ -45,11 +45,11 @@ def measure_memory(count):
 
 
 def measure_ways(scenes, folder):
-    """Microseconds per source, by way and number of sources."""
+    """Return microseconds per source, by way and number of sources."""
     costs = {}
     for scene in scenes:
         ways = list(all_ways(scene, folder))
-        # Some take a second or more for all sources.
+        # Some ways take a second or more, so two rounds are enough.
         times = time_in_turn([way.function for way in ways], 0, repeats=2)
         for way, seconds in zip(ways, times, strict=True):
             costs.setdefault(way.name, {})[scene.count] = 1e6 * seconds / way.count
@@ -57,7 +57,7 @@ def measure_ways(scenes, folder):
 
 
 def way_rows(costs, counts):
-    """Rows of the table of ways; ratios are to our cutouts of all planes."""
+    """Yield rows of the table of ways. Ratios refer to our cutouts with all planes."""
     reference = costs["subpixal: primary cutouts, 3 planes"][counts[1]]
     yield "way", *(f"us per source of {count}" for count in counts), f"ratio at {counts[1]}"
     for name, by_count in costs.items():

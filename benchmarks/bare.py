@@ -1,4 +1,4 @@
-"""What one writes without this package: plain loops, and plain calls of WCSs and photutils."""
+"""Code without this package: plain loops, and plain calls of WCSs and photutils."""
 
 import numpy as np
 from astropy.nddata import NDData
@@ -6,36 +6,36 @@ from astropy.wcs import WCS
 
 
 def to_world(wcs, x, y):
-    """One forward call for all points."""
+    """Return world values of all points, from one forward call."""
     return (
         wcs.all_pix2world(x, y, 0) if isinstance(wcs, WCS) else wcs(x, y, with_bounding_box=False)
     )
 
 
 def to_pixel(wcs, *world):
-    """One call of the inverse that the WCS has for all points, whatever it answers."""
+    """Return pixel positions of all points, from one call of the inverse, without a check."""
     if isinstance(wcs, WCS):
         return wcs.all_world2pix(*world, 0)
     return wcs.invert(*world, with_bounding_box=False)
 
 
 def map_points(wcs_in, wcs_out, x, y):
-    """Points of one image in another."""
+    """Map points from one image to another."""
     return to_pixel(wcs_out, *to_world(wcs_in, x, y))
 
 
 def map_forward(wcs_in, wcs_out, x, y):
-    """As many points to the sky through both WCSs."""
+    """Map the same number of points to the sky through both WCSs."""
     return to_world(wcs_in, x, y), to_world(wcs_out, x, y)
 
 
 def copy_slices(planes: dict, slices) -> list:
-    """Copies of all planes of all boxes."""
+    """Return copies of all planes of all boxes."""
     return [[plane[where].copy() for plane in planes.values()] for where in slices]
 
 
 def flat_planes(cutouts) -> dict[str, np.ndarray]:
-    """The pixels of all cutouts in one array for each plane."""
+    """Return the pixels of all cutouts in one array for each plane."""
     return {
         name: np.concatenate([getattr(cutout, name).ravel() for cutout in cutouts])
         for name in ("data", "mask", "weight", "flags")
@@ -43,7 +43,7 @@ def flat_planes(cutouts) -> dict[str, np.ndarray]:
 
 
 def make_nddata(flat: dict, shapes: list[tuple[int, int]]) -> list:
-    """Slices of flat arrays, and an NDData of data and mask."""
+    """Return slices of flat arrays, with data and mask in an NDData."""
     made, start = [], 0
     for shape in shapes:
         stop = start + shape[0] * shape[1]
@@ -54,7 +54,7 @@ def make_nddata(flat: dict, shapes: list[tuple[int, int]]) -> list:
 
 
 def photutils_cutouts(data, labels, size: int) -> list:
-    """Cutouts of one size around the centroids, from the image and its labels alone."""
+    """Return cutouts of one size around centroids, from the image and its labels alone."""
     from photutils.segmentation import SegmentationImage, SourceCatalog
 
     return SourceCatalog(data, SegmentationImage(labels)).make_cutouts((size, size))

@@ -1,11 +1,11 @@
 """
-What cutting costs in memory where the image is a memory map.
+Memory that cutting a memory-mapped image takes.
 
     python benchmarks/huge_image.py /tmp
 
-10,000 sources are cut out of an image of 20,000 x 20,000 pixels and its segmentation image, 1.6 GB
-each, which are made in the folder and removed. What counts is memory that is not backed by a file,
-read from /proc: the benchmark runs on Linux only.
+The script cuts 10,000 sources out of an image of 20,000 x 20,000 pixels. It writes the image and
+the segmentation image, 1.6 GB each, to the folder and removes them. It measures memory that is not
+backed by a file. It reads this memory from /proc, so it runs on Linux only.
 """
 
 import multiprocessing
@@ -22,12 +22,12 @@ from subpixal import create_primary_cutouts
 from subpixal.datasets import make_wcs
 
 SIZE, PER_ROW = 20_000, 100
-# The memory that cutting may take besides the cutouts.
+# Bytes that cutting may take beyond the cutouts.
 ALLOWED = 150e6
 
 
 def make_files(folder):
-    """Names of an image and of its segmentation image, with a source in each cell of a grid."""
+    """Write an image and its segmentation image with a source in each cell of a grid."""
     rng = np.random.default_rng(1)
     names = [str(Path(folder) / name) for name in ("data.npy", "segmentation.npy")]
     data, labels = (
@@ -46,7 +46,7 @@ def make_files(folder):
 
 
 class Watch:
-    """The largest anonymous memory of the process while it is watched, in bytes."""
+    """Context that records the peak of the anonymous memory of the process, in bytes."""
 
     def __enter__(self):
         self.before = self.peak = self._now()
@@ -71,12 +71,12 @@ class Watch:
 
 
 def measure(names, copy):
-    """Cut, and exit with an error if it took too much memory."""
+    """Cut all sources, and exit with an error if they take too much memory."""
     warnings.simplefilter("ignore")
     data, labels = (np.load(name, mmap_mode="r") for name in names)
     catalog = {"id": np.arange(1, PER_ROW**2 + 1)}
     wcs = make_wcs("tan", (SIZE, SIZE), scale=0.04)
-    # Modules are loaded.
+    # Load all modules before the measurement.
     create_primary_cutouts({"id": [1]}, labels[:200, :200], data[:200, :200], wcs)
     start = time.perf_counter()
     with Watch() as watch:
@@ -88,14 +88,14 @@ def measure(names, copy):
         f"allowed are {pixels / 1e6:.0f} MB of pixels and {ALLOWED / 1e6:.0f} MB"
     )
     if more > pixels + ALLOWED:
-        sys.exit("that is too much")
+        sys.exit("cutting takes more memory than allowed")
 
 
 def main(folder):
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         names = make_files(temporary)
         for copy in (True, False):
-            # What making the files has left behind would be used again.
+            # A new process has no freed memory from writing the files, which it could reuse.
             process = multiprocessing.get_context("spawn").Process(
                 target=measure, args=(names, copy)
             )

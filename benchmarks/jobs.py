@@ -1,4 +1,4 @@
-"""What is measured: our way, the bare way, and how many times the bare one ours may cost."""
+"""Jobs to measure: our way, the bare way, and the limit of the ratio of their costs."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from .bare import (
 )
 from .scenes import Scene, corners_of, edges, points
 
-# Width and height of cutouts of one size.
+# Width and height of cutouts of one size, in pixels.
 SIZE = 25
 
-# Sources that are measured one by one.
+# Number of sources that are cut one by one.
 FEW = 20
 
 
 @dataclass(frozen=True)
 class Job:
     """
-    Two ways to do the same.
+    Pair of ways with the same result.
 
     Attributes
     ----------
     name, against : str
-        What we do, and what the bare way is.
+        Names of our way and of the bare way.
     ours, theirs : callable
         Both ways.
     limit : float
-        How many times the bare way ours may cost.
+        Largest allowed ratio of our time to the bare time.
     allowance : float
-        What it may cost besides, in seconds.
+        Further seconds that our way may take.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Job:
 
 
 def all_jobs(small: Scene, scene: Scene, large: Scene, folder: Path) -> Iterator[Job]:
-    """Every job; files are written to a folder."""
+    """Yield all jobs. They write their files to a folder."""
     for jobs in (primary_jobs, mapping_jobs, chain_jobs, single_jobs, object_jobs):
         yield from jobs(scene)
     yield from archive_jobs(small, folder)
@@ -66,7 +66,7 @@ def all_jobs(small: Scene, scene: Scene, large: Scene, folder: Path) -> Iterator
 
 
 def primary_jobs(scene: Scene) -> Iterator[Job]:
-    """Cutting out of the image that has the segmentation image."""
+    """Yield jobs that cut the image of the segmentation image."""
     labels, planes = scene.segmentation, scene.drz
     slices = scene.slices(scene.primary)
 
@@ -98,7 +98,7 @@ def primary_jobs(scene: Scene) -> Iterator[Job]:
 
 
 def mapping_jobs(scene: Scene) -> Iterator[Job]:
-    """Mapping all boxes and positions to an exposure, and the same points without any check."""
+    """Yield jobs that map boxes and positions to an exposure; the bare way does not verify them."""
     boxes, src_pos = edges(scene.primary), np.transpose(scene.primary.table["src_pos"])
     xy = points(scene.primary)
     for kind, limit in (("sip", 2.0), ("lookup", 3.0), ("gwcs", 3.0), ("gwcs-noinverse", 8.0)):
@@ -109,12 +109,12 @@ def mapping_jobs(scene: Scene) -> Iterator[Job]:
             return pixel_map.boxes(boxes, *src_pos)
 
         theirs = partial(map_points if with_inverse else map_forward, scene.drz_wcs, wcs, *xy)
-        against = "vectorised WCS calls" if with_inverse else "forward calls"
+        against = "vectorized WCS calls" if with_inverse else "forward calls"
         yield Job(f"mapping, {kind}", against, ours, theirs, limit)
 
 
 def there_and_back(scene: Scene, wcs, primary=None, planes=("dq", "weight")):
-    """The cutouts of an exposure, and those of the drizzled image that enclose them."""
+    """Cut an exposure, and then the boxes of the drizzled image that enclose its cutouts."""
     given = {
         f"{image}_{name}": getattr(scene, image)[name]
         for image in ("drz", "flt")
@@ -133,7 +133,7 @@ def there_and_back(scene: Scene, wcs, primary=None, planes=("dq", "weight")):
 
 
 def bare_chain(scene: Scene, wcs) -> Callable:
-    """The calls of the WCSs for the points of a chain, and a loop over its boxes."""
+    """Return a function with the WCS calls of a chain and a loop over its boxes."""
     flt, drz = there_and_back(scene, wcs)
     steps = ((points(scene.primary), scene.drz_wcs, wcs), (points(flt), wcs, scene.drz_wcs))
     boxes = ((scene.flt, scene.slices(flt)), (scene.drz, scene.slices(drz)))
@@ -146,7 +146,7 @@ def bare_chain(scene: Scene, wcs) -> Callable:
 
 
 def chain_jobs(scene: Scene) -> Iterator[Job]:
-    """From the drizzled image to an exposure and back."""
+    """Yield jobs from the drizzled image to an exposure and back."""
     for kind in ("tan", "sip", "lookup", "gwcs"):
         wcs = scene.exposure_wcs(kind)
         yield Job(
@@ -159,7 +159,7 @@ def chain_jobs(scene: Scene) -> Iterator[Job]:
 
 
 def single_jobs(scene: Scene) -> Iterator[Job]:
-    """A few sources, each of them alone."""
+    """Yield a job that cuts a few sources one by one."""
     wcs, few = scene.exposure_wcs("sip"), scene.primary[:FEW]
     alone = [few[i : i + 1] for i in range(len(few))]
     pairs = [there_and_back(scene, wcs, one) for one in alone]
@@ -193,7 +193,7 @@ def single_jobs(scene: Scene) -> Iterator[Job]:
 
 
 def object_jobs(scene: Scene) -> Iterator[Job]:
-    """All cutouts as objects."""
+    """Yield jobs that make all cutouts as objects."""
     cutouts = scene.primary
     flat, shapes = flat_planes(cutouts), [cutout.shape for cutout in cutouts]
 
@@ -209,7 +209,7 @@ def object_jobs(scene: Scene) -> Iterator[Job]:
 
 
 def archive_jobs(scene: Scene, folder: Path) -> Iterator[Job]:
-    """Archives of cutouts of one size with three planes and masks."""
+    """Yield jobs with archives of cutouts of one size, with three planes and masks."""
     import asdf
 
     path, npz, empty = (folder / name for name in ("cutouts.asdf", "planes.npz", "empty.asdf"))
@@ -254,7 +254,7 @@ def archive_jobs(scene: Scene, folder: Path) -> Iterator[Job]:
 
 
 def scaling_jobs(small: Scene, large: Scene) -> Iterator[Job]:
-    """All of it at two sizes of the scene."""
+    """Yield jobs that compare two sizes of the scene."""
 
     def run(scene):
         wcs = scene.exposure_wcs("sip")
@@ -268,7 +268,7 @@ def scaling_jobs(small: Scene, large: Scene) -> Iterator[Job]:
 
 
 def in_small_pages(function: Callable) -> Callable:
-    """A function for which NumPy asks the system for no large pages, which it may have to make."""
+    """Return the function without huge pages, whose cost varies with the state of the system."""
 
     def run():
         before = _set_madvise_hugepage(False)

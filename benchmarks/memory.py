@@ -1,9 +1,9 @@
 """
-Anonymous memory of collections beyond their pixels, in a process of its own.
+Anonymous memory of collections beyond their pixels, measured in a separate process.
 
     python -m benchmarks.memory COUNT
 
-Only Linux tells how much memory of a process is not that of files.
+The script runs on Linux only, because it reads the anonymous memory from ``/proc``.
 """
 
 import json
@@ -21,18 +21,18 @@ from .timing import release_memory
 
 
 def anonymous_memory() -> int:
-    """Bytes of the process that are in memory and not those of files."""
+    """Return the bytes of memory of the process without mapped files."""
     release_memory()
     status = Path("/proc/self/status").read_text()
     return 1024 * int(re.search(r"RssAnon:\s+(\d+)", status)[1])
 
 
 def measure(count: int) -> dict[str, float]:
-    """Bytes beyond the pixels of collections of ``count`` cutouts."""
+    """Return the bytes beyond the pixels of collections of ``count`` cutouts."""
     scene, small, found = Scene(count), Scene(count // 10 + 1), {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cutouts.asdf"
-        # What is imported and cached belongs to no collection.
+        # Imports and caches do not count, so fill them before the measurement.
         small.cut_planes().write(path)
         CutoutCollection.read(path)[0].data.sum()
         before = anonymous_memory()

@@ -1,4 +1,4 @@
-"""Tables and the plot."""
+"""Tables and a plot of the results."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ JOB_COLUMNS = ("job", "against", "ours ms", "bare ms", "ratio", "limit", "within
 
 
 def job_row(job, ours, theirs, *peaks) -> tuple:
-    """What both ways of a job cost in seconds, and the most memory that each took in bytes."""
+    """Return a row with the seconds and the peak bytes of both ways of a job."""
     allowed = job.allowance + job.limit * theirs
     limit = f"{1000 * job.allowance:g} ms + {job.limit:g}" if job.allowance else f"{job.limit:g}"
     return (
@@ -23,7 +23,7 @@ def job_row(job, ours, theirs, *peaks) -> tuple:
 
 
 def markdown(rows) -> str:
-    """A table; the first row is its head."""
+    """Return a Markdown table. The first row is the header."""
     head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
     return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
 
@@ -34,11 +34,11 @@ def write_csv(path: Path, rows) -> None:
 
 
 def plot_costs(path: Path, costs: dict[str, dict[int, float]]) -> None:
-    """Cost per source in microseconds, by way and number of sources."""
+    """Plot the microseconds per source, by way and number of sources."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # The same numbers give the same file.
+    # A fixed salt makes the file reproducible.
     mpl.rcParams["svg.hashsalt"] = "subpixal"
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()

@@ -1,10 +1,10 @@
 """
-What many sources on many exposures cost, and what that adds up to.
+Cost of many sources on many exposures.
 
     python -m benchmarks.scale docs/tables
 
-Images, catalogues and exposures are files, which `map_exposures` cuts one after the other. In a
-new process for each case: the sources are all on the exposures, or most of them are not.
+`map_exposures` cuts exposures in files one after the other, in a new process for each case. In some
+cases all sources are on the exposures, in others most sources are not.
 """
 
 import json
@@ -27,7 +27,7 @@ from .report import markdown, write_csv
 from .scenes import SIDE
 from .timing import run_python
 
-# Sources of the combined image, sources that an exposure has room for, exposures.
+# Sources of the combined image, capacity of an exposure in sources, number of exposures.
 CASES = ((1_000, 1_000, 8), (10_000, 10_000, 8), (100_000, 10_000, 4))
 
 COLUMNS = ("sources", "exposures", "cut on each", "not on it", "task s", "MB of a part",
@@ -35,7 +35,7 @@ COLUMNS = ("sources", "exposures", "cut on each", "not on it", "task s", "MB of 
 
 
 class Timed(Executor):
-    """Runs tasks here, and keeps how long each has taken."""
+    """Run tasks in this process and record their times in seconds."""
 
     def __init__(self):
         self.seconds = []
@@ -48,12 +48,12 @@ class Timed(Executor):
 
 
 def side_of(count: int) -> int:
-    """Pixels on a side of an image of so many sources."""
+    """Return the width in pixels of an image with ``count`` sources."""
     return round(SIDE * (count / 10_000) ** 0.5)
 
 
 def write_image(path: Path, wcs, planes: dict, shape) -> str:
-    """A file as the missions have them."""
+    """Write a FITS file like the files of a mission and return its name."""
     header = wcs.to_header(relax=True)
     header["BUNIT"], header["EXPTIME"] = "ELECTRONS/S", 100.0
     hdus = [fits.PrimaryHDU()]
@@ -66,7 +66,7 @@ def write_image(path: Path, wcs, planes: dict, shape) -> str:
 
 
 def measure(count: int, room: int, exposures: int) -> dict:
-    """Seconds and megabytes of a case."""
+    """Return the seconds and megabytes of a case."""
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as name:
         folder, shape = Path(name), (side_of(count),) * 2
@@ -100,7 +100,8 @@ def measure(count: int, room: int, exposures: int) -> dict:
         )  # fmt: skip
         rest = time.perf_counter() - start - sum(executor.seconds)
     cut = np.mean([report.cut for report in reports])
-    # The first task imports and reads what all share; what else runs slows some down.
+    # The first task also imports modules and reads shared images. Other processes slow tasks
+    # down, so take the shortest time.
     found = (
         count, exposures, round(cut), round(len(primary) - cut), min(executor.seconds[1:]),
         np.mean(sizes) / 1e6, seconds, rest,

@@ -1,4 +1,4 @@
-"""Simulated images with as many sources as one likes, always at the same density."""
+"""Simulated images with any number of sources, always at the same density."""
 
 from functools import cached_property
 
@@ -8,9 +8,10 @@ from subpixal import create_primary_cutouts
 from subpixal.datasets import make_segmentation, make_wcs
 from subpixal.geometry import perimeter
 
-# Pixels on a side of an image that has 10,000 sources.
+# Width and height in pixels of an image with 10,000 sources.
 SIDE = 4096
 
+# Fraction of pixels with a flag.
 FLAGGED = 0.01
 
 
@@ -35,25 +36,25 @@ class Scene:
     def _make_planes(self, rng) -> dict[str, np.ndarray]:
         noise = rng.standard_normal(self.shape, np.float32)
         return {
-            # Bright sources, so that others can measure their centroids.
+            # Sources are bright, so that photutils can measure their centroids.
             "data": noise + np.float32(10) * (self.segmentation > 0),
             "weight": np.ones(self.shape, np.float32),
             "dq": (rng.random(self.shape, np.float32) < FLAGGED).astype(np.uint32),
         }
 
     def exposure_wcs(self, kind: str):
-        """A distorted, rotated WCS, with coarser pixels so that all sources are on it."""
+        """Return a distorted, rotated WCS with coarser pixels, so that all sources are inside."""
         return make_wcs(kind, self.shape, scale=0.06, rotation=20)
 
     def cut(self, **options):
-        """The cutouts of the drizzled image, of which only the data are cut."""
+        """Cut the data of the drizzled image."""
         data = self.drz["data"]
         return create_primary_cutouts(
             self.catalog, self.segmentation, data, self.drz_wcs, **options
         )
 
     def cut_planes(self, **options):
-        """The cutouts with all planes."""
+        """Cut all planes of the drizzled image."""
         return self.cut(imdq=self.drz["dq"], imweight=self.drz["weight"], **options)
 
     @cached_property
@@ -61,7 +62,7 @@ class Scene:
         return self.cut_planes()
 
     def slices(self, cutouts) -> list[tuple[slice, slice]]:
-        """Slices of the parts of cutouts that are on the image."""
+        """Return slices of the parts of cutouts that are on the image."""
         table = cutouts.table
         low = np.maximum(table["blc"], 0)
         high = np.minimum(table["trc"] + 1, self.shape[::-1])
@@ -70,19 +71,19 @@ class Scene:
 
 
 def edges(cutouts) -> np.ndarray:
-    """Edges ``xmin, ymin, xmax, ymax`` of cutouts in pixel coordinates, of shape (4, N)."""
+    """Return edges ``xmin, ymin, xmax, ymax`` of cutouts in pixels, shape (4, N)."""
     table = cutouts.table
     return np.concatenate([table["blc"] - 0.5, table["trc"] + 0.5], axis=1).T
 
 
 def corners_of(cutouts) -> np.ndarray:
-    """Corners ``x, y`` of each cutout, of shape (N, 2, 4)."""
+    """Return the corners ``x, y`` of each cutout, shape (N, 2, 4)."""
     x1, y1, x2, y2 = edges(cutouts)
     return np.array([[x1, x1, x2, x2], [y1, y2, y2, y1]]).transpose(2, 0, 1)
 
 
 def points(cutouts) -> tuple[np.ndarray, np.ndarray]:
-    """All points that are mapped: eight around each box, and the sources."""
+    """Return all points that are mapped: eight around each box, and the sources."""
     x, y, _ = perimeter(*edges(cutouts))
     src_x, src_y = np.transpose(cutouts.table["src_pos"])
     return np.append(x, src_x), np.append(y, src_y)

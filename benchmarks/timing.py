@@ -1,4 +1,4 @@
-"""Times of functions that are measured side by side."""
+"""Times and memory of functions, measured in turn."""
 
 import ctypes
 import gc
@@ -10,7 +10,7 @@ import tracemalloc
 
 MIN_REPEATS = 3
 
-# Imports vary more from run to run than what they are compared for.
+# Times of imports scatter more than the difference of interest, so repeat them often.
 MIN_IMPORTS = 15
 
 TIMED = "from time import process_time as t; start = t(); {}; print(t() - start)"
@@ -18,23 +18,28 @@ TIMED = "from time import process_time as t; start = t(); {}; print(t() - start)
 
 def time_in_turn(functions, seconds: float, repeats: int = MIN_REPEATS) -> list[float]:
     """
-    Shortest times of functions, which are called in turn.
+    Measure the shortest times of functions, which are called in turn.
 
-    Seconds of the processor, its work for the system included: what others do
-    on the machine counts only where it slows down memory, and that can only
-    make a run longer. Each run fills memory that is new to the process, as the only
-    run of a user does: otherwise small arrays would get that of the last run, and large
-    ones not. And each comes after one that does not count, so that the system
-    has the memory: a virtual machine gets it from its host, at a cost of its own.
+    Times are seconds of the processor, user and system. Other processes on the
+    machine can only slow down the memory, so the shortest time is the best estimate.
+    Each run fills memory that is new to the process, as the single run of a user
+    does. Otherwise small arrays would reuse memory of the previous run, and large
+    arrays would not. Each timed run follows an untimed run, because a virtual
+    machine has to get new memory from its host first.
 
     Parameters
     ----------
     functions : sequence of callable
-        What a function returns is kept until it has been timed.
+        Functions without arguments.
     seconds : float
-        How long to go on; at least ``repeats`` rounds are made.
+        Minimum duration of the measurement.
     repeats : int
-        Smallest number of rounds.
+        Minimum number of rounds.
+
+    Returns
+    -------
+    list of float
+        Seconds of the processor, one for each function.
     """
     best, end, rounds = [float("inf")] * len(functions), time.monotonic() + seconds, 0
     while rounds < repeats or time.monotonic() < end:
@@ -50,14 +55,14 @@ def time_in_turn(functions, seconds: float, repeats: int = MIN_REPEATS) -> list[
 
 
 def release_memory() -> None:
-    """Give what has been freed back to the system, where that can be asked for."""
+    """Return freed memory to the system, if the platform can."""
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_memory(function) -> float:
-    """Most bytes that a function has allocated at any time, arrays included."""
+    """Return the peak of the bytes that a function allocates, including arrays."""
     release_memory()
     tracemalloc.start()
     try:
@@ -68,7 +73,7 @@ def peak_memory(function) -> float:
 
 
 def time_imports(statements, seconds: float) -> list[float]:
-    """Shortest times of import statements in new processes, which run in turn."""
+    """Measure the shortest times of import statements, in new processes that run in turn."""
     best, end, rounds = [float("inf")] * len(statements), time.monotonic() + seconds, 0
     while rounds < MIN_IMPORTS or time.monotonic() < end:
         for k, statement in enumerate(statements):
@@ -78,8 +83,8 @@ def time_imports(statements, seconds: float) -> list[float]:
 
 
 def run_python(*arguments: str) -> str:
-    """What a new process prints."""
-    # As of a package that is installed, modules are compiled once.
+    """Run Python in a new process and return its output."""
+    # Keep bytecode, because modules of an installed package are compiled once.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, *arguments]
     return subprocess.run(

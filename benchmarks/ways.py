@@ -1,4 +1,4 @@
-"""All ways to get one cutout for each source, to be compared with each other."""
+"""Ways of several packages to cut all sources of an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .scenes import Scene, points
 
 
 class Way(NamedTuple):
-    """Something to measure: its name, a function, and how many sources that handles."""
+    """Function to measure, with its name and its number of sources."""
 
     name: str
     function: Callable
@@ -27,7 +27,7 @@ class Way(NamedTuple):
 
 
 def all_ways(scene: Scene, folder: Path) -> Iterator[Way]:
-    """Every way; files are written to a folder."""
+    """Yield all ways. They write their files to a folder."""
     for ways in (our_ways, bare_ways, astropy_ways, photutils_ways):
         yield from (Way(name, function, scene.count) for name, function in ways(scene))
     if find_spec("astrocut") is not None:
@@ -58,7 +58,7 @@ def astropy_ways(scene):
     )
 
     def cut(wcs):
-        # Copied, as a cutout is; and filled where it leaves the image.
+        # Copy and fill pixels as our cutouts do.
         options = {"mode": "partial", "copy": True, "wcs": wcs}
         return [Cutout2D(data, position, SIZE, **options) for position in positions]
 

@@ -1,11 +1,12 @@
 """
-How far inverses are off, on every real WCS at hand.
+Errors of inverse transforms of real WCSs.
 
     python benchmarks/wcs_accuracy.py FOLDER_OF_REAL_IMAGES docs/tables/wcs_accuracy.csv
 
-For each WCS: 10,000 random positions on the image and up to 100 pixels off it, to the sky and
-back; and 10,000 random points of the whole sky and 10,000 within 20 degrees of the image. Whether a
-point is on the image is decided by the nearest of a dense grid of its pixels on the sky.
+For each WCS, the script maps 10,000 random positions to the sky and back. The positions are on the
+image or up to 100 pixels outside. The script also maps 10,000 random points of the whole sky and
+10,000 points within 20 degrees of the image. A point is on the image if a pixel of a dense grid is
+near.
 """
 
 import csv
@@ -29,7 +30,7 @@ MARGIN = 100
 
 
 def read_wcss(folder: Path):
-    """Name, WCS and shape of each real WCS."""
+    """Yield the name, the WCS and the shape of each image."""
     for name, shape in (
         ("siaf_nrca1_full_gwcs", (2048, 2048)),
         ("siaf_wfi01_full_gwcs", (4088, 4088)),
@@ -76,7 +77,7 @@ def read_wcss(folder: Path):
 
 
 def with_shape(wcs):
-    """A WCS and the shape of its image; where that is lost, the reference point is its middle."""
+    """Return a WCS and the shape of its image, by default with the reference point as center."""
     shape = wcs.array_shape
     if shape is None or min(shape) < 2:
         shape = tuple(int(2 * n) for n in wcs.wcs.crpix[::-1])
@@ -97,7 +98,7 @@ def read_asdf(path, *keys):
 
 
 def measure(wcs, shape, rng):
-    """Errors and false positions of the WCS's own inverse, and of ours."""
+    """Return errors and false positions of the inverse of the WCS and of our inverse."""
     image = PixelGrid(wcs, shape)
     ny, nx = shape
     x = rng.uniform(-MARGIN, nx + MARGIN, COUNT)
@@ -124,7 +125,7 @@ def measure(wcs, shape, rng):
 
 
 def on_image(image, sky):
-    """Whether sky positions are on the image, from the forward transform alone."""
+    """Return `True` for sky positions on the image, with the forward transform alone."""
     ny, nx = image.shape
     step = max(nx, ny) / 800
     x, y = np.meshgrid(np.arange(-0.5, nx + step, step), np.arange(-0.5, ny + step, step))
@@ -136,7 +137,7 @@ def on_image(image, sky):
 
 
 def random_sky(image, rng):
-    """Points of the whole sky, and as many within 20 degrees of the image but not on it."""
+    """Return points of the whole sky, and points within 20 degrees of the image."""
     points = rng.normal(size=(3, COUNT))
     ny, nx = image.shape
     center = image.world.vectors(image.to_world([nx / 2], [ny / 2]))
@@ -151,7 +152,7 @@ def main(folder, output):
     warnings.simplefilter("ignore")
     rng = np.random.default_rng(2026)
     columns = ("median", "largest", "NaN", "false")
-    rows = [("WCS", *(f"{who} {column}" for who in ("own", "our") for column in columns))]
+    rows = [("WCS", *(f"{inverse} {column}" for inverse in ("own", "our") for column in columns))]
     for name, wcs, shape in read_wcss(Path(folder)):
         rows.append((name, *measure(wcs, shape, rng)))
         print(*rows[-1], sep="  ")
