@@ -9,7 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import NDUncertainty
 
-from subpixal.cutout.extract import cut_box
+from subpixal.cutout.extract import original_box
 from subpixal.geometry import WorldAxes, jacobian, pseudo_inverse
 from subpixal.image import PLANES, ImageInfo
 
@@ -120,7 +120,7 @@ def _cutout_differences(a: Cutout, b: Cutout) -> Iterator[str]:
         yield f"it is a {type(a).__name__}, not a {type(b).__name__}"
     for name in ATTRIBUTES:
         yield from _differences(name, getattr(a, name), getattr(b, name))
-    yield from _differences("box when cut", cut_box(a._row), cut_box(b._row))
+    yield from _differences("box when cut", original_box(a._row), original_box(b._row))
     for parent in (c.uncertainty.parent_nddata for c in (a, b) if c.uncertainty is not None):
         if parent is not a and parent is not b:
             yield f"uncertainty has the parent {parent!r}"

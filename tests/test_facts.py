@@ -147,8 +147,6 @@ def test_dropped_sources_are_columns(scenes, tmp_path):
 
 def test_parts_of_the_pixels(scenes, monkeypatch):
     """Pixels are worked on part by part, and do not depend on where a part ends."""
-    from subpixal.image import extraction
-
     scene = scenes["sip"]
     options = {
         "segmentation_wcs": make_wcs("tan", scene.combined.data.shape, scale=0.04),
@@ -157,7 +155,8 @@ def test_parts_of_the_pixels(scenes, monkeypatch):
         "mode": "fill",
     }
     whole, _ = run_chain(scene, keep_segmentation=True, **options)
-    monkeypatch.setattr(extraction, "_PART", 500)
+    for module in ("cutter", "segmentation"):
+        monkeypatch.setattr(f"subpixal.cutout._create.{module}.CHUNK", 500)
     parts, _ = run_chain(scene, keep_segmentation=True, **options)
     assert sum(cutout.data.size for cutout in whole) > 10 * 500
     assert_cutouts_equal(parts, whole)

@@ -13,6 +13,7 @@ from astropy import units as u
 from astropy.nddata import NDData, NDIOMixin, NDUncertainty
 
 from subpixal.errors import SubpixalWarning
+from subpixal.geometry import PixelBoxes
 from subpixal.image import (
     DATA_UNITS,
     DEFAULT_DQBITMASK,
@@ -184,7 +185,7 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
             own = cut_one(planes, box, image, fillval, view=not copy)
         index = make_index(
             image,
-            np.array([[box.xmin], [box.ymin], [box.width], [box.height]]),
+            PixelBoxes.from_corners([[n] for n in (*box.blc, *box.trc)]),
             src_pos=None if src_pos is None else np.array([validate_position(src_pos, "src_pos")]),
         )
         store = Store(image, index, as_ids([src_id]), own={0: own})

@@ -13,18 +13,18 @@ from subpixal.image import (
     PLANES,
     LazyArray,
     bad_pixels,
-    cut_piece,
-    is_inside,
+    cut_box,
+    outside_image,
     overlap,
     validate_pixel_pair,
 )
 
-from .storage import KEPT_STATUSES, DeferredArray, ShiftedPlane, Store, ViewedPlane
+from .storage import KEPT_STATUSES, DeferredArray, ImagePlane, Store
 
 __all__ = [
     "check_overlap",
-    "cut_box",
     "cut_one",
+    "original_box",
     "parse_box",
     "pixel_slices",
     "reparent",
@@ -53,16 +53,16 @@ def cut_one(planes: dict, box, image, fillval, *, view: bool) -> dict:
     dict
         Arrays or `DeferredArray` of the shape of the box, always with a ``'mask'``.
     """
-    place, own = (*box.blc, *box.naxis), {}
-    later = view and place == (0, 0, *image.shape[::-1])
+    own = {}
+    later = view and box.blc == (0, 0) and box.shape == image.shape
     for name, pixels in planes.items():
         plane = PLANES[name].with_uncertainty_type(image.uncertainty_type)
         fill, dtype = plane.fill_value(fillval), plane.cut_dtype(pixels.dtype)
         if later and (isinstance(pixels, LazyArray) or not _may_be_viewed(name, pixels, dtype)):
             own[name] = DeferredArray(partial(_read_all, pixels, dtype), dtype, pixels)
         else:
-            own[name] = cut_piece(pixels, place, fill, dtype, view=view)
-    mask = partial(_find_bad, dict(own), place, image)
+            own[name] = cut_box(pixels, box, fill, dtype, view=view)
+    mask = partial(_find_bad, dict(own), box, image)
     own["mask"] = DeferredArray(mask, bool) if later and "mask" not in own else mask()
     return own
 
@@ -101,12 +101,11 @@ def _read_all(pixels, dtype) -> np.ndarray:
     return pixels
 
 
-def _find_bad(planes, place, image) -> np.ndarray:
+def _find_bad(planes, box, image) -> np.ndarray:
     # Weights mask in the functions that cut many.
     planes = {name: planes[name] for name in planes if PLANES[name].masks and name != "weight"}
     planes = {n: p.pixels if isinstance(p, DeferredArray) else p for n, p in planes.items()}
-    outside = np.ones((place[3], place[2]), bool)
-    outside[overlap(place, image.shape)[1]] = False
+    outside = outside_image(box, image.shape)
     planes["mask"] = planes["mask"] | outside if "mask" in planes else outside
     return bad_pixels(planes, dqbitmask=image.dqbitmask)
 
@@ -132,10 +131,9 @@ def reparent(store: Store, parent) -> None:
         store.index[f"cut_{axis}"] += row[f"cut_{axis}"]
         store.index[f"src_{axis}"] += origin
         store.index[f"d{axis}"] = row[f"d{axis}"]
-    start = int(row["cut_x"]), int(row["cut_y"])
     for name, plane in store.planes.items():
-        if isinstance(plane, ViewedPlane):
-            store.planes[name] = ShiftedPlane(plane, start)
+        if isinstance(plane, ImagePlane):
+            store.planes[name] = plane.shift(int(row["cut_x"]), int(row["cut_y"]))
     if there not in (None, whole):
         _limit_to(store, there)
 
@@ -167,11 +165,10 @@ def parse_box(blc, trc, shape) -> PixelBox:
 def check_overlap(box: PixelBox, shape, mode: str) -> None:
     """Raise if a box leaves an image of a shape by more than the mode allows."""
     where = f"the cutout from {box.blc} to {box.trc}"
-    row = (*box.blc, *box.naxis)
-    if overlap(row, shape) is None:
+    if overlap(box, shape) is None:
         msg = f"{where} lies outside the image of shape {shape}"
         raise NoOverlapError(msg)
-    if mode == "strict" and not is_inside(row, shape):
+    if mode == "strict" and not box.is_inside(shape):
         msg = f"{where} leaves the image of shape {shape}; mode='fill' allows it"
         raise PartialOverlapError(msg)
 
@@ -194,7 +191,7 @@ def pixel_slices(item, shape) -> tuple[slice, slice]:
     return y, x
 
 
-def cut_box(row) -> PixelBox:
+def original_box(row) -> PixelBox:
     """The pixels of the image that a row of the index stood for when they were cut."""
     x, y, width, height = (int(row[name]) for name in ("cut_x", "cut_y", "width", "height"))
     return PixelBox(x, y, x + width - 1, y + height - 1)

@@ -8,7 +8,7 @@ from subpixal.errors import NotConvergedError
 from subpixal.geometry import ACCURACY, MAXITER, PixelBox, PixelGrid, offset_wcs
 from subpixal.image import validate_pixel_pair, validate_position
 
-from .extract import cut_box
+from .extract import original_box
 from .properties import column
 
 __all__ = ["PositionMixin"]
@@ -113,7 +113,7 @@ class PositionMixin:
     @property
     def insertion_slice(self) -> tuple[slice, slice]:
         """Slices ``(y, x)`` of the cutout that hold pixels of the image."""
-        inside, (x, y) = self._inside, cut_box(self._row).blc
+        inside, (x, y) = self._inside, original_box(self._row).blc
         return (slice(0, 0), slice(0, 0)) if inside is None else inside.shift(-x, -y).slices
 
     @property
@@ -124,7 +124,7 @@ class PositionMixin:
         image = PixelBox.from_shape(self.image.shape)
         # A cutout that was cut from a cutout can have no more than that one had.
         there = self._store.own.get(self._i, {}).get("available", image)
-        return cut_box(self._row) & there
+        return original_box(self._row) & there
 
     @property
     def image_wcs(self):

@@ -3,7 +3,7 @@ Pixel positions, boxes of pixels, and the mapping between images through their W
 
 The package has no pixels and no sources. Read the modules in this order:
 
-- `box`: rectangles of whole pixels;
+- `box` and `boxes`: one rectangle of whole pixels, and many;
 - `world_axes`: meaning of the world axes of a WCS;
 - `offset` and `adapters`: one interface to the WCSs of all libraries;
 - `newton`: inversion of a forward transform;
@@ -16,6 +16,7 @@ The package has no pixels and no sources. Read the modules in this order:
 
 from .adapters import FITSAdapter, low_level_wcs, offset_wcs
 from .box import PixelBox
+from .boxes import PixelBoxes
 from .enclosing import perimeter, whole_pixels
 from .interpolation import InterpolatedCenters
 from .newton import jacobian, pseudo_inverse
@@ -31,6 +32,7 @@ __all__ = [
     "InterpolatedCenters",
     "OffsetLowLevelWCS",
     "PixelBox",
+    "PixelBoxes",
     "PixelGrid",
     "PixelMap",
     "WorldAxes",
@@ -45,7 +47,7 @@ __all__ = [
     "whole_pixels",
 ]
 
-for _name in ("OffsetLowLevelWCS", "PixelBox", "PixelGrid", "PixelMap"):
+for _name in ("OffsetLowLevelWCS", "PixelBox", "PixelBoxes", "PixelGrid", "PixelMap"):
     globals()[_name].__module__ = __name__
 
 # The earlier name of the class.

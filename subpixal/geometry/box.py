@@ -162,6 +162,11 @@ class PixelBox:
         x1, y1, x2, y2 = self.xmin - 0.5, self.ymin - 0.5, self.xmax + 0.5, self.ymax + 0.5
         return np.array([(x1, y1), (x1, y2), (x2, y2), (x2, y1)])
 
+    def is_inside(self, shape: tuple[int, int]) -> bool:
+        """Return `True` if all pixels lie in an image of the shape ``(ny, nx)``."""
+        ny, nx = shape
+        return self.xmin >= 0 and self.ymin >= 0 and self.xmax < nx and self.ymax < ny
+
     def shift(self, dx: int, dy: int) -> PixelBox:
         """Box moved by whole pixels."""
         return PixelBox(self.xmin + dx, self.ymin + dy, self.xmax + dx, self.ymax + dy)

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from .boxes import PixelBoxes
+
 __all__ = ["TOLERANCE", "InterpolatedCenters"]
 
 # Largest error of an interpolated position, in pixels.
@@ -32,13 +34,12 @@ class InterpolatedCenters:
     transform : callable
         ``transform(x, y)`` returns mapped x, y; called once, and once more for
         boxes that are too distorted to be interpolated.
-    boxes : array of int, shape (4, N)
-        ``x, y, width, height``.
+    boxes : PixelBoxes
     tolerance : float
         Largest error at the points that are checked, in pixels.
     """
 
-    def __init__(self, transform: Callable, boxes: np.ndarray, *, tolerance: float = TOLERANCE):
+    def __init__(self, transform: Callable, boxes: PixelBoxes, *, tolerance: float = TOLERANCE):
         self._boxes, self._exact = boxes, {}
         self._control_points, checks = _map_nodes(transform, boxes)
         along = _lagrange(CHECKS)
@@ -47,9 +48,10 @@ class InterpolatedCenters:
         good = (np.abs(expected - checks) <= tolerance / 2).all(axis=(0, 2, 3))
         rest = np.flatnonzero(~good)
         if rest.size:
-            exact = np.array(transform(*_centers(boxes[:, rest])))
-            stop = np.cumsum(boxes[2, rest] * boxes[3, rest])
-            pieces = np.split(exact, stop[:-1], axis=1)
+            distorted = boxes[rest]
+            x, y = distorted.pixel_positions()
+            exact = np.array(transform(x.astype(float), y.astype(float)))
+            pieces = np.split(exact, distorted.starts[1:], axis=1)
             self._exact = dict(zip(rest.tolist(), pieces, strict=True))
 
     def of(self, some: slice = slice(None)) -> np.ndarray:
@@ -67,25 +69,27 @@ class InterpolatedCenters:
             Mapped x and y of the pixels of each box, row by row, one box after the
             other; NaN where there is none.
         """
-        width, height = self._boxes[2:, some]
-        mapped, stop = np.empty((2, int((width * height).sum()))), 0
-        for i in range(*some.indices(self._boxes.shape[1])):
-            start, stop = stop, stop + int(self._boxes[2, i] * self._boxes[3, i])
+        boxes = self._boxes[some]
+        mapped = np.empty((2, boxes.total_area))
+        first = some.indices(len(self._boxes))[0]
+        stops = (boxes.starts + boxes.area).tolist()
+        for i, (start, stop) in enumerate(zip([0, *stops], stops, strict=False), first):
             mapped[:, start:stop] = self._exact[i] if i in self._exact else self._interpolate(i)
         return mapped
 
     def _interpolate(self, i) -> np.ndarray:
-        along_x, along_y = (_weights(int(size)) for size in self._boxes[2:, i])
+        along_x = _weights(int(self._boxes.width[i]))
+        along_y = _weights(int(self._boxes.height[i]))
         return (along_y @ self._control_points[:, i] @ along_x.T).reshape(2, -1)
 
 
 def _map_nodes(transform, boxes):
     """Mapped nodes and check points, both of shape (2, N, 3, 3)."""
-    x, y, width, height = boxes
+    center_x, center_y = boxes.center
     grids = []
     for steps in (NODES, CHECKS):
-        u = (x + (width - 1) / 2)[:, None] + _half(width)[:, None] * steps
-        v = (y + (height - 1) / 2)[:, None] + _half(height)[:, None] * steps
+        u = center_x[:, None] + _half(boxes.width)[:, None] * steps
+        v = center_y[:, None] + _half(boxes.height)[:, None] * steps
         grids.append(np.broadcast_arrays(u[:, None, :], v[:, :, None]))
     count = grids[0][0].size
     flat = (np.concatenate([grid[axis].ravel() for grid in grids]) for axis in (0, 1))
@@ -110,12 +114,3 @@ def _lagrange(t) -> np.ndarray:
 def _weights(size: int) -> np.ndarray:
     """Weights of the nodes for each of a number of pixels."""
     return _lagrange((np.arange(size) - (size - 1) / 2) / _half(size))
-
-
-def _centers(boxes):
-    """Centres of all pixels of boxes."""
-    x, y, width, height = boxes
-    size = width * height
-    position = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
-    row, column = np.divmod(position, np.repeat(width, size))
-    return (np.repeat(x, size) + column).astype(float), (np.repeat(y, size) + row).astype(float)

@@ -21,10 +21,10 @@ from .defaults import (
     DEFAULT_RATE,
     ImplicitDefault,
 )
-from .extraction import copy_boxes, cut_piece, cut_pixels, is_inside, overlap, parts, pixel_rows
+from .extraction import CHUNK, copy_boxes, cut_box, cut_boxes, overlap
 from .info import ImageInfo, as_uncertainty
 from .lazy import ImageArray, LazyArray, as_image, read_bands, read_points, read_rows
-from .masks import UnitedMask, bad_flags, bad_pixels, mask_outside
+from .masks import UnitedMask, bad_flags, bad_pixels, mask_outside, outside_image
 from .planes import PLANES, Plane, common_dtype
 from .units import (
     DATA_UNITS,
@@ -49,6 +49,7 @@ from .validation import (
 )
 
 __all__ = [
+    "CHUNK",
     "DATA_UNITS",
     "DEFAULT_COUNTS",
     "DEFAULT_DQBITMASK",
@@ -69,17 +70,15 @@ __all__ = [
     "check_fill",
     "common_dtype",
     "copy_boxes",
-    "cut_piece",
-    "cut_pixels",
+    "cut_box",
+    "cut_boxes",
     "exposure",
     "get_data_units",
     "is_countable",
-    "is_inside",
     "mask_outside",
+    "outside_image",
     "overlap",
     "parse_image",
-    "parts",
-    "pixel_rows",
     "read_bands",
     "read_points",
     "read_rows",

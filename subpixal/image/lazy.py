@@ -9,6 +9,8 @@ from astropy import units as u
 from astropy.nddata import NDData
 from astropy.utils.masked import Masked
 
+from subpixal.geometry import PixelBoxes
+
 __all__ = ["ImageArray", "LazyArray", "as_image", "read_bands", "read_points", "read_rows"]
 
 # Of pixels that are read at once.
@@ -81,7 +83,7 @@ def as_image(value) -> np.ndarray | LazyArray:
         return np.asarray(value)
 
 
-def read_bands(image, boxes: np.ndarray) -> Iterator[tuple]:
+def read_bands(image: ImageArray, boxes: PixelBoxes) -> Iterator[tuple]:
     """
     Read what boxes need of an image, in bands of rows.
 
@@ -91,13 +93,13 @@ def read_bands(image, boxes: np.ndarray) -> Iterator[tuple]:
     ----------
     image : array or LazyArray
         An array is one band as it is.
-    boxes : array of int, shape (4, N)
-        ``x, y, width, height``; they may leave the image.
+    boxes : PixelBoxes
+        The boxes in the image; they may leave the image.
 
     Yields
     ------
-    which : slice or array of int
-        Boxes for which the band has all that the image has.
+    selected : slice or array of int
+        Boxes of which the band has all pixels that the image has.
     x, y : int
         The first pixel of the band in the image.
     pixels : array
@@ -107,26 +109,27 @@ def read_bands(image, boxes: np.ndarray) -> Iterator[tuple]:
         yield slice(None), 0, 0, image
         return
     size = np.array(image.shape[::-1])[:, None]
-    low, high = np.clip(boxes[:2], 0, size), np.clip(boxes[:2] + boxes[2:], 0, size)
-    most = _BAND_BYTES // image.dtype.itemsize
-    for which, (x1, y1, x2, y2) in _group(np.concatenate([low, high]), image.shape[1], most):
-        empty = x1 >= x2 or y1 >= y2
-        band = np.empty((0, 0), image.dtype) if empty else image[y1:y2, x1:x2]
-        yield which, x1, y1, band
+    corners = np.clip(boxes.low, 0, size), np.clip(boxes.high + 1, 0, size)
+    max_pixels = _BAND_BYTES // image.dtype.itemsize
+    groups = _group_by_rows(np.concatenate(corners), image.shape[1], max_pixels)
+    for selected, (x1, y1, x2, y2) in groups:
+        is_empty = x1 >= x2 or y1 >= y2
+        band = np.empty((0, 0), image.dtype) if is_empty else image[y1:y2, x1:x2]
+        yield selected, x1, y1, band
 
 
-def _group(edges, nx, most) -> Iterator[tuple[np.ndarray, list[int]]]:
+def _group_by_rows(corners, nx, max_pixels) -> Iterator[tuple[np.ndarray, list[int]]]:
     """Groups of boxes that share rows, and what encloses them, of not too many pixels."""
-    order = np.lexsort((edges[3], edges[1]))
+    order = np.lexsort((corners[3], corners[1]))
     first, around = 0, None
-    for k, (x1, y1, x2, y2) in enumerate(edges[:, order].T.tolist()):
+    for k, (x1, y1, x2, y2) in enumerate(corners[:, order].T.tolist()):
         if around is None:
             around = [x1, y1, x2, y2]
         wider = [min(around[0], x1), around[1], max(around[2], x2), max(around[3], y2)]
         if 2 * (wider[2] - wider[0]) > nx:
             # Whole rows are one piece of a file.
             wider[0], wider[2] = 0, nx
-        if y1 > around[3] or (wider[2] - wider[0]) * (wider[3] - wider[1]) > most:
+        if y1 > around[3] or (wider[2] - wider[0]) * (wider[3] - wider[1]) > max_pixels:
             if k > first:
                 yield order[first:k], around
             first, wider = k, [x1, y1, x2, y2]
@@ -154,9 +157,10 @@ def read_points(image, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     rows, first = np.unique(y[order], return_index=True)
     last = np.append(first[1:], y.size)
     x1, x2 = (end.reduceat(x[order], first) for end in (np.minimum, np.maximum))
-    for which, x0, y0, pixels in read_bands(image, np.array([x1, rows, x2 - x1 + 1, rows * 0 + 1])):
-        here = order[first[which[0]] : last[which[-1]]]
-        values[here] = pixels[y[here] - y0, x[here] - x0]
+    spans = PixelBoxes(x1, rows, x2 - x1 + 1, np.ones_like(rows))
+    for selected, x0, y0, pixels in read_bands(image, spans):
+        in_band = order[first[selected[0]] : last[selected[-1]]]
+        values[in_band] = pixels[y[in_band] - y0, x[in_band] - x0]
     return values
 
 

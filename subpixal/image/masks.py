@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.nddata import (
@@ -10,10 +11,15 @@ from astropy.nddata import (
     bitfield_to_boolean_mask,
 )
 
-from .extraction import is_inside, overlap
+from subpixal.geometry import PixelBox, PixelBoxes
+
+from .extraction import overlap
 from .lazy import LazyArray, as_image
 
-__all__ = ["UnitedMask", "bad_flags", "bad_pixels", "mask_outside"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["UnitedMask", "bad_flags", "bad_pixels", "mask_outside", "outside_image"]
 
 
 def mask_without_flags(nd: NDData):
@@ -39,7 +45,7 @@ def unite_masks(masks, shape, prefix):
     return LazyArray(united) if united.lazy else united
 
 
-def mask_outside(mask: np.ndarray, boxes: np.ndarray, shape) -> None:
+def mask_outside(mask: NDArray[np.bool_], boxes: PixelBoxes, shape: tuple[int, int]) -> None:
     """
     Mask the pixels of many boxes that lie outside the image.
 
@@ -47,19 +53,24 @@ def mask_outside(mask: np.ndarray, boxes: np.ndarray, shape) -> None:
     ----------
     mask : array of bool, shape (P,)
         Changed in place.
-    boxes : array of int, shape (4, N)
-        ``x, y, width, height``.
+    boxes : PixelBoxes
+        The boxes in the image.
     shape : tuple of int
         ``(ny, nx)`` of the image.
     """
-    stop = np.cumsum(boxes[2] * boxes[3])
-    for i in np.flatnonzero(~is_inside(boxes, shape)).tolist():
-        _, _, width, height = box = boxes[:, i].tolist()
-        outside = np.ones((height, width), bool)
-        both = overlap(box, shape)
-        if both is not None:
-            outside[both[1]] = False
-        mask[stop[i] - outside.size : stop[i]] |= outside.ravel()
+    leaving = np.flatnonzero(~boxes.are_inside(shape))
+    for i, box in zip(leaving.tolist(), boxes[leaving], strict=True):
+        start = boxes.starts[i]
+        mask[start : start + boxes.area[i]] |= outside_image(box, shape).ravel()
+
+
+def outside_image(box: PixelBox, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask of the pixels of a box that lie outside an image of a shape."""
+    outside = np.ones(box.shape, bool)
+    common = overlap(box, shape)
+    if common is not None:
+        outside[common[1]] = False
+    return outside
 
 
 def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np.ndarray:

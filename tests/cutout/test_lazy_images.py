@@ -23,7 +23,8 @@ from subpixal import (
 )
 from subpixal.cutout._create.labels import label_boxes
 from subpixal.datasets import make_wcs
-from subpixal.image import LazyArray, as_image, cut_pixels, lazy, read_bands, read_points
+from subpixal.geometry import PixelBoxes
+from subpixal.image import LazyArray, as_image, cut_boxes, lazy, read_bands, read_points
 from subpixal.testing import assert_cutouts_equal
 
 SHAPE = (60, 50)
@@ -220,18 +221,18 @@ def test_what_lies_beside_is_not_read():
 )
 def test_bands(boxes, rows):
     """Bands of any size give the pixels of the boxes; they are small, and read little twice."""
-    boxes = np.array(boxes).T
+    boxes = PixelBoxes(*np.array(boxes).T)
     image = Recorder(RNG.integers(1, 1000, SHAPE))
     limit = rows * SHAPE[1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lazy, "_BAND_BYTES", limit * image.dtype.itemsize)
-        found = cut_pixels(LazyArray(image), boxes, 0, image.dtype)
-    assert_array_equal(found, cut_pixels(image.array, boxes, 0, image.dtype))
+        found = cut_boxes(LazyArray(image), boxes, 0, image.dtype)
+    assert_array_equal(found, cut_boxes(image.array, boxes, 0, image.dtype))
     read = [(y2 - y1) * (x2 - x1) for y1, y2, x1, x2 in image.read]
     assert max(read, default=0) <= max(limit, 15 * SHAPE[1])
     needed = {
         row
-        for y, height in boxes[[1, 3]].T.tolist()
+        for y, height in zip(boxes.ymin.tolist(), boxes.height.tolist(), strict=True)
         for row in range(max(y, 0), min(y + height, SHAPE[0]))
     }
     assert set(image.rows) <= needed
@@ -243,7 +244,7 @@ def test_little_is_read_twice(monkeypatch, rows):
     monkeypatch.setattr(lazy, "_BAND_BYTES", rows * SHAPE[1] * 8)
     image = Recorder(RNG.integers(0, 10, SHAPE))
     y, x = np.mgrid[0:53, 0:43].reshape(2, -1)
-    boxes = np.array([x, y, x * 0 + 8, x * 0 + 8])
+    boxes = PixelBoxes(x, y, x * 0 + 8, x * 0 + 8)
     for _ in read_bands(LazyArray(image), boxes):
         pass
     assert len(image.rows) <= 2 * SHAPE[0]
@@ -266,7 +267,9 @@ def test_boxes_of_labels_in_bands(monkeypatch):
     for name in ("_BAND_BYTES", "_CACHE_PIXELS"):
         monkeypatch.setattr(lazy, name, 4 * SHAPE[1])
     for image in (PLANES["labels"], LazyArray(Recorder(PLANES["labels"]))):
-        for found, right in zip(label_boxes(image), expected, strict=True):
+        labels, boxes = label_boxes(image)
+        pairs = (labels, expected[0]), (boxes.low, expected[1].low), (boxes.high, expected[1].high)
+        for found, right in pairs:
             assert_array_equal(found, right)
 
 
@@ -379,7 +382,7 @@ def test_large_labels_cost_nothing():
     labels[labels == 2] = 2_000_000_000
     huge, (found, boxes) = peak_memory(lambda: label_boxes(labels))
     assert found.tolist() == [1, 2_000_000_000]
-    assert boxes[:, 1].tolist() == [30, 30, 34, 34]
+    assert [*boxes.low[:, 1], *boxes.high[:, 1]] == [30, 30, 34, 34]
     assert huge < small + 10_000
 
 

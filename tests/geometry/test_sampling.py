@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal.datasets import make_wcs
-from subpixal.geometry import PixelMap
+from subpixal.geometry import PixelBoxes, PixelMap
 from subpixal.geometry.interpolation import InterpolatedCenters
 
 SHAPE = (300, 400)
@@ -15,8 +15,7 @@ SHAPE = (300, 400)
 
 def centers(box):
     """Pixel centres of one box, row by row."""
-    x, y, width, height = box
-    v, u = np.mgrid[y : y + height, x : x + width]
+    v, u = np.mgrid[box.ymin : box.ymax + 1, box.xmin : box.xmax + 1]
     return u.ravel().astype(float), v.ravel().astype(float)
 
 
@@ -37,10 +36,10 @@ def test_real_distortion(kind):
     pixel_map = PixelMap(
         make_wcs("tan", SHAPE, rotation=20), make_wcs(kind, SHAPE, scale=0.06, rotation=-75)
     )
-    boxes = np.array([[50, 200, 310, 7], [60, 110, 250, 3], [25, 1, 40, 60], [31, 1, 12, 8]])
+    boxes = PixelBoxes([50, 200, 310, 7], [60, 110, 250, 3], [25, 1, 40, 60], [31, 1, 12, 8])
     counter = Counter(pixel_map)
     mapped = InterpolatedCenters(counter, boxes).of()
-    exact = np.hstack([pixel_map(*centers(box)) for box in boxes.T])
+    exact = np.hstack([pixel_map(*centers(box)) for box in boxes])
     assert counter.calls == 1
     # Lookup tables have kinks.
     assert_allclose(mapped, exact, atol=0.02 if kind == "lookup" else 0.002)
@@ -57,8 +56,9 @@ def test_quadratic_maps_are_exact(coefficients, box):
     def transform(x, y):
         return [c @ [np.ones_like(x), x, y, x * y / 50, x * x / 50, y * y / 50] for c in a]
 
-    mapped = InterpolatedCenters(transform, np.array(box)[:, None]).of()
-    assert_allclose(mapped, transform(*centers(box)), atol=1e-9)
+    boxes = PixelBoxes(*([number] for number in box))
+    mapped = InterpolatedCenters(transform, boxes).of()
+    assert_allclose(mapped, transform(*centers(next(iter(boxes)))), atol=1e-9)
 
 
 def test_wild_maps_are_exact():
@@ -68,8 +68,8 @@ def test_wild_maps_are_exact():
         return x + 3 * np.sin(x), y + np.where(x > 100, 3 * np.cos(2 * y), 0.0)
 
     counter = Counter(transform)
-    boxes = np.array([[0, 120], [0, 5], [12, 9], [7, 20]])
-    exact = np.hstack([transform(*centers(box)) for box in boxes.T])
+    boxes = PixelBoxes([0, 120], [0, 5], [12, 9], [7, 20])
+    exact = np.hstack([transform(*centers(box)) for box in boxes])
     mapped = InterpolatedCenters(counter, boxes)
     assert_allclose(mapped.of(), exact, atol=1e-12)
     assert_array_equal(np.hstack([mapped.of(slice(0, 1)), mapped.of(slice(1, 2))]), mapped.of())
@@ -82,11 +82,12 @@ def test_nothing_there():
     def transform(x, y):
         return np.where(x < 5, x, np.nan), y
 
-    mapped = InterpolatedCenters(transform, np.array([[0], [0], [10], [4]])).of()
+    mapped = InterpolatedCenters(transform, PixelBoxes([0], [0], [10], [4])).of()
     assert np.isnan(mapped[0].reshape(4, 10)[:, 5:]).all()
     assert np.isfinite(mapped[0].reshape(4, 10)[:, :5]).all()
 
 
 def test_empty():
     """No boxes have no pixels."""
-    assert InterpolatedCenters(lambda x, y: (x, y), np.empty((4, 0), np.int64)).of().shape == (2, 0)
+    boxes = PixelBoxes([], [], [], [])
+    assert InterpolatedCenters(lambda x, y: (x, y), boxes).of().shape == (2, 0)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from subpixal.geometry import PixelBoxes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["BoxPolicy"]
 
@@ -47,26 +53,22 @@ class BoxPolicy:
             msg = f"min_size {self.min_size} is larger than max_size {self.max_size}"
             raise ValueError(msg)
 
-    def boxes(self, segments: np.ndarray, pos: np.ndarray) -> np.ndarray:
+    def boxes(self, segments: PixelBoxes, pos: NDArray[np.float64]) -> PixelBoxes:
         """
-        Boxes of cutouts.
+        Return the boxes of cutouts.
+
+        Among the boxes of a size, the one with the nearest center is taken, and the lower
+        of two that are equally near.
 
         Parameters
         ----------
-        segments : array of int, shape (4, N)
-            ``xmin, ymin, xmax, ymax`` of the segments.
+        segments : PixelBoxes
+            Boxes of the segments.
         pos : array of float, shape (N, 2)
-            Positions of the sources; NaN for the centre of the segment.
-
-        Returns
-        -------
-        array of int, shape (4, N)
-            ``xmin, ymin, xmax, ymax``. Of the boxes of a size the one is taken
-            whose centre is nearest, the lower one of two.
+            Positions ``(x, y)`` of the sources; NaN for the center of the segment.
         """
-        low, high = segments[:2], segments[2:]
-        center = (low + high) / 2
-        size = high - low + 1
+        center = segments.center
+        size = np.stack([segments.width, segments.height])
         if self.size is not None:
             size = np.broadcast_to(self._sizes(size.shape[1]), size.shape)
             center = np.where(np.isfinite(pos).all(1), pos.T, center)
@@ -75,7 +77,7 @@ class BoxPolicy:
             size = np.ceil(size * self.factor - 1e-9).astype(np.int64) + 2 * self.pad
         size = np.clip(size, self.min_size, self.max_size) if self._limited else size
         low = np.ceil(center - size / 2).astype(np.int64)
-        return np.concatenate([low, low + size - 1])
+        return PixelBoxes(*low, *size)
 
     @property
     def _limited(self) -> bool:

@@ -1,55 +1,77 @@
-"""Cutting many boxes out of an image at once."""
+"""Cut many boxes out of an image at once."""
 
 from __future__ import annotations
 
 import numbers
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from subpixal.cutout.storage import DeferredPlane, PackedPlane, Store, ViewedPlane, make_index
+from subpixal.cutout.storage import (
+    DeferredPlane,
+    ImagePlane,
+    PackedPlane,
+    Store,
+    boxes_of,
+    make_index,
+)
+from subpixal.geometry import PixelBoxes
 from subpixal.image import (
+    CHUNK,
     PLANES,
+    ImageArray,
     ImageInfo,
     LazyArray,
     bad_pixels,
     copy_boxes,
-    cut_pixels,
+    cut_boxes,
     mask_outside,
-    parts,
-    pixel_rows,
 )
 
 from .labels import as_labels
 from .segmentation import Segmentation
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = ["Cutter"]
+
+
+class PlaneSource(NamedTuple):
+    """A plane of an image, the value outside of it, and the dtype of its cutouts."""
+
+    image: ImageArray
+    fill: object
+    dtype: np.dtype
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cutter:
     """
-    An image and how it is cut.
+    An image and the rules for cutting it.
 
     Attributes
     ----------
-    image : Image
+    image : ImageInfo
+        The image without its pixels.
     planes : dict
-        2-D arrays of the shape of the image, as of `parse_image_arguments`.
+        Arrays of the shape of the image, as `parse_image` returns them.
     segmentation : Segmentation or None
-        Labels, where they mask or are kept.
+        Labels, where they mask pixels or are kept.
     fillval : scalar
         Value of data outside the image.
     copy : bool
-        Whether pixels are copied now, or viewed until they are needed. What is not
-        in memory is copied in any case, as there is nothing to be viewed.
+        Whether pixels are copied now, or viewed until they are needed. Pixels that are not
+        in memory are always copied, because there is nothing to view.
     """
 
     image: ImageInfo
-    planes: dict
+    planes: dict[str, ImageArray]
     segmentation: Segmentation | None = None
-    fillval: float = np.nan
+    fillval: complex = np.nan
     copy: bool = True
 
     def __post_init__(self) -> None:
@@ -58,93 +80,123 @@ class Cutter:
             msg = f"fillval must be a number that fits the data, got {self.fillval!r}"
             raise TypeError(msg)
 
-    def cut(self, boxes, ids, src_pos, src_weight) -> Store:
+    def cut(
+        self,
+        boxes: PixelBoxes,
+        ids: np.ndarray,
+        src_pos: NDArray[np.float64],
+        src_weight: NDArray[np.float64],
+    ) -> Store:
         """
-        Cut boxes.
+        Return the cutouts of boxes, filled where the boxes leave the image.
 
         Parameters
         ----------
-        boxes : array of int, shape (4, N)
-            ``xmin, ymin, xmax, ymax``; where they leave the image, they are filled.
+        boxes : PixelBoxes
+            The boxes in the image.
         ids : array of shape (N,)
+            Identifiers of the sources.
         src_pos : array of float, shape (N, 2)
+            Positions ``(x, y)`` of the sources in the image.
         src_weight : array of float, shape (N,)
+            Weights of the sources.
         """
-        boxes = np.concatenate([boxes[:2], boxes[2:] - boxes[:2] + 1])
         index = make_index(self.image, boxes, src_pos=src_pos, src_weight=src_weight)
         made = ["mask", "segmentation"] if self._keeps_labels else ["mask"]
-        if self.copy or any(map(self._is_late, self._sources)):
+        if self.copy or any(map(self._is_lazy, self._sources)):
             flat = self._cut(boxes, ids, dict.fromkeys([*self.planes, *made]))
             planes = {name: PackedPlane(pixels) for name, pixels in flat.items()}
         else:
-            planes = {name: ViewedPlane(*self._sources[name])
-                      for name in self.planes if name != "mask"}  # fmt: skip
-            planes |= {name: DeferredPlane(partial(self._cut_one, boxes, ids, name))
-                       for name in made}  # fmt: skip
+            planes = {
+                name: ImagePlane(*self._sources[name]) for name in self.planes if name != "mask"
+            }
+            for name in made:
+                planes[name] = DeferredPlane(partial(self._cut_plane, boxes, ids, name))
         return Store(self.image, index, ids, planes=planes)
 
     @cached_property
-    def _sources(self) -> dict[str, tuple]:
-        """For each plane the image, its value outside, and the type of its cutouts."""
+    def _sources(self) -> dict[str, PlaneSource]:
         sources = {}
         for name, image in self.planes.items():
             plane = PLANES[name].with_uncertainty_type(self.image.uncertainty_type)
             dtype = plane.cut_dtype(image.dtype, promote=True)
-            sources[name] = image, plane.fill_value(self.fillval), dtype
+            sources[name] = PlaneSource(image, plane.fill_value(self.fillval), dtype)
         if self.segmentation is not None:
-            sources["segmentation"] = self.segmentation.labels, 0, self.segmentation.dtype
+            labels = self.segmentation.labels
+            sources["segmentation"] = PlaneSource(labels, 0, self.segmentation.dtype)
         return sources
 
-    def _is_late(self, name) -> bool:
-        """Whether a plane is read piece by piece."""
-        return isinstance(self._sources[name][0], LazyArray)
+    def _is_lazy(self, name: str) -> bool:
+        return isinstance(self._sources[name].image, LazyArray)
 
     @property
     def _keeps_labels(self) -> bool:
         return self.segmentation is not None and self.segmentation.keep
 
-    def _cut_one(self, boxes, ids, name) -> np.ndarray:
+    def _cut_plane(self, boxes: PixelBoxes, ids: np.ndarray, name: str) -> np.ndarray:
         return self._cut(boxes, ids, [name])[name]
 
-    def _cut(self, boxes, ids, names) -> dict[str, np.ndarray]:
-        """Planes of cutouts, whose masks are made of pixels that are still in the cache."""
+    def _cut(
+        self, boxes: PixelBoxes, ids: np.ndarray, names: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """Return planes of cutouts by name, each as a flat array."""
         needed = {*names, *(self._masking if "mask" in names else ())}
-        sources = {name: plane for name, plane in self._sources.items() if name in needed}
-        flat = {name: self._cut_apart(name, boxes) for name in sources if self._is_apart(name)}
-        near = {name: plane for name, plane in sources.items() if name not in flat}
-        count = int((boxes[2] * boxes[3]).sum())
-        flat |= {name: np.empty(count, near[name][2]) for name in near if name in names}
-        mask = flat.setdefault("mask", np.empty(count, bool)) if "mask" in names else None
-        for some, here in parts(boxes):
-            part = {name: flat[name][here] if name in flat
-                    else np.empty(here.stop - here.start, dtype)
-                    for name, (_, _, dtype) in sources.items()}  # fmt: skip
-            if near:
-                planes = [(image, fill, part[name]) for name, (image, fill, _) in near.items()]
-                copy_boxes(planes, pixel_rows(boxes[:, some]))
-            if mask is not None:
-                mask[here] = self._mask(part, boxes[:, some], ids[some])
-        if mask is not None:
-            mask_outside(mask, boxes, self.image.shape)
+        needed &= self._sources.keys()
+        flat = {}
+        for name in needed:
+            if self._is_cut_alone(name):
+                flat[name] = self._cut_alone(name, boxes)
+            elif name in names:
+                flat[name] = np.empty(boxes.total_area, self._sources[name].dtype)
+        if "mask" in names:
+            flat.setdefault("mask", np.empty(boxes.total_area, bool))
+        for selected, pixels in boxes.iter_chunks(CHUNK):
+            chunk = self._cut_chunk(needed, flat, boxes[selected], pixels)
+            if "mask" in names:
+                # The pixels of the chunk are still in the cache of the processor.
+                flat["mask"][pixels] = self._mask(chunk, boxes[selected], ids[selected])
+        if "mask" in names:
+            mask_outside(flat["mask"], boxes, self.image.shape)
         return {name: flat[name] for name in names}
 
-    @property
+    def _cut_chunk(
+        self,
+        needed: Collection[str],
+        flat: dict[str, np.ndarray],
+        boxes: PixelBoxes,
+        pixels: slice,
+    ) -> dict[str, np.ndarray]:
+        """Return the pixels of a chunk of boxes, written to the flat arrays that there are."""
+        chunk, copied = {}, []
+        for name in needed:
+            image, fill, dtype = self._sources[name]
+            chunk[name] = flat[name][pixels] if name in flat else np.empty(boxes.total_area, dtype)
+            if not self._is_cut_alone(name):
+                copied.append((image, fill, chunk[name]))
+        if copied:
+            copy_boxes(copied, boxes, boxes.starts)
+        return chunk
+
+    @cached_property
     def _masking(self) -> set[str]:
-        """Names of what masks are made of."""
+        """Names of the planes that masks are made of."""
         masking = {name for name, plane in PLANES.items() if plane.masks}
         return masking | {"segmentation"} if self.masks_by_label else masking
 
-    def _is_apart(self, name) -> bool:
-        """Whether a plane cannot be cut along with the others."""
-        return self._is_late(name) or (name == "segmentation" and self.segmentation.has_own_grid)
+    def _is_cut_alone(self, name: str) -> bool:
+        """Return `True` if a plane cannot be cut in the loop over the other planes."""
+        has_own_grid = name == "segmentation" and self.segmentation.has_own_grid
+        return has_own_grid or self._is_lazy(name)
 
-    def _cut_apart(self, name, boxes) -> np.ndarray:
+    def _cut_alone(self, name: str, boxes: PixelBoxes) -> np.ndarray:
         if name == "segmentation":
             return self.segmentation.cut(boxes)
         image, fill, dtype = self._sources[name]
-        return cut_pixels(image, boxes, fill, dtype)
+        return cut_boxes(image, boxes, fill, dtype)
 
-    def _mask(self, pixels, boxes, ids) -> np.ndarray:
+    def _mask(
+        self, pixels: dict[str, np.ndarray], boxes: PixelBoxes, ids: np.ndarray
+    ) -> NDArray[np.bool_]:
         mask = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
         if self.masks_by_label:
             mask |= self.segmentation.mask(pixels["segmentation"], ids, boxes)
@@ -152,56 +204,58 @@ class Cutter:
 
     @property
     def masks_by_label(self) -> bool:
-        """Whether the segmentation masks, so that a source needs a label."""
+        """Whether the segmentation masks pixels, so that a source needs a label."""
         return self.segmentation is not None and self.segmentation.policy is not None
 
-    def find_masked(self, store: Store) -> tuple[np.ndarray, np.ndarray]:
+    def find_masked(self, store: Store) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """
-        Find cutouts without a good pixel, without making masks that there are not.
+        Find cutouts without a good pixel.
+
+        Masks that are not in memory yet are made only for cutouts in which the pixel at the
+        source is bad.
 
         Parameters
         ----------
         store : Store
-            What has just been cut.
+            Cutouts that have just been cut.
 
         Returns
         -------
         masked : array of bool, shape (N,)
-            All pixels are masked.
+            Cutouts of which all pixels are masked.
         absent : array of bool, shape (N,)
-            They are, because none has the label of the source.
+            Cutouts among them that have no pixel with the label of the source.
         """
-        index, ids = store.index, store.ids
-        boxes = np.array([index[name] for name in ("x", "y", "width", "height")], np.int64)
+        boxes, ids = boxes_of(store.index), store.ids
         masked, absent = np.zeros((2, len(ids)), bool)
         if isinstance(store.planes["mask"], PackedPlane):
-            todo = np.flatnonzero(_all(store.planes["mask"].flat, boxes))
-            masked[todo] = True
+            candidates = np.flatnonzero(_all(store.planes["mask"].flat, boxes))
+            masked[candidates] = True
         else:
-            todo = np.flatnonzero(self._bad_at(*self._source_pixels(index, boxes), ids))
-            masked[todo] = _all(self._cut_one(boxes[:, todo], ids[todo], "mask"), boxes[:, todo])
-        if todo.size and self.masks_by_label:
-            boxes, ids = boxes[:, todo], as_labels(ids[todo])
-            others = self.segmentation.cut(boxes) != np.repeat(ids, boxes[2] * boxes[3])
-            absent[todo] = _all(others, boxes) & masked[todo]
+            candidates = np.flatnonzero(self._is_bad_at_source(store.index, boxes, ids))
+            mask = self._cut_plane(boxes[candidates], ids[candidates], "mask")
+            masked[candidates] = _all(mask, boxes[candidates])
+        if candidates.size and self.masks_by_label:
+            boxes, labels = boxes[candidates], as_labels(ids[candidates])
+            other = self.segmentation.cut(boxes) != np.repeat(labels, boxes.area)
+            absent[candidates] = _all(other, boxes) & masked[candidates]
         return masked, absent
 
-    def _source_pixels(self, index, boxes):
-        """Pixels ``x, y`` of the image in which the sources are, or the next in their boxes."""
+    def _is_bad_at_source(
+        self, index: np.ndarray, boxes: PixelBoxes, ids: np.ndarray
+    ) -> NDArray[np.bool_]:
+        """Return `True` for sources in a bad pixel, or in none of the image but next to one."""
         size = np.array(self.image.shape[::-1])[:, None]
-        low, high = np.maximum(boxes[:2], 0), np.minimum(boxes[:2] + boxes[2:], size) - 1
-        pos = np.array([index["src_x"], index["src_y"]])
-        return np.rint(np.clip(pos, low, high)).astype(np.int64)
-
-    def _bad_at(self, x, y, ids) -> np.ndarray:
-        pixels = {name: self.planes[name][y, x] for name in self._masking & set(self.planes)}
+        low, high = np.maximum(boxes.low, 0), np.minimum(boxes.high, size - 1)
+        positions = np.array([index["src_x"], index["src_y"]])
+        x, y = np.rint(np.clip(positions, low, high)).astype(np.int64)
+        pixels = {name: self.planes[name][y, x] for name in self._masking & self.planes.keys()}
         bad = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
         if self.masks_by_label:
             bad |= self.segmentation.at(x, y) != as_labels(ids)
         return bad
 
 
-def _all(pixels, boxes) -> np.ndarray:
-    """For which boxes all pixels are `True`."""
-    size = boxes[2] * boxes[3]
-    return np.logical_and.reduceat(pixels, np.cumsum(size) - size) if len(size) else size > 0
+def _all(pixels: NDArray[np.bool_], boxes: PixelBoxes) -> NDArray[np.bool_]:
+    """Return `True` for boxes of which all pixels are true."""
+    return np.logical_and.reduceat(pixels, boxes.starts) if len(boxes) else np.empty(0, bool)

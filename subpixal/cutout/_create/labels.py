@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import numbers
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from subpixal.image import read_rows
+from subpixal.geometry import PixelBoxes
+from subpixal.image import ImageArray, read_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["as_labels", "label_boxes", "nearer_to_neighbour"]
 
 
-def label_boxes(segmentation) -> tuple[np.ndarray, np.ndarray]:
+def label_boxes(segmentation: ImageArray) -> tuple[NDArray[np.int64], PixelBoxes]:
     """
     Boxes of all labels, in one pass over runs of equal labels.
 
@@ -26,13 +31,14 @@ def label_boxes(segmentation) -> tuple[np.ndarray, np.ndarray]:
     -------
     labels : array of int, shape (N,)
         All labels but 0, sorted.
-    boxes : array of int, shape (4, N)
-        ``xmin, ymin, xmax, ymax``, both corners included.
+    boxes : PixelBoxes
+        The smallest boxes that hold all pixels of the labels.
     """
     found = [(np.empty(0, np.int64), np.empty((4, 0), np.int64))]
     found += [_unite(*_find_runs(pixels, y)) for y, pixels in read_rows(segmentation)]
-    labels, boxes = zip(*found, strict=True)
-    return _unite(np.concatenate(labels), np.concatenate(boxes, axis=1))
+    labels, corners = zip(*found, strict=True)
+    labels, corners = _unite(np.concatenate(labels), np.concatenate(corners, axis=1))
+    return labels, PixelBoxes.from_corners(corners)
 
 
 def _find_runs(pixels, y) -> tuple[np.ndarray, np.ndarray]:

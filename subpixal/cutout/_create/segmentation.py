@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from astropy.nddata import NDData
 
-from subpixal.geometry import InterpolatedCenters, PixelGrid, PixelMap
+from subpixal.geometry import InterpolatedCenters, PixelBoxes, PixelGrid, PixelMap
 from subpixal.image import (
+    CHUNK,
     ImageInfo,
     LazyArray,
     as_image,
-    cut_pixels,
-    parts,
+    cut_boxes,
     read_points,
     refuse_name,
     type_of,
@@ -166,14 +166,14 @@ class Segmentation:
         """Type of the labels, in the byte order of the machine."""
         return self.labels.dtype.newbyteorder("=")
 
-    def cut(self, boxes: np.ndarray) -> np.ndarray:
+    def cut(self, boxes: PixelBoxes) -> np.ndarray:
         """
         Labels of the pixels of boxes, of the nearest pixel of the segmentation image.
 
         Parameters
         ----------
-        boxes : array of int, shape (4, N)
-            ``x, y, width, height`` in the image.
+        boxes : PixelBoxes
+            The boxes in the image.
 
         Returns
         -------
@@ -181,12 +181,12 @@ class Segmentation:
             One box after the other; 0 outside the segmentation image.
         """
         if not self.has_own_grid:
-            return cut_pixels(self.labels, boxes, 0, self.dtype)
+            return cut_boxes(self.labels, boxes, 0, self.dtype)
         centers = InterpolatedCenters(self.pixel_map, boxes)
         if isinstance(self.labels, LazyArray):
             return self._nearest(*centers.of())
-        labels = np.empty(int((boxes[2] * boxes[3]).sum()), self.dtype)
-        for some, here in parts(boxes):
+        labels = np.empty(boxes.total_area, self.dtype)
+        for some, here in boxes.iter_chunks(CHUNK):
             labels[here] = self._nearest(*centers.of(some))
         return labels
 
@@ -204,7 +204,7 @@ class Segmentation:
         labels[found] = read_points(self.labels, column, row)
         return labels
 
-    def mask(self, labels: np.ndarray, ids: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    def mask(self, labels: np.ndarray, ids: np.ndarray, boxes: PixelBoxes) -> np.ndarray:
         """
         Mask of the pixels that do not count as those of the source.
 
@@ -214,27 +214,25 @@ class Segmentation:
             What `cut` returns.
         ids : array of shape (N,)
             The sources.
-        boxes : array of int, shape (4, N)
-            ``x, y, width, height``.
+        boxes : PixelBoxes
+            The boxes of the cutouts.
         """
         if self.policy is None:
             return np.zeros(labels.shape, bool)
-        ids, size = as_labels(ids), boxes[2] * boxes[3]
+        ids = as_labels(ids)
         same = ids.astype(labels.dtype)
         if np.array_equal(same, ids):
             # Integers of one type are compared several times as fast.
             ids = same
-        other = labels != np.repeat(ids, size)
+        other = labels != np.repeat(ids, boxes.area)
         if self.policy == "segment":
             return other
         other &= labels != 0
         if self.policy == "uberseg":
-            stop = np.cumsum(size)
-            start = stop - size
-            # Where there is no neighbour there is nothing to do.
-            crowded = np.logical_or.reduceat(other, start) if len(start) else start
+            # Cutouts without a neighbor need no distances.
+            crowded = np.logical_or.reduceat(other, boxes.starts) if len(boxes) else []
             for i in np.flatnonzero(crowded).tolist():
-                piece = slice(start[i], stop[i])
-                shape = boxes[3, i], boxes[2, i]
-                other[piece] = nearer_to_neighbour(labels[piece].reshape(shape), ids[i]).ravel()
+                start, stop = boxes.starts[i], boxes.starts[i] + boxes.area[i]
+                piece = labels[start:stop].reshape(boxes.height[i], boxes.width[i])
+                other[start:stop] = nearer_to_neighbour(piece, ids[i]).ravel()
         return other

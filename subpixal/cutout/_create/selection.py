@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from subpixal.cutout.collection import CutoutCollection
 from subpixal.cutout.cutout import MODES
 from subpixal.cutout.storage import Dropped, drop
 from subpixal.errors import NotConvergedError
-from subpixal.geometry import ACCURACY, MAXITER, PixelMap, whole_pixels
+from subpixal.geometry import ACCURACY, MAXITER, PixelBoxes, PixelMap, whole_pixels
 from subpixal.image import validate_pad
 
 from .labels import as_labels, label_boxes
 
-__all__ = ["cut_sources", "map_cutouts"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-# What a pixel more on each side adds to xmin, ymin, xmax, ymax.
-OUTWARD = np.array([[-1], [-1], [1], [1]])
+__all__ = ["cut_sources", "map_cutouts"]
 
 
 def cut_sources(
@@ -46,7 +48,7 @@ def cut_sources(
         reasons += misfits
     boxes = policy.boxes(box, pos)
     dropped, keep = _sort_out(sources.ids, reasons, image, quiet=quiet)
-    store = cutter.cut(boxes[:, keep], sources.ids[keep], pos[keep], sources.weight[keep])
+    store = cutter.cut(boxes[keep], sources.ids[keep], pos[keep], sources.weight[keep])
     good, masked = _not_all_masked(cutter, store)
     rows = np.flatnonzero(good)
     return CutoutCollection._of([store], np.zeros(len(rows)), rows, dropped + masked)
@@ -55,8 +57,8 @@ def cut_sources(
 def _check_same_sky(box, pos, astray, known) -> None:
     """Refuse a catalogue of which most positions are far from the segments of their labels."""
     known = known & (astray | np.isfinite(pos).all(1))
-    size = (box[2:] - box[:2] + 1).T
-    low, high = box[:2].T - size, box[2:].T + size
+    size = np.stack([box.width, box.height])
+    low, high = (box.low - size).T, (box.high + size).T
     astray = known & ~((pos >= low) & (pos <= high)).all(1)
     if astray.sum() > max(2, known.sum() / 2):
         msg = (
@@ -70,12 +72,10 @@ def _to_image(box, pos, segmentation, image, accuracy, maxiter):
     """Boxes and positions of a segmentation image in the image, and why some are not there."""
     pixel_map = PixelMap(segmentation.grid, image.grid)
     search = {"accuracy": accuracy, "maxiter": maxiter}
-    edges, *src, seen = pixel_map.boxes(box + 0.5 * OUTWARD, *pos.T, **search)
-    mapped = np.isfinite(edges).all(0)
-    boxes = np.zeros(edges.shape, np.int64)
-    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=min(accuracy, ACCURACY))
+    edges, *src, seen = pixel_map.boxes(box.edges, *pos.T, **search)
+    boxes, mapped = _enclosing_boxes(edges, accuracy)
     src_pos = np.stack(src, axis=-1)
-    center = np.where(mapped[:, None], (boxes[:2] + boxes[2:]).T / 2, np.nan)
+    center = np.where(mapped[:, None], boxes.center.T, np.nan)
     known = np.where(np.isfinite(src_pos), src_pos, center)
     return boxes, src_pos, _find_misfits(boxes, mapped, seen, known, image.shape, "fill")
 
@@ -110,27 +110,50 @@ def map_cutouts(
     if mode not in MODES:
         msg = f"mode must be one of {MODES}, got {mode!r}"
         raise ValueError(msg)
-    padding, cutouts = validate_pad(pad) * OUTWARD, _as_collection(cutouts, name)
+    pad, cutouts = validate_pad(pad), _as_collection(cutouts, name)
     image, ids = cutter.image, cutouts.ids
     search = {"reach": pad, "accuracy": accuracy, "maxiter": maxiter}
     edges, src_pos, seen = _map_edges(cutouts, image, **search)
-    mapped = np.isfinite(edges).all(0)
-    boxes = np.zeros(edges.shape, np.int64)
-    # A position is known to the accuracy of the mapping and no better.
-    boxes[:, mapped] = whole_pixels(edges[:, mapped], tolerance=min(accuracy, ACCURACY)) + padding
+    boxes, mapped = _enclosing_boxes(edges, accuracy)
+    boxes = boxes.pad(pad)
     reasons = _find_misfits(boxes, mapped, seen, src_pos, image.shape, mode)
     if cutter.masks_by_label:
         no_label = as_labels(ids) == 0
         reasons.append((no_label, "not_in_segmentation", "its id is no label"))
     dropped, keep = _sort_out(ids, reasons, image, quiet=quiet)
     weight = cutouts._gather(lambda store: store.index)["src_weight"]
-    store = cutter.cut(boxes[:, keep], ids[keep], src_pos[keep], weight[keep])
+    store = cutter.cut(boxes[keep], ids[keep], src_pos[keep], weight[keep])
     good, masked = _not_all_masked(cutter, store)
     rows = np.flatnonzero(good)
     valid = cutouts[np.flatnonzero(keep)[rows]]
     new = CutoutCollection._of([store], np.zeros(len(rows)), rows)
     dropped += masked
     return new._with_dropped(dropped), valid._with_dropped(dropped)
+
+
+def _enclosing_boxes(edges, accuracy) -> tuple[PixelBoxes, NDArray[np.bool_]]:
+    """
+    Return the boxes of whole pixels that contain mapped rectangles.
+
+    Parameters
+    ----------
+    edges : array of float, shape (4, N)
+        xmin, ymin, xmax, ymax of the rectangles; NaN where a rectangle does not map.
+    accuracy : float
+        Largest error of the edges.
+
+    Returns
+    -------
+    boxes : PixelBoxes
+        The boxes; those of rectangles that do not map mean nothing.
+    mapped : array of bool, shape (N,)
+        Rectangles that map.
+    """
+    mapped = np.isfinite(edges).all(0)
+    corners = np.zeros(edges.shape, np.int64)
+    # Edges are known to the accuracy of the mapping, so this little more adds no pixel.
+    corners[:, mapped] = whole_pixels(edges[:, mapped], tolerance=min(accuracy, ACCURACY))
+    return PixelBoxes.from_corners(corners), mapped
 
 
 def _find_segments(ids, segmentation):
@@ -141,9 +164,9 @@ def _find_segments(ids, segmentation):
     known = np.isin(ids, labels)
     repeated = np.ones(len(ids), bool)
     repeated[np.unique(ids, return_index=True)[1]] = False
-    box = boxes[:, where] if len(labels) else np.zeros((4, len(ids)), np.int64)
-    ny, nx = segmentation.shape
-    edge = (box[0] == 0) | (box[1] == 0) | (box[2] == nx - 1) | (box[3] == ny - 1)
+    nothing = PixelBoxes([0], [0], [1], [1])
+    box = (boxes if len(labels) else nothing)[where]
+    edge = ~box.pad(1).are_inside(segmentation.shape)
     return box, [
         (repeated, "duplicate_id", "an earlier row of the catalogue has the same id"),
         (~known, "not_in_segmentation", "no pixel of the segmentation image has this label"),
@@ -170,16 +193,13 @@ def _map_edges(cutouts, image, **search):
 
 def _find_misfits(boxes, mapped, seen, src_pos, shape, mode):
     """Why some of the mapped boxes cannot be cut."""
-    size = np.array(shape[::-1])
-    low, high = boxes[:2], boxes[2:]
-    touching = ((high >= 0) & (low < size[:, None])).all(0)
-    inside = ((low >= 0) & (high < size[:, None])).all(0)
     with_pos = np.isfinite(src_pos).all(1)
+    leaving = ~boxes.are_inside(shape) & (mode == "strict")
     return [
         (~mapped & seen, "not_converged", "parts of its box have no pixel position"),
-        (~mapped | ~touching, "no_overlap", "its box does not touch the image"),
+        (~mapped | ~boxes.are_touching(shape), "no_overlap", "its box does not touch the image"),
         (~with_pos, "not_converged", "its position has no pixel position"),
-        (~inside & (mode == "strict"), "partial_overlap", "its box leaves the image"),
+        (leaving, "partial_overlap", "its box leaves the image"),
     ]
 
 

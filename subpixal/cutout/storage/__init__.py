@@ -7,8 +7,8 @@ Storage of cutouts: columns and planes.
 """
 
 from .dropped import STATUSES, Dropped, drop, dropped_ids, dropped_table
-from .planes import DeferredArray, DeferredPlane, LazyPlane, PackedPlane, ShiftedPlane, ViewedPlane
-from .store import INDEX, KEPT_STATUSES, Store, as_ids, make_index
+from .planes import DeferredArray, DeferredPlane, ImagePlane, LazyPlane, PackedPlane
+from .store import INDEX, KEPT_STATUSES, Store, as_ids, boxes_of, make_index
 
 __all__ = [
     "INDEX",
@@ -17,12 +17,12 @@ __all__ = [
     "DeferredArray",
     "DeferredPlane",
     "Dropped",
+    "ImagePlane",
     "LazyPlane",
     "PackedPlane",
-    "ShiftedPlane",
     "Store",
-    "ViewedPlane",
     "as_ids",
+    "boxes_of",
     "drop",
     "dropped_ids",
     "dropped_table",

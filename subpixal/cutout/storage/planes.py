@@ -10,15 +10,15 @@ from functools import cached_property
 
 import numpy as np
 
-from subpixal.image import cut_piece
+from subpixal.geometry import PixelBox
+from subpixal.image import cut_box
 
 __all__ = [
     "DeferredArray",
     "DeferredPlane",
+    "ImagePlane",
     "LazyPlane",
     "PackedPlane",
-    "ShiftedPlane",
-    "ViewedPlane",
 ]
 
 
@@ -43,21 +43,46 @@ class PackedPlane:
         return self.flat[start:stop]
 
 
-class ViewedPlane:
-    """Pixels that are still those of the image; pieces are read-only."""
+class ImagePlane:
+    """
+    Pixels that are still in the image; cutouts get read-only views.
 
-    # Cutouts do not follow one another in an image.
+    Parameters
+    ----------
+    image : array of shape (ny, nx)
+        The image.
+    fill : scalar
+        Value of pixels outside the image.
+    dtype : dtype
+        Dtype of the pixels of cutouts.
+    origin : tuple of int
+        Pixel ``(x, y)`` that boxes are counted from, which is not (0, 0) where the image is
+        itself a part of a larger one.
+    """
+
+    # The pixels of consecutive cutouts are not consecutive in an image.
     span = None
 
-    def __init__(self, image: np.ndarray, fill, dtype: np.dtype) -> None:
-        self.image, self.fill, self.dtype = image, fill, dtype
+    def __init__(
+        self, image: np.ndarray, fill: object, dtype: np.dtype, origin: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.image = image
+        self.fill = fill
+        self.dtype = dtype
+        self.origin = origin
 
-    def piece(self, row) -> np.ndarray:
-        """View of the image, or filled pixels where the box leaves the image."""
-        box = int(row["cut_x"]), int(row["cut_y"]), int(row["width"]), int(row["height"])
-        piece = cut_piece(self.image, box, self.fill, self.dtype, view=True)
-        piece.flags.writeable = False
-        return piece
+    def shift(self, x: int, y: int) -> ImagePlane:
+        """Return the plane for boxes that are counted from a pixel farther left and below."""
+        origin = self.origin[0] + x, self.origin[1] + y
+        return ImagePlane(self.image, self.fill, self.dtype, origin)
+
+    def piece(self, row: np.void) -> np.ndarray:
+        """Return a view of the image, or filled pixels where the box leaves the image."""
+        x, y = int(row["cut_x"]) - self.origin[0], int(row["cut_y"]) - self.origin[1]
+        box = PixelBox.from_shape((int(row["height"]), int(row["width"])), (x, y))
+        pixels = cut_box(self.image, box, self.fill, self.dtype, view=True)
+        pixels.flags.writeable = False
+        return pixels
 
 
 class DeferredPlane:
@@ -190,25 +215,3 @@ class DeferredArray:
 
     def __reduce__(self):
         return np.asarray, (self.pixels,)
-
-
-class ShiftedPlane:
-    """Pixels of a parent, for boxes in the image of the parent."""
-
-    # Cutouts do not follow one another in an image.
-    span = None
-
-    def __init__(self, plane: ViewedPlane, start: tuple[int, int]) -> None:
-        self._plane, self._start = plane, start
-
-    @property
-    def dtype(self):
-        """Type of the pixels."""
-        return self._plane.dtype
-
-    def piece(self, row):
-        """View of the pixels of the parent, or filled pixels where the box leaves it."""
-        row = row.copy()
-        row["cut_x"] -= self._start[0]
-        row["cut_y"] -= self._start[1]
-        return self._plane.piece(row)

@@ -6,11 +6,12 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from subpixal.image import DATA_UNITS, PLANES, ImageInfo, is_inside
+from subpixal.geometry import PixelBoxes
+from subpixal.image import DATA_UNITS, PLANES, ImageInfo
 
 from .planes import DeferredArray, PackedPlane
 
-__all__ = ["INDEX", "KEPT_STATUSES", "Store", "as_ids", "make_index"]
+__all__ = ["INDEX", "KEPT_STATUSES", "Store", "as_ids", "boxes_of", "make_index"]
 
 # Statuses of cutouts that are kept; others are in tables of dropped sources.
 KEPT_STATUSES = ("ok", "filled")
@@ -72,28 +73,33 @@ def make_index(image: ImageInfo, boxes, *, src_pos=None, src_weight=None) -> np.
     Parameters
     ----------
     image : Image
-    boxes : array of int, shape (4, N)
-        ``x, y, width, height``.
+    boxes : PixelBoxes
+        The boxes in the image.
     src_pos : array of float, shape (N, 2), optional
         Positions ``(x, y)`` in the image; NaN or nothing for the centre of the box.
     src_weight : array of float, shape (N,), optional
         NaN for none.
     """
-    x, y, width, height = boxes
-    index = np.zeros(len(x), INDEX)
-    index["x"] = index["cut_x"] = x
-    index["y"] = index["cut_y"] = y
-    index["width"], index["height"] = width, height
-    index["start"] = np.cumsum(width * height) - width * height
-    center = np.stack([x + (width - 1) / 2, y + (height - 1) / 2], axis=-1)
+    index = np.zeros(len(boxes), INDEX)
+    index["x"] = index["cut_x"] = boxes.xmin
+    index["y"] = index["cut_y"] = boxes.ymin
+    index["width"] = boxes.width
+    index["height"] = boxes.height
+    index["start"] = boxes.starts
+    center = boxes.center.T
     pos = center if src_pos is None else np.where(np.isfinite(src_pos), src_pos, center)
     index["src_x"], index["src_y"] = pos.T
     index["src_weight"] = np.nan if src_weight is None else src_weight
     index["exptime"] = image.exptime
     index["data_units"] = DATA_UNITS.index(image.data_units)
-    inside = is_inside(boxes, image.shape or (0, 0))
+    inside = boxes.are_inside(image.shape or (0, 0))
     index["status"] = np.where(inside, KEPT_STATUSES.index("ok"), KEPT_STATUSES.index("filled"))
     return index
+
+
+def boxes_of(index: np.ndarray) -> PixelBoxes:
+    """Return the boxes of the rows of an index in their image, as they are labeled now."""
+    return PixelBoxes(*(index[name] for name in ("x", "y", "width", "height")))
 
 
 class Store:
@@ -249,7 +255,7 @@ class Store:
             A view, not to be written to, where they follow one another already.
         """
         plane, index = self.planes.get(name), self.index[rows]
-        start, stop = index["start"], index["start"] + _size(index)
+        start, stop = index["start"], index["start"] + boxes_of(index).area
         span = getattr(plane, "span", None)
         together = len(rows) > 0 and (start[1:] == stop[:-1]).all()
         if span and together and self._with_own([name]).isdisjoint(rows.tolist()):
@@ -273,7 +279,7 @@ class Store:
             after the other.
         """
         index = np.concatenate([store.index[rows] for store, rows in members])
-        index["start"] = np.cumsum(_size(index)) - _size(index)
+        index["start"] = boxes_of(index).starts
         ids = [store.ids[rows] for store, rows in members]
         same = len({part.dtype for part in ids}) == 1
         ids = np.concatenate(ids) if same else as_ids([i for part in ids for i in part.tolist()])
@@ -309,8 +315,3 @@ class Store:
 
 def _signature(types: dict) -> tuple:
     return tuple((name, types[name]) for name in PLANES if types.get(name) is not None)
-
-
-def _size(index) -> np.ndarray:
-    """Numbers of pixels."""
-    return index["width"].astype(np.int64) * index["height"]

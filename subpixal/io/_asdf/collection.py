@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from subpixal.cutout import CutoutCollection
-from subpixal.cutout.storage import Dropped, LazyPlane, PackedPlane, Store, dropped_ids
+from subpixal.cutout.storage import Dropped, LazyPlane, PackedPlane, Store, boxes_of, dropped_ids
 
 from .columns import (
     ids_to_tree,
@@ -80,7 +80,7 @@ def _is_in_order(which, rows) -> bool:
 def _part_to_tree(members, keep) -> dict:
     """Columns and blocks of cutouts of one image that have the same planes."""
     store, (first_store, first_rows) = Store.concat_index(members), members[0]
-    size = store.index["width"].astype(np.int64) * store.index["height"]
+    size = boxes_of(store.index).area
     dtypes = dict(first_store.group_by_planes(first_rows[:1]).popitem()[0])
     for name, dtype in dtypes.items():
         check_kind(name, dtype)
@@ -202,7 +202,7 @@ def _tree_to_store(tree: Mapping, images, read, where) -> tuple[Store, BlockPixe
     if not 0 <= tree["image"] < len(images) or not len(ids):
         msg = f"a part has {len(ids)} cutouts of image {tree['image']}, there are {len(images)}"
         raise ValueError(msg)
-    size = index["width"].astype(np.int64) * index["height"]
+    size = boxes_of(index).area
     pixels = BlockPixels(index["start"].copy(), size, tree, read, where)
     own = {}
     for entry in tree.get("own", ()):

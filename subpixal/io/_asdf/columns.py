@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from subpixal.cutout.storage import INDEX, KEPT_STATUSES
+from subpixal.cutout.storage import INDEX, KEPT_STATUSES, boxes_of
 from subpixal.image import DATA_UNITS
 
 __all__ = [
@@ -241,11 +241,11 @@ def tree_to_index(tree, count: int) -> np.ndarray:
     if count and (index["width"].min() < 1 or index["height"].min() < 1):
         msg = "a cutout has a width or a height below 1"
         raise ValueError(msg)
-    size = index["width"].astype(np.int64) * index["height"]
-    if size.astype(float).sum() > np.iinfo(np.int64).max:
+    boxes = boxes_of(index)
+    if boxes.area.astype(float).sum() > np.iinfo(np.int64).max:
         msg = "the cutouts have more pixels than there can be"
         raise ValueError(msg)
-    index["start"] = np.cumsum(size) - size
+    index["start"] = boxes.starts
     return index
 
 

@@ -9,24 +9,26 @@ from numpy.testing import assert_array_equal
 from subpixal import create_primary_cutouts
 from subpixal.cutout._create.box_policy import BoxPolicy
 from subpixal.datasets import make_segmentation, make_wcs
+from subpixal.geometry import PixelBoxes
 
-SEGMENTS = np.array([[10, 40], [20, 50], [16, 45], [23, 59]])  # 7x4 and 6x10 pixels
+SEGMENTS = PixelBoxes([10, 40], [20, 50], [7, 6], [4, 10])
 POS = np.array([[12.2, 21.7], [np.nan, np.nan]])
 
 boxes = st.tuples(*[st.integers(-100, 100)] * 2, *[st.integers(1, 40)] * 2).map(
-    lambda b: np.array([[b[0]], [b[1]], [b[0] + b[2] - 1], [b[1] + b[3] - 1]])
+    lambda b: PixelBoxes(*([n] for n in b))
 )
 
 
 def sizes(found):
-    return (found[2:] - found[:2] + 1).T.tolist()
+    return np.stack([found.width, found.height], axis=-1).tolist()
 
 
 @given(segment=boxes, pad=st.integers(0, 9))
 def test_padding(segment, pad):
     """Padding adds pixels on each side and moves nothing."""
     found = BoxPolicy(pad=pad).boxes(segment, np.full((1, 2), np.nan))
-    assert_array_equal(found, segment + np.array([[-pad], [-pad], [pad], [pad]]))
+    assert_array_equal(found.low, segment.low - pad)
+    assert_array_equal(found.high, segment.high + pad)
 
 
 @given(segment=boxes, size=st.integers(1, 50), x=st.floats(-50, 50), y=st.floats(-50, 50))
@@ -34,23 +36,24 @@ def test_fixed_size(segment, size, x, y):
     """A box of a given size has its centre within half a pixel of the source."""
     found = BoxPolicy(pad=3, size=size).boxes(segment, np.array([[x, y]]))
     assert sizes(found) == [[size, size]]
-    assert (np.abs((found[:2, 0] + found[2:, 0]) / 2 - [x, y]) <= 0.5 + 1e-9).all()
+    assert (np.abs(found.center[:, 0] - [x, y]) <= 0.5 + 1e-9).all()
 
 
 @given(segment=boxes, factor=st.integers(8, 40).map(lambda n: n / 8), pad=st.integers(0, 3))
 def test_factor(segment, factor, pad):
     """A factor scales the segment about its own centre, which stays inside with its padding."""
     found = BoxPolicy(pad=pad, factor=factor).boxes(segment, np.zeros((1, 2)))
-    expected = np.ceil((segment[2:] - segment[:2] + 1) * factor) + 2 * pad
-    assert_array_equal(found[2:] - found[:2] + 1, expected)
-    assert (found[:2] <= segment[:2]).all()
-    assert (found[2:] >= segment[2:]).all()
+    expected = np.ceil(np.array(sizes(segment)) * factor) + 2 * pad
+    assert_array_equal(sizes(found), expected)
+    assert (found.low <= segment.low).all()
+    assert (found.high >= segment.high).all()
 
 
 def test_size_of_each():
     """Each source has its own size; one without a position is centred on its segment."""
     found = BoxPolicy(size=np.array([5, 8])).boxes(SEGMENTS, POS)
-    assert found.T.tolist() == [[10, 20, 14, 24], [39, 51, 46, 58]]
+    assert found.low.T.tolist() == [[10, 20], [39, 51]]
+    assert found.high.T.tolist() == [[14, 24], [46, 58]]
 
 
 def test_limits():

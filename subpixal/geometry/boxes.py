@@ -1,0 +1,173 @@
+"""Many rectangles of whole pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .box import PixelBox
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["PixelBoxes"]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelBoxes:
+    """
+    Rectangles of whole pixels, as columns.
+
+    The pixels of all boxes, row by row and one box after the other, make one flat array.
+
+    Parameters
+    ----------
+    xmin, ymin : array of int, shape (N,)
+        Bottom-left pixels. They may be negative or lie beyond an image.
+    width, height : array of int, shape (N,)
+        Numbers of pixels along x and y.
+
+    Examples
+    --------
+    >>> boxes = PixelBoxes([2, 0], [3, 0], [10, 4], [5, 2])
+    >>> boxes.area
+    array([50,  8])
+    >>> boxes.starts
+    array([ 0, 50])
+    """
+
+    xmin: NDArray[np.int64]
+    ymin: NDArray[np.int64]
+    width: NDArray[np.int64]
+    height: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for column in fields(self):
+            value = np.asarray(getattr(self, column.name), np.int64)
+            object.__setattr__(self, column.name, value)
+
+    @classmethod
+    def from_corners(cls, corners: ArrayLike) -> PixelBoxes:
+        """
+        Return the boxes with the given corners.
+
+        Parameters
+        ----------
+        corners : array of int, shape (4, N)
+            xmin, ymin, xmax, ymax, both corners included.
+        """
+        xmin, ymin, xmax, ymax = np.asarray(corners, np.int64)
+        return cls(xmin, ymin, xmax - xmin + 1, ymax - ymin + 1)
+
+    def __len__(self) -> int:
+        return len(self.xmin)
+
+    def __getitem__(self, selection) -> PixelBoxes:
+        """Return some of the boxes, by a slice, a mask or an array of indices."""
+        return PixelBoxes(*(getattr(self, column.name)[selection] for column in fields(self)))
+
+    def __iter__(self) -> Iterator[PixelBox]:
+        columns = (self.xmin, self.ymin, self.xmax, self.ymax)
+        for corners in zip(*(column.tolist() for column in columns), strict=True):
+            yield PixelBox(*corners)
+
+    @property
+    def xmax(self) -> NDArray[np.int64]:
+        """Last pixels along x, which belong to the boxes."""
+        return self.xmin + self.width - 1
+
+    @property
+    def ymax(self) -> NDArray[np.int64]:
+        """Last pixels along y, which belong to the boxes."""
+        return self.ymin + self.height - 1
+
+    @property
+    def low(self) -> NDArray[np.int64]:
+        """Bottom-left pixels, shape (2, N)."""
+        return np.stack([self.xmin, self.ymin])
+
+    @property
+    def high(self) -> NDArray[np.int64]:
+        """Top-right pixels, which belong to the boxes, shape (2, N)."""
+        return np.stack([self.xmax, self.ymax])
+
+    @property
+    def center(self) -> NDArray[np.float64]:
+        """Centers ``(x, y)``, shape (2, N)."""
+        return (self.low + self.high) / 2
+
+    @property
+    def edges(self) -> NDArray[np.float64]:
+        """Outer edges xmin, ymin, xmax, ymax in continuous pixel coordinates, shape (4, N)."""
+        return np.concatenate([self.low - 0.5, self.high + 0.5])
+
+    @cached_property
+    def area(self) -> NDArray[np.int64]:
+        """Numbers of pixels of each box."""
+        return self.width * self.height
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Index of the first pixel of each box in the flat array of all pixels."""
+        return np.cumsum(self.area) - self.area
+
+    @property
+    def total_area(self) -> int:
+        """Number of pixels of all boxes."""
+        return int(self.area.sum())
+
+    def pad(self, pixels: int) -> PixelBoxes:
+        """Return the boxes with more pixels on each side."""
+        return PixelBoxes(
+            self.xmin - pixels,
+            self.ymin - pixels,
+            self.width + 2 * pixels,
+            self.height + 2 * pixels,
+        )
+
+    def shift(self, dx: int, dy: int) -> PixelBoxes:
+        """Return the boxes moved by whole pixels."""
+        return PixelBoxes(self.xmin + dx, self.ymin + dy, self.width, self.height)
+
+    def are_inside(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return `True` for boxes that lie in an image of the shape ``(ny, nx)``."""
+        ny, nx = shape
+        inside_x = (self.xmin >= 0) & (self.xmin <= nx - self.width)
+        return inside_x & (self.ymin >= 0) & (self.ymin <= ny - self.height)
+
+    def are_touching(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return `True` for boxes that have pixels of an image of the shape ``(ny, nx)``."""
+        ny, nx = shape
+        return (self.xmax >= 0) & (self.xmin < nx) & (self.ymax >= 0) & (self.ymin < ny)
+
+    def iter_chunks(self, max_pixels: int) -> Iterator[tuple[slice, slice]]:
+        """
+        Iterate over groups of consecutive boxes.
+
+        Parameters
+        ----------
+        max_pixels : int
+            Number of pixels of a group, unless a single box has more.
+
+        Yields
+        ------
+        boxes, pixels : slice
+            The boxes of the group, and their pixels in the flat array of all pixels.
+        """
+        stops = self.starts + self.area
+        first, start = 0, 0
+        while first < len(self):
+            last = max(first + 1, int(np.searchsorted(stops, start + max_pixels, "right")))
+            stop = int(stops[last - 1])
+            yield slice(first, last), slice(start, stop)
+            first, start = last, stop
+
+    def pixel_positions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return x and y of all pixels, row by row and one box after the other."""
+        position = np.arange(self.total_area) - np.repeat(self.starts, self.area)
+        row, column = np.divmod(position, np.repeat(self.width, self.area))
+        return np.repeat(self.xmin, self.area) + column, np.repeat(self.ymin, self.area) + row
