@@ -1,4 +1,4 @@
-"""Many exposures: opened one after the other or on many machines, cut, and gathered."""
+"""Cutouts of many exposures: one after the other, or as tasks of an executor."""
 
 from __future__ import annotations
 
@@ -9,26 +9,37 @@ import pickle
 import re
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError, Executor, as_completed
 from contextlib import closing, suppress
 from functools import lru_cache
 from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from subpixal.io._asdf.content_hash import content_hash
-from subpixal.io._missions.registry import ANY_NAMES
-from subpixal.io.paths import check_archive, check_file, is_remote, parse_image_name, replacing
+from astropy.nddata import NDData
+from numpy.typing import ArrayLike
 
 from .cutout import Cutout, CutoutCollection, create_cutouts
 from .errors import ExposureError
 from .geometry import PixelGrid, same_grid
 from .image import PLANES
-from .io import merge_archives, read_asdf, read_image, read_images, read_segmentation
+from .io import (
+    ANY_NAMES,
+    check_archive,
+    check_file,
+    content_hash,
+    is_remote,
+    merge_archives,
+    parse_image_name,
+    read_asdf,
+    read_image,
+    read_images,
+    read_segmentation,
+    replacing,
+)
 
 __all__ = [
     "ExposureCutouts",
@@ -36,11 +47,11 @@ __all__ = [
     "cut_exposures",
     "gather",
     "map_exposures",
-    "other_grid",
     "report_on",
+    "segmentation_wcs_if_needed",
 ]
 
-# Images and their planes are in files, the rest is for each exposure the same.
+# Arguments of `create_cutouts` that `map_exposures` reads from files.
 _IN_FILES = {
     f"{image}_{name}"
     for image in ("drz", "flt")
@@ -48,18 +59,18 @@ _IN_FILES = {
 } | {"primary_cutouts", "segmentation_image"}
 _OPTIONS = [name for name in signature(create_cutouts).parameters if name not in _IN_FILES]
 
-# What a folder of parts holds, and what a process that was killed leaves there.
-_OURS = re.compile(r"\.?(primary-)?[0-9a-f]{32}\.(asdf|json)(\..*)?")
+# Files in a folder of parts, including temporary files of a killed process.
+_PART_FILE = re.compile(r"\.?(primary-)?[0-9a-f]{32}\.(asdf|json)(\..*)?")
 
 
 class ExposureCutouts(NamedTuple):
     """
-    What an exposure gave.
+    Cutouts of an exposure.
 
     Attributes
     ----------
     name : str
-        The exposure.
+        Name of the exposure.
     flt, drz : CutoutCollection
         Cutouts of the exposure and of the combined image, one to one.
     """
@@ -71,10 +82,10 @@ class ExposureCutouts(NamedTuple):
 
 def cut_exposures(
     primary: CutoutCollection,
-    segmentation,
+    segmentation: ArrayLike,
     combined: Cutout,
     exposures: Iterable[Cutout],
-    **options,
+    **options: Any,
 ) -> Iterator[ExposureCutouts]:
     """
     Map cutouts to exposures and back, one exposure after the other.
@@ -86,11 +97,11 @@ def cut_exposures(
     segmentation : array of int
         Labels on the grid of ``combined``.
     combined : Cutout
-        The combined image that exposures are mapped back to.
+        Combined image, from which the mapped cutouts are cut.
     exposures : iterable of Cutout
-        Whole exposures; only one is held at a time if they come from a generator.
+        Whole exposures. If a generator makes them, only one is in memory at a time.
     **options
-        Of `~subpixal.cutout.create_cutouts`.
+        Options of `~subpixal.cutout.create_cutouts`.
 
     Yields
     ------
@@ -102,44 +113,59 @@ def cut_exposures(
         As `~subpixal.cutout.create_cutouts`, with the name of the exposure.
     """
     for exposure in exposures:
-        # What has no name here is not held while the next exposure is opened and cut.
+        # Keep no reference to the result and the exposure, so that only one exposure is in memory.
         yield _cut_one(primary, segmentation, combined, exposure, options)
         del exposure
 
 
-def _cut_one(primary, segmentation, combined, exposure, options) -> ExposureCutouts:
+def _cut_one(
+    primary: CutoutCollection,
+    segmentation: ArrayLike,
+    combined: Cutout,
+    exposure: Cutout,
+    options: dict[str, Any],
+) -> ExposureCutouts:
     if not isinstance(exposure, Cutout):
         kind = type(exposure).__name__
-        msg = f"exposures must hold Cutouts, as subpixal.io.read_image gives them, got a {kind}"
+        msg = f"exposures must hold Cutouts, as subpixal.io.read_image returns them, got a {kind}"
         raise TypeError(msg)
     try:
-        pair = create_cutouts(primary, segmentation, combined, None, exposure, None, **options)
+        flt, drz = create_cutouts(primary, segmentation, combined, None, exposure, None, **options)
     except (TypeError, ValueError) as error:
         msg = f"{exposure.image.name or 'an exposure'}: {error}"
         raise type(error)(msg) from error
-    return ExposureCutouts(exposure.image.name, *pair)
+    return ExposureCutouts(exposure.image.name, flt, drz)
 
 
 def gather(primary: CutoutCollection, results: Iterable[ExposureCutouts]) -> CutoutCollection:
-    """One collection of it all, with what each exposure dropped, once."""
+    """
+    Collect the cutouts of all exposures.
+
+    Returns
+    -------
+    CutoutCollection
+        The primary cutouts, then the cutouts of each exposure and of the combined image.
+        ``dropped`` lists each rejected source of an exposure once.
+    """
     everything = primary
     for result in results:
+        # A slice has no rejected sources. Those of `drz` equal those of `flt`.
         everything = everything + result.flt + result.drz[:]
     return everything
 
 
 class ExposureReport(NamedTuple):
     """
-    What became of an image of an exposure.
+    Numbers of sources of an image of an exposure.
 
     Attributes
     ----------
     name : str
-        The image: file and extension.
+        Name of the image: file and extension.
     cut : int
-        Number of sources that were cut.
+        Number of sources with a cutout.
     dropped : dict
-        Numbers of those that were not, by status.
+        Number of rejected sources by status.
     """
 
     name: str
@@ -148,128 +174,129 @@ class ExposureReport(NamedTuple):
 
 
 def report_on(result: ExposureCutouts) -> ExposureReport:
-    """Count what became of an exposure."""
+    """Count the cutouts and the rejected sources of an exposure."""
     dropped = Counter(result.flt.dropped["status"].tolist())
     return ExposureReport(result.name, len(result.flt), dict(dropped))
 
 
+class _Task(NamedTuple):
+    """Names of the files that a task reads and writes, and its options."""
+
+    exposure: str
+    primary: str
+    combined: str
+    segmentation: str
+    part: str
+    dqbitmask: Any
+    options: dict[str, Any]
+
+
 def map_exposures(
     primary: CutoutCollection,
-    exposures: Iterable,
-    executor=None,
+    exposures: Iterable[str | os.PathLike[str]],
+    executor: Executor | None = None,
     *,
-    combined,
-    segmentation,
-    output,
-    dqbitmask="mission",
+    combined: str | os.PathLike[str],
+    segmentation: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    dqbitmask: Any = "mission",
     overwrite: bool = False,
     compression: str | None = None,
     progress: Callable[[Iterable, int], Iterable] | None = None,
-    **options,
+    **options: Any,
 ) -> list[ExposureReport]:
     """
     Map cutouts to many exposures and back, into one archive.
 
-    Each exposure is a task of its own: it is opened, cut, and what comes of it is
-    written next to the output, in a folder with ``.parts`` added to its name.
-    When all are there they are merged, and the folder is removed. A run that was
-    stopped goes on where it was when it is started again with the same files and
-    options. No more than one exposure is in memory in a process.
+    Each exposure is a task. The task opens the exposure, cuts it, and writes its cutouts
+    to a folder next to the output, whose name is that of the output with ``.parts``. At
+    the end, the function merges all parts and removes the folder. An interrupted run
+    resumes if it starts again with the same files and options. Each process holds at
+    most one exposure in memory.
 
     Parameters
     ----------
     primary : CutoutCollection
         Cutouts of a combined image.
-    exposures : iterable of str or path
-        Files of exposures, all of whose chips are cut, or ``'f.fits[SCI,2]'`` for
-        one. Each may be there once.
+    exposures : iterable of str or path-like
+        Files of exposures. All chips of a file are cut, or only one with
+        ``'f.fits[SCI,2]'``. All names must differ.
     executor : `concurrent.futures.Executor`, optional
-        Where the tasks run: a process pool, ``Client.get_executor()`` of
-        dask.distributed, ``MPIPoolExecutor`` of mpi4py. They all must see the
-        files. By default they run here, one after the other.
-    combined, segmentation : str or path
-        Files of the combined image that exposures are mapped back to, and of the
-        labels.
-    output : str or path
-        The archive: the primary cutouts, then for each exposure its cutouts and
+        Executor of the tasks: a process pool, ``Client.get_executor()`` of
+        dask.distributed, or ``MPIPoolExecutor`` of mpi4py. All processes must have
+        access to the files. By default, the tasks run in this process.
+    combined, segmentation : str or path-like
+        Files of the combined image and of the segmentation image.
+    output : str or path-like
+        Archive to write: the primary cutouts, then for each exposure its cutouts and
         those of the combined image.
     dqbitmask : object
-        Flags that are good, as in `~subpixal.io.read_image`.
+        Good flags, as in `~subpixal.io.read_image`.
     overwrite : bool
-        Whether an existing output may be replaced.
+        Whether to replace an existing output.
     compression : str, optional
-        How arrays are compressed, as in `~subpixal.io.merge_archives`.
+        Compression of arrays, as in `~subpixal.io.merge_archives`.
     progress : callable, optional
         ``progress(items, total)`` returns an iterable over the same items, such as a
-        progress bar; there is an item for each finished exposure.
+        progress bar. There is one item for each finished exposure.
     **options
-        Of `~subpixal.cutout.create_cutouts`, but images and their planes, which are in
-        the files.
+        Options of `~subpixal.cutout.create_cutouts`, apart from images and their planes.
 
     Returns
     -------
     list of ExposureReport
-        One for each image, in the order of the exposures.
+        One report for each image, in the order of the exposures.
 
     Raises
     ------
     OSError
-        If a file is missing, the combined image or the labels cannot be read, or the
-        output cannot be written.
+        If a file is missing, the combined image or the segmentation image cannot be
+        read, or the output cannot be written.
     TypeError, ValueError
-        If an argument is not what it must be, an exposure is there twice, or the output
-        is one of the inputs. Up to here no task was begun, and nothing written.
+        If an argument is invalid, an exposure occurs twice, or the output is one of the
+        inputs. These errors precede all tasks and all output.
     ExposureError
-        If exposures failed, with their tracebacks. The parts of the others stay;
-        there is no output.
+        If exposures failed, with their tracebacks. The parts of the other exposures
+        remain. There is no output.
     """
     _check_arguments(primary, executor, progress)
-    files = _exposure_names(exposures)
-    combined, segmentation = _name("combined", combined), _name("segmentation", segmentation)
-    output = Path(_name("output", output))
-    inputs = [parse_image_name(name)[0] for name in (combined, segmentation, *files)]
+    names = _exposure_names(exposures)
+    combined = _absolute_name("combined", combined)
+    segmentation = _absolute_name("segmentation", segmentation)
+    output = _absolute_name("output", output)
+    inputs = [parse_image_name(name)[0] for name in (combined, segmentation, *names)]
     check_archive(output, overwrite=overwrite, compression=compression, inputs=inputs)
     for path in inputs:
         check_file(path)
-    # What a process reads once it must be able to look up.
     if isinstance(dqbitmask, Iterable) and not isinstance(dqbitmask, str):
+        # The cache of combined images needs a hashable value.
         dqbitmask = tuple(dqbitmask)
     _check_options(primary[:1], combined, segmentation, dqbitmask, options)
     folder = Path(f"{output}.parts")
-    everything = folder / f"primary-{content_hash(primary)}.asdf"
-    shared = str(everything), combined, segmentation
-    parts = [str(folder / name) for name in _part_names(files, shared, dqbitmask, options)]
-    tasks = [
-        (name, *shared, part, dqbitmask, options) for name, part in zip(files, parts, strict=True)
-    ]
     folder.mkdir(exist_ok=True)
-    if not everything.exists():
-        primary.write(everything, format="asdf")
-    reports, errors = [[]] * len(tasks), {}
-    # Whatever stops this stops the tasks that have not begun.
-    with closing(_run(tasks, executor)) as done:
-        for k, report, error in done if progress is None else progress(done, len(tasks)):
-            reports[k] = report
-            if error is not None:
-                errors[k] = "".join(traceback.format_exception(error))
-    if errors:
-        failures = {name: errors[k] for k, name in enumerate(files.values()) if k in errors}
-        rest = f"what others gave is in {folder}, where a new run goes on"
-        raise ExposureError(failures, rest if len(errors) < len(tasks) else "none was cut")
-    merge_archives([everything, *parts], output, overwrite=overwrite, compression=compression)
-    _remove_ours(folder)
-    return [entry for report in reports for entry in report]
+    primary_part = folder / f"primary-{content_hash(primary)}.asdf"
+    if not primary_part.exists():
+        primary.write(primary_part, format="asdf")
+    shared = str(primary_part), combined, segmentation
+    tasks = [
+        _Task(name, *shared, str(folder / part), dqbitmask, options)
+        for name, part in zip(names, _part_names(names, shared, dqbitmask, options), strict=True)
+    ]
+    reports = _finish_tasks(tasks, executor, progress, list(names.values()), folder)
+    parts = [primary_part, *(task.part for task in tasks)]
+    merge_archives(parts, output, overwrite=overwrite, compression=compression)
+    _remove_parts(folder)
+    return reports
 
 
-def _check_arguments(primary, executor, progress) -> None:
-    """Raise if they are not what they are called."""
+def _check_arguments(primary: object, executor: object, progress: object) -> None:
+    """Raise an error if an argument has the wrong type."""
     if not isinstance(primary, CutoutCollection):
         msg = f"primary must be a CutoutCollection, got {type(primary).__name__}"
         raise TypeError(msg)
-    # A client of dask can submit, too, but what it returns is not known elsewhere.
-    if executor is not None and (
-        not hasattr(executor, "submit") or hasattr(executor, "get_executor")
-    ):
+    # A client of dask has `submit`, too, but `as_completed` does not accept its futures.
+    is_executor = hasattr(executor, "submit") and not hasattr(executor, "get_executor")
+    if executor is not None and not is_executor:
         msg = (
             "executor must be None or an executor such as ProcessPoolExecutor() or "
             f"client.get_executor(), got {type(executor).__name__}"
@@ -280,14 +307,14 @@ def _check_arguments(primary, executor, progress) -> None:
         raise TypeError(msg)
 
 
-def _exposure_names(exposures) -> dict[str, str]:
-    """Names of exposures as they were given, by those that mean the same everywhere."""
+def _exposure_names(exposures: Any) -> dict[str, str]:
+    """Return the names of exposures as the caller gave them, by absolute name."""
     if isinstance(exposures, str | os.PathLike):
         msg = f"exposures must be names of files, not one name: [{os.fspath(exposures)!r}]"
         raise TypeError(msg)
-    names = {}
+    names: dict[str, str] = {}
     for given in exposures if isinstance(exposures, Iterable) else [exposures]:
-        name = _name("exposures", given)
+        name = _absolute_name("exposures", given)
         if name in names:
             msg = f"exposures must be different files, {name} is there twice"
             raise ValueError(msg)
@@ -298,25 +325,31 @@ def _exposure_names(exposures) -> dict[str, str]:
     return names
 
 
-def _name(argument: str, name) -> str:
-    """A name that means the same wherever a task runs."""
+def _absolute_name(argument: str, name: object) -> str:
+    """Return the name of a file that is valid in every process, whatever its folder."""
     if not isinstance(name, str | os.PathLike):
-        what = "names of files" if argument == "exposures" else "the name of a file"
-        msg = f"{argument} must be {what}, got {type(name).__name__}"
+        expected = "names of files" if argument == "exposures" else "the name of a file"
+        msg = f"{argument} must be {expected}, got {type(name).__name__}"
         msg += "" if argument == "output" else "; cut_exposures takes images"
         raise TypeError(msg)
-    name = os.fspath(name)
-    return name if is_remote(name) else str(Path(name).absolute())
+    path = os.fspath(name)
+    return path if is_remote(path) else str(Path(path).absolute())
 
 
-def _check_options(primary, combined, segmentation, dqbitmask, options) -> None:
-    """Raise what would be raised for each exposure: cut a source out of a blank one."""
+def _check_options(
+    primary: CutoutCollection,
+    combined: str,
+    segmentation: str,
+    dqbitmask: Any,
+    options: dict[str, Any],
+) -> None:
+    """Raise the errors that all exposures would raise, by cutting a blank exposure."""
     unknown = [name for name in options if name not in _OPTIONS]
     if unknown:
         msg = f"map_exposures has no option {unknown[0]!r}, it has {', '.join(_OPTIONS)}"
         raise TypeError(msg)
     good = 0 if isinstance(dqbitmask, str) and dqbitmask == "mission" else dqbitmask
-    drz, labels = _read_combined(_state_of(combined), _state_of(segmentation), dqbitmask)
+    drz, labels = _read_combined(_file_state(combined), _file_state(segmentation), dqbitmask)
     blank = Cutout(
         np.broadcast_to(0.0, drz.shape),
         drz.image_wcs,
@@ -325,52 +358,93 @@ def _check_options(primary, combined, segmentation, dqbitmask, options) -> None:
         meta={"flag_names": ANY_NAMES},
         copy=False,
     )
-    # Whether a source is found on an exposure is no matter of the others.
-    options = {"segmentation_wcs": other_grid(labels, drz), **options, "quiet": True}
+    # A source that does not map to the blank exposure is no error, hence quiet.
+    wcs = segmentation_wcs_if_needed(labels, drz)
+    options = {"segmentation_wcs": wcs, **options, "quiet": True}
     create_cutouts(primary, labels, drz, None, blank, None, **options)
 
 
-def _part_names(files, shared, dqbitmask, options) -> list[str]:
-    """Names of parts, others for whatever would give others."""
+def _part_names(
+    names: Iterable[str], shared: tuple[str, str, str], dqbitmask: Any, options: dict[str, Any]
+) -> list[str]:
+    """Return file names of parts: hashes of all inputs that affect the content of a part."""
     primary, combined, segmentation = shared
-    known = version("subpixal"), dqbitmask, sorted(options.items())
-    known += Path(primary).name, _state_of(combined), _state_of(segmentation)
-    key = pickle.dumps(known)
-    digests = (hashlib.sha256(key + repr(_state_of(name)).encode()) for name in files)
+    inputs = (
+        version("subpixal"),
+        dqbitmask,
+        sorted(options.items()),
+        Path(primary).name,
+        _file_state(combined),
+        _file_state(segmentation),
+    )
+    key = pickle.dumps(inputs)
+    digests = (hashlib.sha256(key + repr(_file_state(name)).encode()) for name in names)
     return [f"{digest.hexdigest()[:32]}.asdf" for digest in digests]
 
 
-def _state_of(name: str) -> tuple:
-    """What changes when a file does."""
-    path, _ = parse_image_name(name)
-    if not Path(path).exists():
+def _file_state(name: str) -> tuple:
+    """Return the name, the size and the modification time of a file."""
+    path = Path(parse_image_name(name)[0])
+    if not path.exists():
         return (name,)
-    known = Path(path).stat()
-    return name, known.st_size, known.st_mtime_ns
+    status = path.stat()
+    return name, status.st_size, status.st_mtime_ns
 
 
-def _remove_ours(folder: Path) -> None:
-    """Remove parts, of other runs too, and the folder if there is nothing else in it."""
+def _remove_parts(folder: Path) -> None:
+    """Remove parts, including those of other runs, and the folder if it is empty then."""
     for path in folder.iterdir():
-        if _OURS.fullmatch(path.name):
+        if _PART_FILE.fullmatch(path.name):
             path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
 
 
-def _run(tasks, executor) -> Iterator[tuple[int, list, BaseException | None]]:
-    """Number, reports and error of each task, as soon as it is done."""
+def _finish_tasks(
+    tasks: list[_Task],
+    executor: Executor | None,
+    progress: Callable[[Iterable, int], Iterable] | None,
+    names: list[str],
+    folder: Path,
+) -> list[ExposureReport]:
+    """
+    Run all tasks and return their reports in order.
+
+    Raises
+    ------
+    ExposureError
+        If tasks failed. The error lists the names of their exposures.
+    """
+    reports: list[list[ExposureReport]] = [[]] * len(tasks)
+    errors: dict[int, str] = {}
+    # Closing the generator cancels the tasks that have not begun, also after an exception.
+    with closing(_run_tasks(tasks, executor)) as results:
+        for k, report, error in results if progress is None else progress(results, len(tasks)):
+            reports[k] = report
+            if error is not None:
+                errors[k] = "".join(traceback.format_exception(error))
+    if errors:
+        failures = {name: errors[k] for k, name in enumerate(names) if k in errors}
+        message = f"results of the other exposures are in {folder}; run again to resume"
+        raise ExposureError(failures, message if len(errors) < len(tasks) else "none was cut")
+    return [entry for report in reports for entry in report]
+
+
+def _run_tasks(
+    tasks: list[_Task], executor: Executor | None
+) -> Generator[tuple[int, list[ExposureReport], BaseException | None]]:
+    """Yield the number, the reports and the error of each task when it ends."""
     if executor is None:
         for k, task in enumerate(tasks):
             try:
-                yield k, _cut_part(*task), None
-            except Exception as error:  # noqa: BLE001 (one does not stop the others)
-                yield k, [], error
+                yield k, _cut_part(task), None
+            except Exception as failure:  # noqa: BLE001 (the other exposures go on)
+                yield k, [], failure
         return
     futures = {}
     try:
         for k, task in enumerate(tasks):
-            futures[executor.submit(_cut_part, *task)] = k
+            futures[executor.submit(_cut_part, task)] = k
         for future in as_completed(futures):
             error = CancelledError() if future.cancelled() else future.exception()
             yield futures[future], future.result() if error is None else [], error
@@ -379,16 +453,18 @@ def _run(tasks, executor) -> Iterator[tuple[int, list, BaseException | None]]:
             future.cancel()
 
 
-def _cut_part(exposure, primary, combined, segmentation, part, dqbitmask, options) -> list:
+def _cut_part(task: _Task) -> list[ExposureReport]:
     """Cut all images of an exposure and write them, unless an earlier run did."""
-    report = Path(part).with_suffix(".json")
-    if Path(part).exists() and report.exists():
+    report = Path(task.part).with_suffix(".json")
+    if Path(task.part).exists() and report.exists():
         return [ExposureReport(*entry) for entry in json.loads(report.read_text())]
-    drz, labels = _read_combined(_state_of(combined), _state_of(segmentation), dqbitmask)
-    images = read_images(exposure, dqbitmask=dqbitmask)
-    options = {"segmentation_wcs": other_grid(labels, drz), **options}
-    results = list(cut_exposures(read_asdf(primary), labels, drz, images, **options))
-    gather(CutoutCollection(), results).write(part, format="asdf", overwrite=True)
+    states = _file_state(task.combined), _file_state(task.segmentation)
+    drz, labels = _read_combined(*states, task.dqbitmask)
+    images = read_images(task.exposure, dqbitmask=task.dqbitmask)
+    options = {"segmentation_wcs": segmentation_wcs_if_needed(labels, drz), **task.options}
+    results = list(cut_exposures(read_asdf(task.primary), labels, drz, images, **options))
+    cutouts = gather(CutoutCollection(), results)
+    cutouts.write(task.part, format="asdf", overwrite=True)
     reports = [report_on(result) for result in results]
     with replacing(report) as file:
         file.write(json.dumps(reports).encode())
@@ -396,26 +472,26 @@ def _cut_part(exposure, primary, combined, segmentation, part, dqbitmask, option
 
 
 @lru_cache(maxsize=1)
-def _read_combined(combined, segmentation, dqbitmask):
-    """The combined image and the labels, which all exposures of a process share."""
+def _read_combined(combined: tuple, segmentation: tuple, dqbitmask: Any) -> tuple[Cutout, NDData]:
+    """Return the combined image and the segmentation image, read once in each process."""
     return read_image(combined[0], dqbitmask=dqbitmask), read_segmentation(segmentation[0])
 
 
-def other_grid(segmentation, combined: Cutout):
+def segmentation_wcs_if_needed(segmentation: NDData, combined: Cutout) -> Any:
     """
-    WCS of a segmentation image that is not on the grid of the combined image.
+    Return the WCS of a segmentation image if its grid differs from that of the combined image.
 
     Parameters
     ----------
     segmentation : `~astropy.nddata.NDData`
-        As `~subpixal.io.read_segmentation` returns it.
+        Segmentation image, as `~subpixal.io.read_segmentation` returns it.
     combined : Cutout
         The whole combined image.
 
     Returns
     -------
     object or None
-        `None` if the grids are the same, or the segmentation image has no WCS.
+        `None` if the grids are equal, or if the segmentation image has no WCS.
     """
     wcs = segmentation.wcs
     if wcs is None:

@@ -182,7 +182,7 @@ def _create(arguments) -> None:
     from subpixal.io._missions.registry import parse_flags
     from subpixal.io.paths import check_archive, check_file, parse_image_name
 
-    from .batch import map_exposures, other_grid
+    from .batch import map_exposures, segmentation_wcs_if_needed
     from .cutout import create_primary_cutouts
     from .io import read_catalog, read_image, read_segmentation
 
@@ -207,7 +207,7 @@ def _create(arguments) -> None:
         "keep_segmentation": arguments.keep_segmentation,
     }
     with _named(files, arguments.combined):
-        grid = other_grid(segmentation, combined)
+        grid = segmentation_wcs_if_needed(segmentation, combined)
         primary = create_primary_cutouts(
             catalog, segmentation, combined, None, segmentation_wcs=grid, **options
         )

@@ -1,11 +1,18 @@
-"""The errors of the package.
-
-Where astropy has an error for a situation, it is used: one ``except`` then
-serves both libraries. What is new has a builtin base besides.
 """
+Exceptions and warnings of the package.
+
+The package raises an exception of astropy if astropy has one for the situation, so that
+one ``except`` serves both libraries. New exceptions derive from a builtin exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from astropy.nddata import NoOverlapError, PartialOverlapError
 from astropy.utils.exceptions import AstropyUserWarning
+from numpy.typing import ArrayLike
 
 __all__ = [
     "ExposureError",
@@ -15,48 +22,73 @@ __all__ = [
     "SubpixalWarning",
 ]
 
+# Number of exposures that the message of an error lists.
+_MAX_LISTED = 3
+
 
 class NotConvergedError(ValueError):
-    """Sky positions have no pixel position that the forward transform confirms.
+    """Error for sky positions without a pixel position that the forward transform verifies.
 
     Parameters
     ----------
     message : str
-        What was mapped and what failed.
+        Description of the positions and of the failure.
     where : array of int, optional
         Indices of the positions that did not converge.
     """
 
-    def __init__(self, message: str, where=None) -> None:
+    def __init__(self, message: str, where: ArrayLike | None = None) -> None:
         super().__init__(message)
         self.where = where
 
 
 class ExposureError(RuntimeError):
-    """Exposures of a batch failed.
+    """Error for exposures of a batch that failed.
 
     Parameters
     ----------
     failures : dict
-        Tracebacks by name of the exposure.
-    rest : str
-        What became of the others.
+        Tracebacks by name of the exposure. They are the notes of the error.
+    message : str
+        Outcome of the other exposures.
     """
 
-    def __init__(self, failures: dict[str, str], rest: str) -> None:
-        self.failures, self.rest = failures, rest
-        super().__init__(failures, rest)
+    def __init__(self, failures: dict[str, str], message: str) -> None:
+        self.failures = failures
+        self.message = message
+        super().__init__(failures, message)
         for name, text in failures.items():
             self.add_note(f"{name}:\n{text}")
 
     def __str__(self) -> str:
-        some = list(self.failures.items())[:3]
-        reasons = [f"{name}: {text.strip().splitlines()[-1]}" for name, text in some]
-        more, count = len(self.failures) - len(some), len(self.failures)
-        reasons += [f"and {more} more"] if more else []
+        count = len(self.failures)
+        listed = list(self.failures.items())[:_MAX_LISTED]
+        reasons = [f"{name}: {text.strip().splitlines()[-1]}" for name, text in listed]
+        if count > len(listed):
+            reasons.append(f"and {count - len(listed)} more")
         plural = "s" if count > 1 else ""
-        return f"{count} exposure{plural} failed ({'; '.join(reasons)}); {self.rest}"
+        return f"{count} exposure{plural} failed ({'; '.join(reasons)}); {self.message}"
 
 
 class SubpixalWarning(AstropyUserWarning):
-    """Something about the data that the user should know."""
+    """Warning about a property of the data that affects the results."""
+
+
+@contextmanager
+def naming_arguments(*names: str) -> Iterator[None]:
+    """
+    Give errors the attribute ``arguments``, so that callers can find the cause.
+
+    The attribute is a tuple of names. The first context that an error passes sets it.
+
+    Parameters
+    ----------
+    *names : str
+        Names of the arguments that the body validates.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not hasattr(error, "arguments"):
+            error.arguments = names  # type: ignore[union-attr]  # exceptions accept attributes
+        raise

@@ -77,9 +77,6 @@ def test_files_as_others_make_them(tmp_path):
 # imported; the others are left from an earlier layout.
 EXCEPTIONS = """
 __init__.py io/connect
-batch.py io/_asdf/content_hash
-batch.py io/_missions/registry
-batch.py io/paths
 cli.py io/_asdf/archive
 cli.py io/_missions/registry
 cli.py io/paths

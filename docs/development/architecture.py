@@ -99,7 +99,8 @@ def draw_box(box: Box, x: float, y: float, width: float, depth: int) -> list[str
             f'fill="{COLORS[depth]}" stroke="#5b6b82"/>'
         ),
         (
-            f'<text x="{x + 12:g}" y="{y + 22:g}"><tspan font-weight="bold">{escape(box.name)}</tspan>'
+            f'<text x="{x + 12:g}" y="{y + 22:g}">'
+            f'<tspan font-weight="bold">{escape(box.name)}</tspan>'
             f'<tspan dx="10" fill="#44505f">{escape(box.text)}</tspan></text>'
         ),
     ]

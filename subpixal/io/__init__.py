@@ -1,7 +1,17 @@
 """
-How cutouts, images and catalogues are kept in files.
+Files of cutouts, images and catalogs.
 
-What is heavy is imported when it is used.
+Read the modules in this order:
+
+- `paths`: names of files, remote files, files that are written completely or not at all;
+- `_missions`: conventions of the missions;
+- `_fits`: FITS files;
+- `_asdf`: archives;
+- `readers` and `catalogs`: the public functions that read images and catalogs;
+- `connect`: formats in the registry of astropy.
+
+The package imports a module at the first use of one of its names, so that ``import subpixal``
+stays fast.
 """
 
 from __future__ import annotations
@@ -24,6 +34,19 @@ _HOME = {
     "read_image": ".readers",
     "read_images": ".readers",
     "read_segmentation": ".readers",
+    # Private names for `subpixal.batch` and `subpixal.cli`.
+    "ANY_NAMES": "._missions.registry",
+    "check_archive": ".paths",
+    "check_file": ".paths",
+    "check_folder": ".paths",
+    "content_hash": "._asdf.content_hash",
+    "format_flags": "._missions.registry",
+    "is_remote": ".paths",
+    "parse_flags": "._missions.registry",
+    "parse_image_name": ".paths",
+    "read_any": "._asdf.archive",
+    "refuse_existing": ".paths",
+    "replacing": ".paths",
 }
 
 
