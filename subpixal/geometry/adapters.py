@@ -115,7 +115,8 @@ class WCSAdapter:
             ``(ny, nx)`` of the rectangle.
         """
         x, y = (float(o) for o in np.add(offset, self.origin))
-        return self._offset((x, y), tuple(shape))
+        ny, nx = shape
+        return self._offset((x, y), (ny, nx))
 
     # Subclasses replace the following methods. Their positions are those of the inner WCS.
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .array_types import FloatArray
+
 __all__ = ["PixelBox"]
 
 
@@ -17,7 +19,7 @@ class PixelBox:
     A rectangle of whole pixels, both corners included.
 
     Pixel *i* covers *i* - 0.5 to *i* + 0.5. Corners may be negative or lie
-    beyond an image: a box knows nothing of the image that it is used on.
+    beyond an image, because a box does not belong to an image.
 
     Parameters
     ----------
@@ -56,13 +58,16 @@ class PixelBox:
                 msg = f"{name} must be an integer, got {value!r}"
                 raise TypeError(msg) from None
         if self.xmax < self.xmin or self.ymax < self.ymin:
-            msg = f"the box has no pixel: corners {self.blc} and {self.trc}"
+            msg = (
+                "xmax and ymax must not be less than xmin and ymin, got a box with the corners "
+                f"{self.blc} and {self.trc}"
+            )
             raise ValueError(msg)
 
     @classmethod
     def from_shape(cls, shape: tuple[int, int], blc: tuple[int, int] = (0, 0)) -> PixelBox:
         """
-        Box of a given ``(ny, nx)`` shape.
+        Make a box with a given shape.
 
         Parameters
         ----------
@@ -76,7 +81,7 @@ class PixelBox:
     @classmethod
     def from_float(cls, xmin: float, ymin: float, xmax: float, ymax: float) -> PixelBox:
         """
-        Smallest box that contains a rectangle of continuous pixel coordinates.
+        Make the smallest box that contains a rectangle of continuous pixel coordinates.
 
         Parameters
         ----------
@@ -87,8 +92,7 @@ class PixelBox:
         Raises
         ------
         ValueError
-            If an edge is not finite, or the right or upper one comes before
-            the left or lower one.
+            If an edge is not finite, or if ``xmax < xmin`` or ``ymax < ymin``.
         """
         edges = (xmin, ymin, xmax, ymax)
         if not all(map(math.isfinite, edges)):
@@ -97,8 +101,10 @@ class PixelBox:
         if xmax < xmin or ymax < ymin:
             msg = f"the edges of a box must be in the order xmin, ymin, xmax, ymax, got {edges}"
             raise ValueError(msg)
-        x1, y1 = math.floor(xmin + 0.5), math.floor(ymin + 0.5)
-        x2, y2 = math.ceil(xmax - 0.5), math.ceil(ymax - 0.5)
+        x1 = math.floor(xmin + 0.5)
+        y1 = math.floor(ymin + 0.5)
+        x2 = math.ceil(xmax - 0.5)
+        y2 = math.ceil(ymax - 0.5)
         return cls(x1, y1, max(x1, x2), max(y1, y2))
 
     @property
@@ -133,33 +139,36 @@ class PixelBox:
 
     @property
     def center(self) -> tuple[float, float]:
-        """Centre ``(x, y)``."""
+        """Center ``(x, y)``."""
         return (self.xmin + self.xmax) / 2, (self.ymin + self.ymax) / 2
 
     @property
     def slices(self) -> tuple[slice, slice]:
         """
-        Slices ``(y, x)`` of the box in an array that holds all of it.
+        Slices ``(y, x)`` of the box in an array that contains all of the box.
 
         Raises
         ------
         ValueError
-            If a corner is negative: numpy would count it from the end.
+            If a corner is negative, because numpy counts negative indices from the end.
         """
         if self.xmin < 0 or self.ymin < 0:
-            msg = f"a box with a negative corner {self.blc} has no slices"
+            msg = f"blc must not be negative for slices, got {self.blc}"
             raise ValueError(msg)
         return slice(self.ymin, self.ymax + 1), slice(self.xmin, self.xmax + 1)
 
     @property
-    def corners(self) -> np.ndarray:
+    def corners(self) -> FloatArray:
         """
         Outer corners of the corner pixels.
 
         A float array of shape (4, 2), in the order ``(x1, y1)``, ``(x1, y2)``,
         ``(x2, y2)``, ``(x2, y1)``.
         """
-        x1, y1, x2, y2 = self.xmin - 0.5, self.ymin - 0.5, self.xmax + 0.5, self.ymax + 0.5
+        x1 = self.xmin - 0.5
+        y1 = self.ymin - 0.5
+        x2 = self.xmax + 0.5
+        y2 = self.ymax + 0.5
         return np.array([(x1, y1), (x1, y2), (x2, y2), (x2, y1)])
 
     def is_inside(self, shape: tuple[int, int]) -> bool:
@@ -168,28 +177,30 @@ class PixelBox:
         return self.xmin >= 0 and self.ymin >= 0 and self.xmax < nx and self.ymax < ny
 
     def shift(self, dx: int, dy: int) -> PixelBox:
-        """Box moved by whole pixels."""
+        """Return the box moved by whole pixels."""
         return PixelBox(self.xmin + dx, self.ymin + dy, self.xmax + dx, self.ymax + dy)
 
     def pad(self, pixels: int) -> PixelBox:
-        """Box with ``pixels`` more pixels on each side; fewer where negative."""
+        """Return the box with more pixels on each side, or with fewer if ``pixels`` is negative."""
         return PixelBox(
             self.xmin - pixels, self.ymin - pixels, self.xmax + pixels, self.ymax + pixels
         )
 
-    def __contains__(self, other: PixelBox) -> bool:
+    def __contains__(self, other: object) -> bool:
         return isinstance(other, PixelBox) and self & other == other
 
     def __and__(self, other: PixelBox) -> PixelBox | None:
-        """Common pixels, `None` if there are none."""
+        """Return the box of the common pixels, or `None` if there are none."""
         if not isinstance(other, PixelBox):
             return NotImplemented
-        x1, y1 = max(self.xmin, other.xmin), max(self.ymin, other.ymin)
-        x2, y2 = min(self.xmax, other.xmax), min(self.ymax, other.ymax)
+        x1 = max(self.xmin, other.xmin)
+        y1 = max(self.ymin, other.ymin)
+        x2 = min(self.xmax, other.xmax)
+        y2 = min(self.ymax, other.ymax)
         return PixelBox(x1, y1, x2, y2) if x1 <= x2 and y1 <= y2 else None
 
     def __or__(self, other: PixelBox) -> PixelBox:
-        """Smallest box that contains both."""
+        """Return the smallest box that contains both boxes."""
         if not isinstance(other, PixelBox):
             return NotImplemented
         return PixelBox(

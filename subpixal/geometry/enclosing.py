@@ -1,108 +1,124 @@
 """Boxes that enclose mapped boxes.
 
-The edges of a box are sampled, mapped, and what they bulge between two
-samples is bounded by their second differences. Corners alone clip a box whose
-edges are curved by distortion.
+The edges of a box are sampled and mapped. Their second differences limit how far the mapped edges
+bulge between two samples. The corners alone would clip a box with curved edges.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+from .array_types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["extents", "perimeter", "whole_pixels"]
 
-# Largest number of source pixels between two samples of an edge.
+# Pixels of the source; largest distance between two samples of an edge.
 SPACING = 16
 
 
-def perimeter(xmin, ymin, xmax, ymax, *, refinement: int = 1):
+def perimeter(
+    xmin: ArrayLike, ymin: ArrayLike, xmax: ArrayLike, ymax: ArrayLike, *, refinement: int = 1
+) -> tuple[FloatArray, FloatArray, IntArray]:
     """
-    Points around rectangles, anticlockwise, the corners among them.
+    Return points around rectangles, counterclockwise, which include the corners.
 
     Parameters
     ----------
     xmin, ymin, xmax, ymax : array of float, shape (N,)
         Edges of the rectangles in continuous pixel coordinates.
     refinement : int
-        Into how many parts each interval between points is divided. Intervals are
-        at most 16 pixels long, and an edge has at least two.
+        Number of parts of each interval. Without refinement, intervals are at most 16 pixels
+        long, and an edge has at least two.
 
     Returns
     -------
     x, y : array of float, shape (P,)
         The points of all rectangles, one rectangle after the other.
     start : array of int, shape (N,)
-        Where the points of each rectangle begin.
+        Index of the first point of each rectangle.
     """
     edges = np.array([xmin, ymin, xmax, ymax], float)
-    # A rectangle that is not finite has points all the same, which are NaN.
+    # A rectangle that is not finite also gets points, which are NaN.
     edges[:, ~np.isfinite(edges).all(0)] = np.nan
-    low, size = edges[:2], edges[2:] - edges[:2]
+    low = edges[:2]
+    size = edges[2:] - low
     longest = np.fmax(size.max(0, initial=0.0), 0.0)
     intervals = 2 * np.maximum(1, np.ceil(longest / (2 * SPACING))).astype(int) * refinement
     start = np.cumsum(4 * intervals) - 4 * intervals
     points = np.empty((2, 4 * intervals.sum()))
-    for rectangles, where in _alike(start, points.shape[1]):
-        along = np.arange(len(where) // 4) / (len(where) // 4)
-        zero, one = np.zeros_like(along), np.ones_like(along)
-        around = [along, one, 1 - along, zero], [zero, along, one, 1 - along]
-        for axis, part in enumerate(around):
-            steps = np.concatenate(part)[:, None] * size[axis, rectangles]
-            points[axis, where] = low[axis, rectangles] + steps
-    return *points, start
+    for rectangles, index in _group_by_size(start, points.shape[1]):
+        fraction = np.arange(len(index) // 4) / (len(index) // 4)
+        zero = np.zeros_like(fraction)
+        one = np.ones_like(fraction)
+        along_x = np.concatenate([fraction, one, 1 - fraction, zero])
+        along_y = np.concatenate([zero, fraction, one, 1 - fraction])
+        for axis, along in enumerate((along_x, along_y)):
+            steps = along[:, None] * size[axis, rectangles]
+            points[axis, index] = low[axis, rectangles] + steps
+    x, y = points
+    return x, y, start
 
 
-def _alike(start: np.ndarray, count: int):
-    """Curves with the same number of points: which they are, and their points as columns."""
+def _group_by_size(start: IntArray, count: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield curves with equal numbers of points, and the indices of their points as columns."""
     sizes = np.append(start[1:], count) - start
     for size in np.unique(sizes).tolist():
         curves = np.flatnonzero(sizes == size)
         yield curves, start[curves] + np.arange(size)[:, None]
 
 
-def extents(x: np.ndarray, y: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def extents(x: FloatArray, y: FloatArray, start: IntArray) -> tuple[FloatArray, FloatArray]:
     """
-    Extents of closed curves that are known by samples.
+    Return the extents of closed curves from samples.
 
     Parameters
     ----------
     x, y : array of float, shape (P,)
         Mapped points of `perimeter`.
     start : array of int, shape (N,)
-        Where the points of each curve begin.
+        Index of the first point of each curve.
 
     Returns
     -------
     edges : array of float, shape (4, N)
-        xmin, ymin, xmax, ymax, bulges between the samples included; NaN for a
-        curve of which some point is NaN.
+        xmin, ymin, xmax, ymax, with bulges between the samples; NaN for a curve with a point
+        that is NaN.
     bulge : array of float, shape (N,)
-        The largest bulge that is allowed for, in pixels: the edges are at most
-        this much looser than the tightest ones.
+        Largest bulge included in the edges, in pixels. The edges are at most this much looser than
+        the tightest ones.
     """
-    found, bulge, points = np.full((4, len(start)), np.nan), np.zeros(len(start)), np.stack([x, y])
-    for curves, where in _alike(start, len(x)):
-        # Curves that nobody has looked for are many, and cost nothing.
-        known = np.isfinite(x[where[0]])
-        if not known.all():
-            curves, where = curves[known], where[:, known]
-        around = points.take(where, axis=1)
-        rise = _bulge(around)
-        found[:2, curves] = (around - rise).min(1)
-        found[2:, curves] = (around + rise).max(1)
+    edges = np.full((4, len(start)), np.nan)
+    bulge = np.zeros(len(start))
+    points = np.stack([x, y])
+    for curves, index in _group_by_size(start, len(x)):
+        # Skip curves that were not mapped, because they are common.
+        mapped = np.isfinite(x[index[0]])
+        if not mapped.all():
+            curves = curves[mapped]
+            index = index[:, mapped]
+        samples = points.take(index, axis=1)
+        rise = _max_rise(samples)
+        edges[:2, curves] = (samples - rise).min(1)
+        edges[2:, curves] = (samples + rise).max(1)
         bulge[curves] = rise.max((0, 1))
-    found[:, ~np.isfinite(found).all(0)] = np.nan
-    return found, bulge
+    edges[:, ~np.isfinite(edges).all(0)] = np.nan
+    return edges, bulge
 
 
-def _bulge(points: np.ndarray) -> np.ndarray:
+def _max_rise(points: FloatArray) -> FloatArray:
     """
-    Bound of what closed curves rise above their samples, next to each sample.
+    Return upper limits of the rise of closed curves above their samples, next to each sample.
 
-    A curve with a kink between two of its samples, as lookup tables have them,
-    rises at most by half of the second difference there; a smooth one rises
-    less. Corners have no second difference of their own; next to them that of
-    the neighbour must do, which half a kink is missing from.
+    A curve with a kink between two samples, as from a lookup table, rises at most by half of the
+    second difference there. A smooth curve rises less. Corners have no second difference of their
+    own. The second difference next to a corner stands in for it, and is doubled, because it lacks
+    half of a kink between the two.
 
     Parameters
     ----------
@@ -110,30 +126,30 @@ def _bulge(points: np.ndarray) -> np.ndarray:
         Curves, each with P / 4 intervals between corners.
     """
     intervals = points.shape[1] // 4
-    before, after = _neighbours(points)
+    before, after = _adjacent(points)
     second = np.abs(after - 2 * points + before) / 2
     second[:, ::intervals] = 0.0
     for next_to_corner in {1, intervals - 1}:
         second[:, next_to_corner::intervals] *= 2
-    return np.maximum(second, np.maximum(*_neighbours(second)))
+    return np.maximum(second, np.maximum(*_adjacent(second)))
 
 
-def _neighbours(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What is before and after each point of closed curves."""
-    around = np.concatenate([points[:, -1:], points, points[:, :1]], axis=1)
-    return around[:, :-2], around[:, 2:]
+def _adjacent(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the values before and after each point of closed curves."""
+    closed = np.concatenate([points[:, -1:], points, points[:, :1]], axis=1)
+    return closed[:, :-2], closed[:, 2:]
 
 
-def whole_pixels(edges: np.ndarray, *, tolerance: float = 0.0):
+def whole_pixels(edges: FloatArray, *, tolerance: float = 0.0) -> IntArray:
     """
-    Smallest boxes of whole pixels that contain rectangles.
+    Return the smallest boxes of whole pixels that contain rectangles.
 
     Parameters
     ----------
     edges : array of float, shape (4, N)
         xmin, ymin, xmax, ymax in continuous pixel coordinates, all finite.
     tolerance : float
-        What an edge may reach into a pixel without counting, in pixels.
+        Pixels; an edge may enter a pixel this far before the pixel belongs to the box.
 
     Returns
     -------

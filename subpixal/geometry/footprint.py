@@ -74,7 +74,7 @@ class Footprint:
 
     def may_overlap(self, target: FloatArray) -> BoolArray:
         """Return `True` for unit vectors of shape (3, N) that may be on the image or near it."""
-        return self.center @ target >= self._min_cosine(REACH)
+        return np.asarray(self.center @ target >= self._min_cosine(REACH))
 
     def boxes_may_overlap(self, target: FloatArray, start: IntArray, reach: float) -> BoolArray:
         """
@@ -103,7 +103,7 @@ class Footprint:
         most = np.fmax.reduceat(coordinates, start, axis=1)
         # An edge bulges at most this much between two of the points.
         bulge = (most - least) / 2
-        return ((least - bulge <= high) & (most + bulge >= low)).all(0)
+        return np.asarray(((least - bulge <= high) & (most + bulge >= low)).all(0))
 
     def _limits(self, reach: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return three axes, and the least and the largest coordinates of the region along them."""

@@ -42,11 +42,13 @@ class OffsetLowLevelWCS(BaseWCSWrapper):
         offset: tuple[float, float],
         shape: tuple[int, int] | None = None,
     ) -> None:
+        x, y = offset
         if isinstance(wcs, OffsetLowLevelWCS):
-            offset = tuple(np.add(offset, wcs.offset))
+            x += wcs.offset[0]
+            y += wcs.offset[1]
             wcs = wcs._wcs
         super().__init__(wcs)
-        self.offset = tuple(float(o) for o in offset)
+        self.offset: tuple[float, float] = (float(x), float(y))
         self._shape = None if shape is None else tuple(shape)
 
     def pixel_to_world_values(self, *pixel_arrays: ArrayLike) -> Any:
@@ -103,12 +105,13 @@ def unwrap(wcs: BaseLowLevelWCS) -> tuple[BaseLowLevelWCS, tuple[float, float]]:
     x, y = 0.0, 0.0
     while True:
         if isinstance(wcs, OffsetLowLevelWCS):
-            step = wcs.offset
+            dx, dy = wcs.offset
         elif _only_moves_origin(wcs):
-            step = tuple(s.start or 0 for s in wcs._slices_pixel)
+            dx, dy = (float(s.start or 0) for s in wcs._slices_pixel)
         else:
             return wcs, (x, y)
-        x, y = x + float(step[0]), y + float(step[1])
+        x += dx
+        y += dy
         wcs = wcs._wcs
 
 

@@ -59,7 +59,9 @@ class PixelGrid:
 
     def __init__(self, wcs: Any, shape: tuple[int, int] | None = None) -> None:
         self.wcs = low_level_wcs(wcs)
-        self.shape = _get_shape(self.wcs) if shape is None else tuple(shape)
+        if shape is None:
+            shape = _get_shape(self.wcs)
+        self.shape = None if shape is None else (shape[0], shape[1])
         self._adapter = adapt(self.wcs)
         self.world = self._adapter.make_world_axes()
 
@@ -178,9 +180,9 @@ class PixelGrid:
         """
         target = self.world.vectors(world)
         candidate = self._boxes_may_overlap(target[:, :count], start, reach)
-        chosen = np.isfinite(target).all(0)
+        chosen = _are_finite(target)
         chosen[:count] &= np.repeat(candidate, np.diff(start, append=count))
-        findable = np.asarray(inside, bool) | self._may_overlap(target[:, count:])
+        findable = np.logical_or(inside, self._may_overlap(target[:, count:]))
         chosen[count:] &= candidate[: len(findable)] & findable
         return *self._find(world, target, chosen, accuracy, maxiter), candidate
 
@@ -189,10 +191,10 @@ class PixelGrid:
             return np.zeros(0, bool)
         if self._has_footprint:
             return self._control_points.footprint.boxes_may_overlap(target, start, reach)
-        return np.logical_or.reduceat(np.isfinite(target).all(0), start)
+        return np.logical_or.reduceat(_are_finite(target), start)
 
     def _may_overlap(self, target: FloatArray) -> BoolArray:
-        finite = np.isfinite(target).all(0)
+        finite = _are_finite(target)
         if self._has_footprint:
             return finite & self._control_points.footprint.may_overlap(target)
         return finite
@@ -353,15 +355,21 @@ class PixelGrid:
         return np.degrees(np.array(rows)).transpose(2, 0, 1)
 
 
-def _get_shape(wcs: Any) -> tuple[int, ...] | None:
+def _get_shape(wcs: Any) -> tuple[int, int] | None:
     """Return the shape of an image from its WCS, or `None` without shape and bounds."""
     if wcs.array_shape is not None:
-        return tuple(wcs.array_shape)
+        ny, nx = wcs.array_shape
+        return ny, nx
     bounds = wcs.pixel_bounds
     if bounds is None or None in bounds:
         return None
     # The upper bound is the edge or the center of the last pixel.
-    return tuple(max(1, int(np.floor(high)) + 1) for _, high in bounds)[::-1]
+    nx, ny = (max(1, int(np.floor(high)) + 1) for _, high in bounds)
+    return ny, nx
+
+
+def _are_finite(points: FloatArray) -> BoolArray:
+    return np.asarray(np.isfinite(points).all(0))
 
 
 def _to_index(chosen: BoolArray) -> slice | IntArray:

@@ -1,32 +1,41 @@
-"""From the pixels of one image to the pixels of another.
+"""Mapping from the pixels of one image to the pixels of another.
 
-All points go through one vectorised call of each WCS.
+All points go through one vectorized call of each WCS.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from .array_types import BoolArray, FloatArray
 from .box import PixelBox
 from .enclosing import extents, perimeter
 from .pixel_grid import ACCURACY, MAXITER, PixelGrid
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
 __all__ = ["PixelMap", "corner_distance", "same_grid"]
 
-# Pixels that an enclosing box may be too large before its edges are sampled more closely.
-LOOSE = 0.2
+# Pixels; edges of boxes that may be looser than this are sampled more closely.
+MAX_LOOSENESS = 0.2
 
-# How much more closely they are, again and again.
-REFINEMENTS = 4, 16, 64, 256
+# Factors of closer sampling, applied in turn.
+REFINEMENTS = (4, 16, 64, 256)
 
-# What is left of bulges where a curve is torn, looked at more closely than at pixels;
-# others lose most of theirs.
-TORN = 0.9
+# A curve counts as torn if this fraction of its bulge remains at the finest samplings. The bulges
+# of continuous curves shrink more.
+TORN_FRACTION = 0.9
 
-CLOSELY = 64
+# Smallest refinement at which curves are tested for tears; the samples are closer than a pixel.
+TORN_REFINEMENT = 64
 
-# Pixels that a box may be too large in the end.
-TOO_LOOSE = 0.9
+# Pixels; boxes that may still be looser than this after all refinements are NaN.
+FINAL_LOOSENESS = 0.9
 
 # Pixels; corners of equal grids are closer than this.
 SAME_CORNER = 0.5
@@ -34,7 +43,7 @@ SAME_CORNER = 0.5
 
 class PixelMap:
     """
-    Maps pixels of one image to pixels of another through the sky.
+    Map from the pixels of one image through the sky to the pixels of another.
 
     Parameters
     ----------
@@ -45,20 +54,22 @@ class PixelMap:
     Raises
     ------
     ValueError
-        If the WCSs do not describe the same kind of world.
+        If the WCSs do not have the same kind of world axes.
     """
 
-    def __init__(self, image_in, image_out) -> None:
-        self.image_in, self.image_out = (
-            image if isinstance(image, PixelGrid) else PixelGrid(image)
-            for image in (image_in, image_out)
-        )
-        self._to_out(tuple(np.empty(0) for _ in self.image_in.world.units))
+    def __init__(self, image_in: PixelGrid | Any, image_out: PixelGrid | Any) -> None:
+        self.image_in = _to_grid(image_in)
+        self.image_out = _to_grid(image_out)
+        # A conversion of no values refuses WCSs of other worlds.
+        self._convert(tuple(np.empty(0) for _ in self.image_in.world.units))
 
-    def _to_out(self, world):
+    def _convert(self, world: Sequence[FloatArray]) -> tuple[FloatArray, ...]:
+        """Convert world values of the first image to those of the second."""
         return self.image_in.world.values_in(self.image_out.world, world)
 
-    def __call__(self, x, y, *, accuracy: float = ACCURACY, maxiter: int = MAXITER):
+    def __call__(
+        self, x: ArrayLike, y: ArrayLike, *, accuracy: float = ACCURACY, maxiter: int = MAXITER
+    ) -> tuple[FloatArray, FloatArray]:
         """
         Map positions.
 
@@ -72,17 +83,26 @@ class PixelMap:
         Returns
         -------
         x, y : array
-            0-based pixel positions in the second image; NaN where there is none.
+            0-based pixel positions in the second image; NaN for a position that does not map.
         """
-        world = self._to_out(self.image_in.to_world(x, y))
+        world = self._convert(self.image_in.to_world(x, y))
         return self.image_out.to_pixel(*world, accuracy=accuracy, maxiter=maxiter)
 
-    def boxes(self, edges: np.ndarray, x=(), y=(), *, reach=0, accuracy=ACCURACY, maxiter=MAXITER):
+    def boxes(
+        self,
+        edges: ArrayLike,
+        x: ArrayLike = (),
+        y: ArrayLike = (),
+        *,
+        reach: float = 0,
+        accuracy: float = ACCURACY,
+        maxiter: int = MAXITER,
+    ) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
         """
-        Map rectangles, and a position with each, in one call of each WCS.
+        Map rectangles, and one position for each, with one call of each WCS.
 
-        Only rectangles with edges so curved that the new ones could be loose are
-        mapped again, at points that are closer together.
+        Rectangles with strongly curved edges are mapped again with closer samples, if the new
+        rectangles could otherwise be loose.
 
         Parameters
         ----------
@@ -90,25 +110,25 @@ class PixelMap:
             xmin, ymin, xmax, ymax of the rectangles in continuous pixel
             coordinates: a single pixel *i* has the edges *i* - 0.5 and *i* + 0.5.
         x, y : array of float, shape (N,)
-            Positions that are looked for where their rectangles are, and those outside of
-            their rectangles near the second image only; or none.
+            One position for each rectangle, or none. A position inside its rectangle is mapped if
+            the rectangle is. A position outside of its rectangle must also be near the second
+            image.
         reach : float
-            How far off the second image a rectangle matters, in pixels.
+            Distance from the second image in pixels up to which rectangles are mapped.
         accuracy, maxiter
             As in `PixelGrid.to_pixel`.
 
         Returns
         -------
         edges : array of float, shape (4, N)
-            Edges in the second image that enclose the mapped rectangles,
-            whose sides need not be straight; NaN for one that does not map, or
-            that is torn: the seam of a map of the whole sky runs through it, or
-            it holds a pole of which the map makes a line.
+            Edges in the second image that enclose the mapped rectangles, whose sides may be
+            curved. NaN for a rectangle that does not map or that is torn, because it contains the
+            seam of a map of the whole sky or a pole that the map stretches to a line.
         x, y : array of float, shape (N,)
             The positions in the second image.
-        seen : array of bool, shape (N,)
-            Which rectangles may be on the second image or near it; the others are NaN,
-            and cost next to nothing.
+        candidate : array of bool, shape (N,)
+            `True` for rectangles that may overlap the second image and its surroundings. The
+            others are NaN and cost next to nothing.
         """
         edges, x, y = (np.asarray(values, float) for values in (edges, x, y))
         boxes = edges.shape[1]
@@ -116,40 +136,48 @@ class PixelMap:
             msg = f"x and y must have {boxes} positions or none, got {len(x)} and {len(y)}"
             raise ValueError(msg)
         xmin, ymin, xmax, ymax = edges[:, : len(x)]
-        search = {"reach": reach, "accuracy": accuracy, "maxiter": maxiter}
+        inside = (x >= xmin) & (x <= xmax) & (y >= ymin) & (y <= ymax)
+        search: dict[str, Any] = {"reach": reach, "accuracy": accuracy, "maxiter": maxiter}
         around_x, around_y, start = perimeter(*edges)
         count = len(around_x)
-        world = self._to_out(self.image_in.to_world(np.append(around_x, x), np.append(around_y, y)))
-        inside = (x >= xmin) & (x <= xmax) & (y >= ymin) & (y <= ymax)
-        u, v, seen = self.image_out.boxes_to_pixel(world, start, count, inside, **search)
-        found, bulge = extents(u[:count], v[:count], start)
-        self._tighten(edges, found, bulge, search)
-        return found, u[count:], v[count:], seen
+        world = self.image_in.to_world(np.append(around_x, x), np.append(around_y, y))
+        u, v, candidate = self.image_out.boxes_to_pixel(
+            self._convert(world), start, count, inside, **search
+        )
+        mapped, bulge = extents(u[:count], v[:count], start)
+        self._tighten(edges, mapped, bulge, search)
+        return mapped, u[count:], v[count:], candidate
 
-    def _tighten(self, edges, found, bulge, search) -> None:
-        """Map boxes with curved edges again, at more and more points."""
-        curved = np.flatnonzero(bulge > LOOSE)
+    def _tighten(
+        self, edges: FloatArray, mapped: FloatArray, bulge: FloatArray, search: dict[str, Any]
+    ) -> None:
+        """Map boxes with curved edges again with closer and closer samples, in place."""
+        curved = np.flatnonzero(bulge > MAX_LOOSENESS)
         for refinement in REFINEMENTS:
             if not curved.size:
                 return
             x, y, start = perimeter(*edges[:, curved], refinement=refinement)
-            world = self._to_out(self.image_in.to_world(x, y))
+            world = self._convert(self.image_in.to_world(x, y))
             u, v, _ = self.image_out.boxes_to_pixel(world, start, len(x), **search)
-            before = bulge[curved]
-            found[:, curved], bulge[curved] = extents(u, v, start)
-            torn = (bulge[curved] > TORN * before) & (refinement >= CLOSELY)
-            curved = curved[~torn & (bulge[curved] > LOOSE)]
-        found[:, bulge > TOO_LOOSE] = np.nan
+            previous = bulge[curved]
+            mapped[:, curved], bulge[curved] = extents(u, v, start)
+            torn = (bulge[curved] > TORN_FRACTION * previous) & (refinement >= TORN_REFINEMENT)
+            curved = curved[~torn & (bulge[curved] > MAX_LOOSENESS)]
+        mapped[:, bulge > FINAL_LOOSENESS] = np.nan
+
+
+def _to_grid(image: PixelGrid | Any) -> PixelGrid:
+    return image if isinstance(image, PixelGrid) else PixelGrid(image)
 
 
 def corner_distance(image_in: PixelGrid, image_out: PixelGrid) -> float:
     """
-    Return how far apart the corners of two images are.
+    Return the distance between the corners of two images.
 
     Parameters
     ----------
     image_in, image_out : PixelGrid
-        Images of the same shape.
+        Images of the same known shape.
 
     Returns
     -------
@@ -159,6 +187,9 @@ def corner_distance(image_in: PixelGrid, image_out: PixelGrid) -> float:
     """
     if image_in.wcs is image_out.wcs:
         return 0.0
+    if image_in.shape is None:
+        msg = "image_in must have a shape: its WCS has none, so pass PixelGrid(wcs, shape)"
+        raise ValueError(msg)
     corners = PixelBox.from_shape(image_in.shape).corners.T
     difference = np.abs(np.subtract(PixelMap(image_in, image_out)(*corners), corners))
     return float(np.nan_to_num(difference, nan=np.inf).max())

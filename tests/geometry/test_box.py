@@ -120,7 +120,7 @@ def test_corners_are_the_outer_ones(box):
 def test_slices_cut_the_pixels(box):
     """The slices of a box cut its pixels out of an array; a negative corner has none."""
     if min(box.blc) < 0:
-        with pytest.raises(ValueError, match=r"a box with a negative corner \(.*\) has no slices"):
+        with pytest.raises(ValueError, match=r"blc must not be negative .*\(.*\)"):
             _ = box.slices
         box = box.shift(60, 60)
     y, x = np.mgrid[:120, :120]
@@ -188,13 +188,13 @@ def test_numpy_integers_are_integers():
 @pytest.mark.parametrize("corners", [(1, 0, 0, 5), (0, 1, 5, 0)])
 def test_no_empty_box(corners):
     """There is no box without a pixel."""
-    with pytest.raises(ValueError, match="the box has no pixel: corners"):
+    with pytest.raises(ValueError, match="xmax and ymax must not be less"):
         PixelBox(*corners)
 
 
 def test_no_pixel_left():
     """Taking away more pixels than there are is refused; a float does not move a box."""
-    with pytest.raises(ValueError, match="the box has no pixel"):
+    with pytest.raises(ValueError, match="xmax and ymax must not be less"):
         PixelBox(0, 0, 3, 9).pad(-2)
     with pytest.raises(TypeError, match="must be an integer"):
         PixelBox(0, 0, 3, 9).shift(0.5, 0)
