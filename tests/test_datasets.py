@@ -5,7 +5,7 @@ from astropy.wcs import WCS
 from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal.datasets import Scene, make_scene, make_segmentation, make_wcs
-from subpixal.datasets._scenes import _find_positions
+from subpixal.datasets.scenes import _find_positions
 
 KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]
 DISTORTED = KINDS[1:]

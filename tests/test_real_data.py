@@ -18,7 +18,7 @@ from subpixal import (
     drz_from_input_cutouts,
 )
 from subpixal.datasets import make_wcs
-from subpixal.datasets._scenes import _find_positions
+from subpixal.datasets.scenes import _find_positions
 from subpixal.io import read_catalog, read_image, read_images, read_segmentation
 
 GOODSS_EXPOSURES = ["21qnq", "21qqq", "21r7q", "21raq", "23rtq", "23rwq", "23rzq", "23s2q"]

@@ -13,7 +13,7 @@ from subpixal import (
     drz_from_input_cutouts,
 )
 from subpixal.datasets import make_scene, make_wcs
-from subpixal.datasets._scenes import _find_positions
+from subpixal.datasets.scenes import _find_positions
 from subpixal.testing import assert_cutouts_equal
 
 KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]

@@ -1,4 +1,4 @@
-"""WCSs of every kind, all of the same sky and the same distortion."""
+"""Simulated WCSs of every kind, with the same sky and the same distortion."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from astropy.io import fits
 from astropy.wcs import WCS, DistortionLookupTable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from astropy.wcs.wcsapi import BaseLowLevelWCS
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
 
 __all__ = ["make_wcs"]
 
-# One distortion serves all kinds, so that equal arguments give equal skies: x and y as cubics of
-# the offset from the reference pixel, in the order of PV keywords. Offsets are in units of half the
-# longer side, which keeps the shape of the field the same for images of any size.
+# All kinds have one distortion, so that equal arguments give equal skies. The distorted x and y are
+# cubics of the offset from the reference pixel, with terms in the order of PV keywords. Offsets are
+# in units of half the longer side, so that the shape of the field is the same for all sizes.
 CUBIC = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
 DISTORTION = (
     (0.0, 1.0, 0.0, 0.009, -0.006, 0.003, 0.004, 0.0, 0.005, 0.0),
@@ -35,16 +40,16 @@ def make_wcs(
 ) -> BaseLowLevelWCS:
     """Make a celestial (ICRS) WCS of a given kind.
 
-    All kinds but 'tan' have the same cubic distortion, of 2 to 15 pixels in the corners of a
-    1024 x 1024 image and in proportion for other sizes. With equal arguments, 'sip', 'tpv', 'gwcs'
-    and 'gwcs-noinverse' give the same sky.
+    All kinds except 'tan' have the same cubic distortion. In the corners of a 1024 x 1024 image, it
+    is 2 to 15 pixels, and it is proportional to the size. With equal arguments, 'sip', 'tpv',
+    'gwcs' and 'gwcs-noinverse' give the same sky.
 
     Parameters
     ----------
     kind : {'tan', 'sip', 'lookup', 'tpv', 'gwcs', 'gwcs-noinverse'}
         'tan', 'sip' and 'tpv' are FITS WCSs of these projections. 'lookup' is 'sip' with lookup
         tables on both axes, CPDIS of 0.3 and D2IM of 0.05 pixels. 'gwcs' is a `gwcs.wcs.WCS` with
-        a bounding box, the inverse of which is a fit and good to some 0.01 pixels, as for JWST;
+        a bounding box. As for JWST, its inverse is a fit with errors of some 0.01 pixels.
         'gwcs-noinverse' is the same without an inverse.
     shape : tuple of int
         Shape ``(ny, nx)`` of the image.
@@ -54,7 +59,7 @@ def make_wcs(
         Pixel scale in arcsec and position angle of the y axis, from north through east, in deg,
         both at the reference pixel.
     crpix : tuple of float, optional
-        Reference pixel ``(x, y)``, counted from 1 as in a FITS header; the centre by default.
+        Reference pixel ``(x, y)``, counted from 1 as in a FITS header; the center by default.
 
     Returns
     -------
@@ -73,7 +78,7 @@ def make_wcs(
     ny, nx = shape
     cos, sin = (f(np.deg2rad(rotation)) * scale / 3600 for f in (np.cos, np.sin))
     crpix = ((nx + 1) / 2, (ny + 1) / 2) if crpix is None else crpix
-    # The default of LONPOLE depends on the declination and would turn a field at the pole.
+    # The default of LONPOLE depends on the declination and would rotate a field at the pole.
     header = fits.Header({"NAXIS": 2, "NAXIS1": nx, "NAXIS2": ny, "LONPOLE": 180.0})
     header.update(CRPIX1=crpix[0], CRPIX2=crpix[1], CRVAL1=center[0], CRVAL2=center[1])
     header.update(CD1_1=-cos, CD1_2=sin, CD2_1=sin, CD2_2=cos, RADESYS="ICRS")
@@ -125,7 +130,7 @@ def _make_gwcs(header: fits.Header, *, inverse: bool) -> BaseLowLevelWCS:
 
     names = [f"c{i}_{j}" for i, j in CUBIC]
 
-    def make_polynomials(*coefficients: np.ndarray) -> Model:
+    def make_polynomials(*coefficients: FloatArray) -> Model:
         x, y = (dict(zip(names, terms, strict=True)) for terms in coefficients)
         polynomials = models.Polynomial2D(3, **x) & models.Polynomial2D(3, **y)
         return models.Mapping((0, 1, 0, 1)) | polynomials
@@ -133,7 +138,8 @@ def _make_gwcs(header: fits.Header, *, inverse: bool) -> BaseLowLevelWCS:
     distortion = make_polynomials(*_scale_distortion(header))
     if inverse:
         plain, distorted = _sample_distortion(header)
-        distortion.inverse = make_polynomials(*(_fit_cubic(*distorted, axis) for axis in plain))
+        x, y = distorted
+        distortion.inverse = make_polynomials(*(_fit_cubic(x, y, axis) for axis in plain))
     transform = (
         models.Shift(1 - header["CRPIX1"]) & models.Shift(1 - header["CRPIX2"])
         | distortion
@@ -149,34 +155,34 @@ def _make_gwcs(header: fits.Header, *, inverse: bool) -> BaseLowLevelWCS:
     return wcs
 
 
-def _scale_distortion(header: fits.Header) -> np.ndarray:
-    """Coefficients of the distortion for offsets in pixels."""
+def _scale_distortion(header: fits.Header) -> FloatArray:
+    """Return the coefficients of the distortion for offsets in pixels."""
     degrees = np.sum(CUBIC, axis=1)
     return DISTORTION / (max(header["NAXIS1"], header["NAXIS2"]) / 2) ** (degrees - 1.0)
 
 
-def _sample_distortion(header: fits.Header) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets ``(x, y)`` from the reference pixel on a mesh over the image, plain and distorted."""
-    # Closer towards the borders, where a fit otherwise is worst.
+def _sample_distortion(header: fits.Header) -> tuple[FloatArray, FloatArray]:
+    """Return offsets ``(x, y)`` from the reference pixel over the image, plain and distorted."""
+    # Nodes are closer together near the borders, because a fit on a uniform mesh is worst there.
     nodes = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 25))
     axes = (1 + (header[f"NAXIS{i}"] - 1) * nodes - header[f"CRPIX{i}"] for i in (1, 2))
     plain = np.stack(np.meshgrid(*axes)).reshape(2, -1)
     return plain, _scale_distortion(header) @ _calc_powers(*plain)
 
 
-def _calc_powers(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _calc_powers(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.stack([x**i * y**j for i, j in CUBIC])
 
 
-def _fit_cubic(x: np.ndarray, y: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Coefficients of the cubic that fits best."""
+def _fit_cubic(x: FloatArray, y: FloatArray, values: FloatArray) -> FloatArray:
+    """Return the coefficients of the cubic that fits best."""
     # Powers of degrees or of thousands of pixels would make the matrix singular.
     size = max(np.abs(x).max(), np.abs(y).max())
     solution = np.linalg.lstsq(_calc_powers(x / size, y / size).T, values, rcond=None)[0]
     return solution / size ** np.sum(CUBIC, axis=1)
 
 
-BUILDERS = {
+BUILDERS: dict[str, Callable[[fits.Header], BaseLowLevelWCS]] = {
     "tan": partial(_make_fits_wcs, projection="TAN"),
     "sip": _make_sip,
     "lookup": _make_lookup,

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from ._wcs import make_wcs
+from .wcs import make_wcs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scene", "SimulatedImage", "make_scene", "make_segmentation"]
 
-# The bits of HST for these defects, so that a scene reads like calibrated data.
+# Bits of HST for these defects, so that a scene is like calibrated data.
 HOT_PIXEL = 16
 COSMIC_RAY = 4096
 
@@ -42,16 +42,17 @@ class SimulatedImage:
     wcs : `~astropy.wcs.WCS` or `~gwcs.wcs.WCS`
         The WCS, distortion included.
     dq : `~numpy.ndarray`
-        Bits 16 (hot pixel) and 4096 (cosmic ray), both really in ``data``; uint16, for gwcs uint32.
+        Flags: 16 (hot pixel) and 4096 (cosmic ray), both present in ``data``. The type is uint16,
+        for gwcs uint32.
     weight : `~numpy.ndarray` or None
-        Exposure time of each pixel of a combined image in s, float32. None for an exposure.
+        Exposure time of each pixel of a combined image in s, float32. `None` for an exposure.
     unit : str
         Unit of ``data``: 'electron', for a combined image 'electron / s'.
     exptime : float
         Exposure time in s.
     positions : `~numpy.ndarray`
         True 0-based pixel positions ``(x, y)`` of all sources of the scene, shape ``(N, 2)``, also
-        off the image, and NaN for a source farther from the centre than the diagonal is long.
+        of sources off the image. NaN if the distance from the center exceeds the diagonal.
     """
 
     name: str
@@ -67,21 +68,21 @@ class SimulatedImage:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A combined image, exposures of the same sky, and what was put into them.
+    """A combined image, exposures of the same sky, and the true sources.
 
     Attributes
     ----------
     combined : `SimulatedImage`
         The combined image: undistorted, north up, in electron / s.
     exposures : tuple of `SimulatedImage`
-        Distorted, rotated and dithered exposures, in electrons.
+        Distorted, rotated and dithered exposures, in electron.
     truth : `~astropy.table.Table`
         One row per source: ``id`` (from 1), ``kind`` ('star' or 'galaxy'), ``ra`` and ``dec``
         (ICRS, deg), ``flux`` (electron / s), ``sigma`` (of the major axis, arcsec), ``axis_ratio``
         and ``theta`` (position angle of the major axis, from north through east, deg).
     segmentation : `~numpy.ndarray`
-        Segmentation image of ``combined``, int32, shape ``(ny, nx)``: the ``id`` of the brightest
-        source where that is above 1.5 times the noise of the background, else 0.
+        Segmentation image of ``combined``, int32, shape ``(ny, nx)``. A pixel has the ``id`` of its
+        brightest source, or 0 if that source is below 1.5 times the noise of the background.
     """
 
     combined: SimulatedImage
@@ -91,9 +92,9 @@ class Scene:
 
 
 def _project(ra: np.ndarray, dec: np.ndarray, ra0: np.ndarray, dec0: np.ndarray) -> np.ndarray:
-    """Gnomonic offsets (east, north; last axis) in arcsec of positions from references, in deg."""
+    """Return gnomonic offsets (east, north; last axis) in arcsec of positions in deg."""
     dra, dec, dec0 = np.deg2rad(ra - ra0), np.deg2rad(dec), np.deg2rad(dec0)
-    # With half angles, because the textbook form loses digits near the reference.
+    # Use half angles, because the textbook formula loses digits near the reference.
     bend = 2 * np.sin(dra / 2) ** 2 * np.cos(dec)
     depth = np.cos(dec - dec0) - bend * np.cos(dec0)
     offsets = [np.cos(dec) * np.sin(dra), np.sin(dec - dec0) + bend * np.sin(dec0)]
@@ -103,10 +104,10 @@ def _project(ra: np.ndarray, dec: np.ndarray, ra0: np.ndarray, dec0: np.ndarray)
 def _find_positions(
     wcs: BaseLowLevelWCS, ra: np.ndarray, dec: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel positions, and the derivatives there of (east, north) in arcsec by (x, y).
+    """Return pixel positions, and the derivatives there of (east, north) in arcsec by (x, y).
 
-    Newton's method on the forward transform: no inverse that comes with a WCS is exact enough to
-    be the truth.
+    The positions are from Newton's method on the forward transform, because the inverses of WCSs
+    are not exact enough for the truth.
     """
     size = np.array(wcs.pixel_shape)
     positions = np.tile((size - 1) / 2, (len(ra), 1))
@@ -117,14 +118,14 @@ def _find_positions(
     for iteration in range(20):
         x, y = np.moveaxis(positions[near] + nodes[:, None], -1, 0)
         is_fits = isinstance(wcs, WCS)
-        world = wcs.all_pix2world(x, y, 0) if is_fits else wcs(x, y, with_bounding_box=False)
-        offset, right, left, up, down = _project(*world, ra[near], dec[near])
+        lon, lat = wcs.all_pix2world(x, y, 0) if is_fits else wcs(x, y, with_bounding_box=False)
+        offset, right, left, up, down = _project(lon, lat, ra[near], dec[near])
         jacobians[near] = np.stack([right - left, up - down], axis=-1)
         step = np.linalg.solve(jacobians[near], offset[..., None])[..., 0]
         positions[near] -= step
         steps[near] = np.hypot(*step.T)
         if iteration == 0:
-            # Far off, a polynomial may lead anywhere, also back into the image.
+            # A polynomial can map positions far off the image back into the image.
             near = np.flatnonzero(steps < np.hypot(*size))
         elif np.all(steps[near] < 1e-8):
             break
@@ -145,9 +146,9 @@ def make_scene(
 ) -> Scene:
     """Simulate a combined image and distorted exposures of stars and galaxies.
 
-    Sources are Gaussians on the sky: two in five are stars, the others elliptical galaxies, and
-    every tenth lies on the border of the combined image. Exposures are rotated and dithered so that
-    some sources are cut by their edges or missed. The background is zero on average.
+    Sources are Gaussians on the sky. Two in five are stars, the others are elliptical galaxies.
+    Every tenth source lies on the border of the combined image. Exposures are rotated and dithered,
+    so that their edges cut some sources and exclude others. The background is zero on average.
 
     Parameters
     ----------
@@ -158,18 +159,18 @@ def make_scene(
     seed : int, optional
         Seed of the random numbers. Equal arguments give equal scenes.
     exposures : sequence of str, optional
-        Kind of the WCS of each exposure, one or more, see `make_wcs`.
+        Kinds of the WCSs of the exposures, at least one, see `make_wcs`.
     center : tuple of float, optional
-        Right ascension and declination of the centre of the combined image, in deg.
+        Right ascension and declination of the center of the combined image, in deg.
     scale, exposure_scale : float, optional
         Pixel scale of the combined image and of the exposures, in arcsec.
     noise : bool, optional
-        Whether there are noise, hot pixels and cosmic rays. The sources do not depend on it.
+        Whether to add noise, hot pixels and cosmic rays. The sources do not depend on this choice.
 
     Returns
     -------
     scene : `Scene`
-        The images, the true catalogue and a segmentation image.
+        The images, the true catalog and a segmentation image.
 
     Examples
     --------
@@ -186,11 +187,11 @@ def make_scene(
     y, x = (np.linspace(-1, 1, n) for n in shape)
     weight = times.sum() * (1 - 0.15 * np.add.outer(y**2, x**2))
     combined, labels = _make_image(noise_rng, truth, "combined", wcs, times.sum(), weight)
-    # Not square, so that mixing up the axes shows.
+    # Exposures are not square, so that a swap of the axes becomes visible.
     ny, nx = (round(n * scale / exposure_scale) for n in (0.9 * shape[0], shape[1]))
     images = []
     for i, kind in enumerate(exposures):
-        # The golden angle spreads any number of dithers evenly over the directions.
+        # Multiples of the golden angle (2.4 rad) cover all directions evenly for any number.
         dither = 0.15 * np.array([np.cos(2.4 * i), np.sin(2.4 * i)])
         pointing = wcs.all_pix2world([(0.5 + dither) * shape[::-1]], 0)[0]
         exposure_wcs = make_wcs(kind, (ny, nx), pointing, exposure_scale, 25.0 + 47.0 * i)
@@ -209,7 +210,7 @@ def _make_truth(rng: Generator, n_sources: int, wcs: WCS) -> Table:
         "kind": np.where(star, "star", "galaxy"),
         "ra": world[:, 0],
         "dec": world[:, 1],
-        # As many sources per decade of flux, larger ones brighter so that they are seen at all.
+        # Fluxes are uniform in decades. Larger sources are brighter, so that they are detectable.
         "flux": 10 ** rng.uniform(0.3, 2.0, n_sources) * major / PSF_SIGMA,
         "sigma": major,
         "axis_ratio": np.hypot(PSF_SIGMA, size * rng.uniform(0.3, 1.0, n_sources)) / major,
@@ -220,12 +221,12 @@ def _make_truth(rng: Generator, n_sources: int, wcs: WCS) -> Table:
 
 
 def _scatter(rng: Generator, n_sources: int, shape: tuple[int, int]) -> np.ndarray:
-    """Positions ``(x, y)``, not too close to each other, every tenth within 6 px of the border."""
+    """Return separate positions ``(x, y)``, every tenth within 6 pixels of the border."""
     size = np.array(shape[::-1])
     spacing = 0.5 * np.sqrt(size.prod() / max(n_sources, 1))
     positions = np.empty((n_sources, 2))
     for i, position in enumerate(positions):
-        # Bounded, because a border can be full: then the last draw has to do.
+        # Limit the number of draws, because a border can be full. The last draw is then used.
         for _ in range(200):
             position[:] = rng.uniform(-0.5, size - 0.5)
             if i % 10 == 9:
@@ -244,36 +245,51 @@ def _make_image(
     exptime: float,
     weight: np.ndarray | None = None,
 ) -> tuple[SimulatedImage, np.ndarray]:
-    """Simulate an image and its segmentation; without ``rng``, without noise and defects."""
+    """Simulate an image and its segmentation image, with noise and defects if ``rng`` is given."""
     shape = wcs.array_shape
     depth = np.full(shape, exptime) if weight is None else weight
     positions, stamps = _draw_sources(truth, wcs)
-    model, brightest, labels = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int32)
-    for number, where, pixels in stamps:
-        model[where] += pixels * depth[where]
-        labels[where][pixels > brightest[where]] = number
-        np.maximum(brightest[where], pixels, out=brightest[where])
+    model = np.zeros(shape)
+    brightest = np.zeros(shape)
+    labels = np.zeros(shape, np.int32)
+    for label, slices, pixels in stamps:
+        model[slices] += pixels * depth[slices]
+        labels[slices][pixels > brightest[slices]] = label
+        np.maximum(brightest[slices], pixels, out=brightest[slices])
     sky = SKY_RATE * depth
     labels[brightest * depth < 1.5 * np.sqrt(sky + READ_NOISE**2)] = 0
-    data, error = model, np.sqrt(model + sky + READ_NOISE**2)
+    data = model
+    error = np.sqrt(model + sky + READ_NOISE**2)
     dq = np.zeros(shape, np.uint16 if isinstance(wcs, WCS) else np.uint32)
     if rng is not None:
         data = rng.poisson(model + sky) - sky + rng.normal(0, READ_NOISE, shape)
     unit = "electron"
     if weight is not None:
-        data, error, unit, weight = data / depth, error / depth, "electron / s", np.float32(weight)
+        data = data / depth
+        error = error / depth
+        unit = "electron / s"
     elif rng is not None:
         _spoil_pixels(rng, data, dq)
-    data, error, exptime = np.float32(data), np.float32(error), float(exptime)
-    return SimulatedImage(name, data, wcs, error, dq, weight, unit, exptime, positions), labels
+    image = SimulatedImage(
+        name=name,
+        data=data.astype(np.float32),
+        wcs=wcs,
+        error=error.astype(np.float32),
+        dq=dq,
+        weight=None if weight is None else weight.astype(np.float32),
+        unit=unit,
+        exptime=float(exptime),
+        positions=positions,
+    )
+    return image, labels
 
 
 def _draw_sources(truth: Table, wcs: BaseLowLevelWCS) -> tuple[np.ndarray, Iterator[tuple]]:
-    """Positions on an image, and for each source on it the id, where it falls and its pixels."""
+    """Return positions on an image, and an iterator over id, slices and pixels of each source."""
     positions, jacobians = _find_positions(wcs, truth["ra"].data, truth["dec"].data)
     sin, cos = np.sin(np.deg2rad(truth["theta"].data)), np.cos(np.deg2rad(truth["theta"].data))
     sigma = truth["sigma"].data * np.stack([np.ones(len(truth)), truth["axis_ratio"].data])
-    # From pixels to units of sigma along the axes of the ellipse: there every source is round.
+    # Matrices from pixels to units of sigma along the axes of the ellipse, where sources are round.
     whiten = np.moveaxis([[sin, cos], [cos, -sin]] / sigma[:, None], -1, 0) @ jacobians
     on = np.flatnonzero(np.isfinite(positions).all(axis=1))
     reach = 5 * np.linalg.norm(np.linalg.inv(whiten[on]), axis=2)
@@ -291,7 +307,7 @@ def _draw_sources(truth: Table, wcs: BaseLowLevelWCS) -> tuple[np.ndarray, Itera
 def _integrate_gaussian(
     position: np.ndarray, whiten: np.ndarray, box: tuple[slice, slice]
 ) -> np.ndarray:
-    """Integrals over the pixels of a Gaussian of unit flux, by 3 x 3 Gauss-Legendre points."""
+    """Integrate a Gaussian of unit flux over pixels, by 3 x 3 Gauss-Legendre points."""
     nodes, weights = np.polynomial.legendre.leggauss(3)
     y, x = (np.arange(axis.start, axis.stop)[:, None] + nodes / 2 for axis in box)
     x, y = x - position[0], y - position[1]
@@ -319,7 +335,7 @@ def _spoil_pixels(rng: Generator, electrons: np.ndarray, dq: np.ndarray) -> None
 def make_segmentation(
     shape: tuple[int, int] = (4096, 4096), n_sources: int = 10_000, seed: int = 1
 ) -> tuple[np.ndarray, Table]:
-    """Make a segmentation image of many ellipses at constant density, without any sky.
+    """Make a segmentation image of many ellipses at constant density, without a sky.
 
     Parameters
     ----------
@@ -335,7 +351,7 @@ def make_segmentation(
     segmentation : `~numpy.ndarray`
         Segmentation image, int32, shape ``(ny, nx)``; the segments do not overlap.
     catalog : `~astropy.table.Table`
-        Columns ``id`` (from 1) and ``x``, ``y``, the 0-based centres of the ellipses in pixels.
+        Columns ``id`` (from 1) and ``x``, ``y``, the 0-based centers of the ellipses in pixels.
 
     Examples
     --------
@@ -345,12 +361,15 @@ def make_segmentation(
     (40, ['id', 'x', 'y'])
     """
     ny, nx = shape
-    # Cells of a mesh keep the sources apart without comparing each with all others.
+    # One source per cell of a mesh: sources stay apart without a comparison of all pairs.
     columns = max(1, round(np.sqrt(n_sources * nx / ny)))
     rows = max(1, -(-n_sources // columns))
     cell = np.array([nx / columns, ny / rows])
     if cell.min() < 12:
-        msg = f"n_sources must leave 12 x 12 pixels for each, got {n_sources} in {nx} x {ny}"
+        msg = (
+            f"n_sources must leave 12 x 12 pixels for each source, got {n_sources} sources in an "
+            f"image of {nx} x {ny} pixels"
+        )
         raise ValueError(msg)
     rng = np.random.default_rng(seed)
     number = np.sort(rng.choice(columns * rows, n_sources, replace=False))
