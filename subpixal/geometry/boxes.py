@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .array_types import BoolArray, FloatArray, IntArray
 from .box import PixelBox
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 __all__ = ["PixelBoxes"]
 
@@ -40,10 +41,10 @@ class PixelBoxes:
     array([ 0, 50])
     """
 
-    xmin: NDArray[np.int64]
-    ymin: NDArray[np.int64]
-    width: NDArray[np.int64]
-    height: NDArray[np.int64]
+    xmin: IntArray
+    ymin: IntArray
+    width: IntArray
+    height: IntArray
 
     def __post_init__(self) -> None:
         for column in fields(self):
@@ -66,7 +67,7 @@ class PixelBoxes:
     def __len__(self) -> int:
         return len(self.xmin)
 
-    def __getitem__(self, selection) -> PixelBoxes:
+    def __getitem__(self, selection: slice | IntArray | BoolArray) -> PixelBoxes:
         """Return some of the boxes, by a slice, a mask or an array of indices."""
         return PixelBoxes(*(getattr(self, column.name)[selection] for column in fields(self)))
 
@@ -76,42 +77,42 @@ class PixelBoxes:
             yield PixelBox(*corners)
 
     @property
-    def xmax(self) -> NDArray[np.int64]:
+    def xmax(self) -> IntArray:
         """Last pixels along x, which belong to the boxes."""
         return self.xmin + self.width - 1
 
     @property
-    def ymax(self) -> NDArray[np.int64]:
+    def ymax(self) -> IntArray:
         """Last pixels along y, which belong to the boxes."""
         return self.ymin + self.height - 1
 
     @property
-    def low(self) -> NDArray[np.int64]:
+    def low(self) -> IntArray:
         """Bottom-left pixels, shape (2, N)."""
         return np.stack([self.xmin, self.ymin])
 
     @property
-    def high(self) -> NDArray[np.int64]:
+    def high(self) -> IntArray:
         """Top-right pixels, which belong to the boxes, shape (2, N)."""
         return np.stack([self.xmax, self.ymax])
 
     @property
-    def center(self) -> NDArray[np.float64]:
+    def center(self) -> FloatArray:
         """Centers ``(x, y)``, shape (2, N)."""
         return (self.low + self.high) / 2
 
     @property
-    def edges(self) -> NDArray[np.float64]:
+    def edges(self) -> FloatArray:
         """Outer edges xmin, ymin, xmax, ymax in continuous pixel coordinates, shape (4, N)."""
         return np.concatenate([self.low - 0.5, self.high + 0.5])
 
     @cached_property
-    def area(self) -> NDArray[np.int64]:
+    def area(self) -> IntArray:
         """Numbers of pixels of each box."""
         return self.width * self.height
 
     @cached_property
-    def starts(self) -> NDArray[np.int64]:
+    def starts(self) -> IntArray:
         """Index of the first pixel of each box in the flat array of all pixels."""
         return np.cumsum(self.area) - self.area
 
@@ -133,13 +134,13 @@ class PixelBoxes:
         """Return the boxes moved by whole pixels."""
         return PixelBoxes(self.xmin + dx, self.ymin + dy, self.width, self.height)
 
-    def are_inside(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    def are_inside(self, shape: tuple[int, int]) -> BoolArray:
         """Return `True` for boxes that lie in an image of the shape ``(ny, nx)``."""
         ny, nx = shape
         inside_x = (self.xmin >= 0) & (self.xmin <= nx - self.width)
         return inside_x & (self.ymin >= 0) & (self.ymin <= ny - self.height)
 
-    def are_touching(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    def are_touching(self, shape: tuple[int, int]) -> BoolArray:
         """Return `True` for boxes that have pixels of an image of the shape ``(ny, nx)``."""
         ny, nx = shape
         return (self.xmax >= 0) & (self.xmin < nx) & (self.ymax >= 0) & (self.ymin < ny)
@@ -166,7 +167,7 @@ class PixelBoxes:
             yield slice(first, last), slice(start, stop)
             first, start = last, stop
 
-    def pixel_positions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def pixel_positions(self) -> tuple[IntArray, IntArray]:
         """Return x and y of all pixels, row by row and one box after the other."""
         position = np.arange(self.total_area) - np.repeat(self.starts, self.area)
         row, column = np.divmod(position, np.repeat(self.width, self.area))

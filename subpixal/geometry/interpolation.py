@@ -1,116 +1,128 @@
-"""Which pixels of one image are nearest to the pixels of another.
+"""Mapped centers of all pixels of boxes.
 
-A smooth map over a small box is a polynomial. It is mapped exactly at nine
-points of each box, checked at nine others, and evaluated at all pixel centres;
-a box that does not pass the check is mapped exactly pixel by pixel.
+The map over a small box is smooth. It is computed at nine points of each box and interpolated by
+quadratic polynomials. Nine more points check the result. Boxes that fail the check are mapped
+pixel by pixel.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .array_types import FloatArray, IntArray
 from .boxes import PixelBoxes
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    Transform = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
 __all__ = ["TOLERANCE", "InterpolatedCenters"]
 
-# Largest error of an interpolated position, in pixels.
+# Pixels; largest error of an interpolated position.
 TOLERANCE = 0.05
 
+# Nodes of the interpolation along an axis; the centers of the outer pixels are at -1 and 1.
 NODES = np.array([-1.0, 0.0, 1.0])
 
-# Where a cubic is farthest from the polynomial, and at no fraction that waves may share.
+# Points of the check along an axis: where a cubic is farthest from its interpolation, and at no
+# simple fraction that a periodic distortion may share.
 CHECKS = np.array([-0.93, -0.31, 0.58])
 
 
 class InterpolatedCenters:
     """
-    Mapped centres of all pixels of boxes.
+    Mapped centers of all pixels of boxes.
 
     Parameters
     ----------
     transform : callable
-        ``transform(x, y)`` returns mapped x, y; called once, and once more for
-        boxes that are too distorted to be interpolated.
+        ``transform(x, y)`` returns mapped x, y. There is one call for all boxes, and one more if
+        some boxes are too distorted for interpolation.
     boxes : PixelBoxes
+        The boxes.
     tolerance : float
-        Largest error at the points that are checked, in pixels.
+        Pixels; largest error of an interpolated position.
     """
 
-    def __init__(self, transform: Callable, boxes: PixelBoxes, *, tolerance: float = TOLERANCE):
-        self._boxes, self._exact = boxes, {}
-        self._control_points, checks = _map_nodes(transform, boxes)
-        along = _lagrange(CHECKS)
-        expected = np.einsum("ai,bj,cnji->cnba", along, along, self._control_points)
-        # Between the checks it may be worse.
+    def __init__(
+        self, transform: Transform, boxes: PixelBoxes, *, tolerance: float = TOLERANCE
+    ) -> None:
+        self._boxes = boxes
+        self._nodes, checks = _map_nodes(transform, boxes)
+        weights = _lagrange(CHECKS)
+        expected = np.einsum("ai,bj,cnji->cnba", weights, weights, self._nodes)
+        # Allow half of the tolerance at the checks, because the error may be larger elsewhere.
         good = (np.abs(expected - checks) <= tolerance / 2).all(axis=(0, 2, 3))
-        rest = np.flatnonzero(~good)
-        if rest.size:
-            distorted = boxes[rest]
+        self._exact: dict[int, FloatArray] = {}
+        numbers = np.flatnonzero(~good)
+        if numbers.size:
+            distorted = boxes[numbers]
             x, y = distorted.pixel_positions()
-            exact = np.array(transform(x.astype(float), y.astype(float)))
-            pieces = np.split(exact, distorted.starts[1:], axis=1)
-            self._exact = dict(zip(rest.tolist(), pieces, strict=True))
+            centers = np.array(transform(x.astype(float), y.astype(float)))
+            parts = np.split(centers, distorted.starts[1:], axis=1)
+            self._exact = dict(zip(numbers.tolist(), parts, strict=True))
 
-    def of(self, some: slice = slice(None)) -> np.ndarray:
+    def mapped(self, selected: slice = slice(None)) -> FloatArray:
         """
-        Mapped centres of the pixels of some of the boxes.
+        Return the mapped centers of the pixels of some boxes.
 
         Parameters
         ----------
-        some : slice
-            Of the boxes.
+        selected : slice
+            Range of boxes; by default all.
 
         Returns
         -------
         array of float, shape (2, P)
             Mapped x and y of the pixels of each box, row by row, one box after the
-            other; NaN where there is none.
+            other; NaN for a pixel that does not map.
         """
-        boxes = self._boxes[some]
-        mapped = np.empty((2, boxes.total_area))
-        first = some.indices(len(self._boxes))[0]
-        stops = (boxes.starts + boxes.area).tolist()
-        for i, (start, stop) in enumerate(zip([0, *stops], stops, strict=False), first):
-            mapped[:, start:stop] = self._exact[i] if i in self._exact else self._interpolate(i)
-        return mapped
+        boxes = self._boxes[selected]
+        centers = np.empty((2, boxes.total_area))
+        numbers = range(*selected.indices(len(self._boxes)))
+        starts = boxes.starts.tolist()
+        for i, start, area in zip(numbers, starts, boxes.area.tolist(), strict=True):
+            mapped = self._exact[i] if i in self._exact else self._interpolate(i)
+            centers[:, start : start + area] = mapped
+        return centers
 
-    def _interpolate(self, i) -> np.ndarray:
+    def _interpolate(self, i: int) -> FloatArray:
         along_x = _weights(int(self._boxes.width[i]))
         along_y = _weights(int(self._boxes.height[i]))
-        return (along_y @ self._control_points[:, i] @ along_x.T).reshape(2, -1)
+        return (along_y @ self._nodes[:, i] @ along_x.T).reshape(2, -1)
 
 
-def _map_nodes(transform, boxes):
-    """Mapped nodes and check points, both of shape (2, N, 3, 3)."""
-    center_x, center_y = boxes.center
+def _map_nodes(transform: Transform, boxes: PixelBoxes) -> list[FloatArray]:
+    """Return mapped nodes and mapped check points, both of shape (2, N, 3, 3)."""
+    x, y = boxes.center
     grids = []
     for steps in (NODES, CHECKS):
-        u = center_x[:, None] + _half(boxes.width)[:, None] * steps
-        v = center_y[:, None] + _half(boxes.height)[:, None] * steps
+        u = x[:, None] + _half_size(boxes.width)[:, None] * steps
+        v = y[:, None] + _half_size(boxes.height)[:, None] * steps
         grids.append(np.broadcast_arrays(u[:, None, :], v[:, :, None]))
-    count = grids[0][0].size
-    flat = (np.concatenate([grid[axis].ravel() for grid in grids]) for axis in (0, 1))
-    mapped = np.array(transform(*flat))
-    shapes = (grid[0].shape for grid in grids)
-    parts = mapped[:, :count], mapped[:, count:]
-    return [part.reshape(2, *shape) for part, shape in zip(parts, shapes, strict=True)]
+    all_x, all_y = (np.concatenate([grid[axis].ravel() for grid in grids]) for axis in (0, 1))
+    mapped = np.array(transform(all_x, all_y))
+    return [part.reshape(2, -1, 3, 3) for part in np.split(mapped, 2, axis=1)]
 
 
-def _half(size):
-    """Distance of the outer nodes from the centre; nodes of a single pixel must differ."""
+def _half_size(size: IntArray) -> FloatArray:
+    """Return the distance of the outer nodes from the center."""
+    # The nodes of a single pixel must differ.
     return np.maximum((size - 1) / 2, 0.5)
 
 
-def _lagrange(t) -> np.ndarray:
-    """Lagrange polynomials of the nodes at positions, shape (positions, nodes)."""
+def _lagrange(t: ArrayLike) -> FloatArray:
+    """Return the Lagrange polynomials of the nodes at positions, of shape (positions, nodes)."""
     t = np.asarray(t)[:, None]
     return np.hstack([t * (t - 1) / 2, 1 - t * t, t * (t + 1) / 2])
 
 
 @lru_cache(maxsize=1024)
-def _weights(size: int) -> np.ndarray:
-    """Weights of the nodes for each of a number of pixels."""
-    return _lagrange((np.arange(size) - (size - 1) / 2) / _half(size))
+def _weights(size: int) -> FloatArray:
+    """Return the weights of the nodes for each pixel of an axis."""
+    return _lagrange((np.arange(size) - (size - 1) / 2) / _half_size(np.array(size)))

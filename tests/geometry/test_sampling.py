@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal.datasets import make_wcs
-from subpixal.geometry import PixelBoxes, PixelMap
-from subpixal.geometry.interpolation import InterpolatedCenters
+from subpixal.geometry import InterpolatedCenters, PixelBoxes, PixelMap
 
 SHAPE = (300, 400)
 
@@ -38,7 +37,7 @@ def test_real_distortion(kind):
     )
     boxes = PixelBoxes([50, 200, 310, 7], [60, 110, 250, 3], [25, 1, 40, 60], [31, 1, 12, 8])
     counter = Counter(pixel_map)
-    mapped = InterpolatedCenters(counter, boxes).of()
+    mapped = InterpolatedCenters(counter, boxes).mapped()
     exact = np.hstack([pixel_map(*centers(box)) for box in boxes])
     assert counter.calls == 1
     # Lookup tables have kinks.
@@ -57,7 +56,7 @@ def test_quadratic_maps_are_exact(coefficients, box):
         return [c @ [np.ones_like(x), x, y, x * y / 50, x * x / 50, y * y / 50] for c in a]
 
     boxes = PixelBoxes(*([number] for number in box))
-    mapped = InterpolatedCenters(transform, boxes).of()
+    mapped = InterpolatedCenters(transform, boxes).mapped()
     assert_allclose(mapped, transform(*centers(next(iter(boxes)))), atol=1e-9)
 
 
@@ -71,8 +70,10 @@ def test_wild_maps_are_exact():
     boxes = PixelBoxes([0, 120], [0, 5], [12, 9], [7, 20])
     exact = np.hstack([transform(*centers(box)) for box in boxes])
     mapped = InterpolatedCenters(counter, boxes)
-    assert_allclose(mapped.of(), exact, atol=1e-12)
-    assert_array_equal(np.hstack([mapped.of(slice(0, 1)), mapped.of(slice(1, 2))]), mapped.of())
+    assert_allclose(mapped.mapped(), exact, atol=1e-12)
+    assert_array_equal(
+        np.hstack([mapped.mapped(slice(0, 1)), mapped.mapped(slice(1, 2))]), mapped.mapped()
+    )
     assert counter.calls == 2
 
 
@@ -82,7 +83,7 @@ def test_nothing_there():
     def transform(x, y):
         return np.where(x < 5, x, np.nan), y
 
-    mapped = InterpolatedCenters(transform, PixelBoxes([0], [0], [10], [4])).of()
+    mapped = InterpolatedCenters(transform, PixelBoxes([0], [0], [10], [4])).mapped()
     assert np.isnan(mapped[0].reshape(4, 10)[:, 5:]).all()
     assert np.isfinite(mapped[0].reshape(4, 10)[:, :5]).all()
 
@@ -90,4 +91,4 @@ def test_nothing_there():
 def test_empty():
     """No boxes have no pixels."""
     boxes = PixelBoxes([], [], [], [])
-    assert InterpolatedCenters(lambda x, y: (x, y), boxes).of().shape == (2, 0)
+    assert InterpolatedCenters(lambda x, y: (x, y), boxes).mapped().shape == (2, 0)

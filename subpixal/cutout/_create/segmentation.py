@@ -184,10 +184,10 @@ class Segmentation:
             return cut_boxes(self.labels, boxes, 0, self.dtype)
         centers = InterpolatedCenters(self.pixel_map, boxes)
         if isinstance(self.labels, LazyArray):
-            return self._nearest(*centers.of())
+            return self._nearest(*centers.mapped())
         labels = np.empty(boxes.total_area, self.dtype)
         for some, here in boxes.iter_chunks(CHUNK):
-            labels[here] = self._nearest(*centers.of(some))
+            labels[here] = self._nearest(*centers.mapped(some))
         return labels
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
