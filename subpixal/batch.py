@@ -27,7 +27,7 @@ from .errors import ExposureError
 from .geometry import PixelGrid, same_grid
 from .image import PLANES
 from .io import (
-    ANY_NAMES,
+    FLAG_NAMES,
     check_archive,
     check_file,
     content_hash,
@@ -355,7 +355,7 @@ def _check_options(
         drz.image_wcs,
         dq=np.broadcast_to(0, drz.shape),
         dqbitmask=good,
-        meta={"flag_names": ANY_NAMES},
+        meta={"flag_names": FLAG_NAMES},
         copy=False,
     )
     # A source that does not map to the blank exposure is no error, hence quiet.

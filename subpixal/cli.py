@@ -179,12 +179,17 @@ def _add_demo(commands) -> None:
 
 
 def _create(arguments) -> None:
-    from subpixal.io._missions.registry import parse_flags
-    from subpixal.io.paths import check_archive, check_file, parse_image_name
-
     from .batch import map_exposures, segmentation_wcs_if_needed
     from .cutout import create_primary_cutouts
-    from .io import read_catalog, read_image, read_segmentation
+    from .io import (
+        check_archive,
+        check_file,
+        parse_flags,
+        parse_image_name,
+        read_catalog,
+        read_image,
+        read_segmentation,
+    )
 
     names = [arguments.combined, *arguments.exposures, arguments.catalog, arguments.segmentation]
     inputs = [parse_image_name(name)[0] for name in names]
@@ -277,7 +282,8 @@ def _info(arguments) -> None:
     from astropy.table import Table
 
     from subpixal.io._asdf.archive import read_any
-    from subpixal.io._missions.registry import format_flags
+
+    from .io import format_flags
 
     cutouts = read_any(arguments.archive)
     groups = cutouts.group_by("image")
@@ -313,8 +319,8 @@ def _info(arguments) -> None:
 
 def _show(arguments) -> None:
     from subpixal.io._asdf.archive import read_any
-    from subpixal.io.paths import check_folder, refuse_existing
 
+    from .io import check_folder, refuse_existing
     from .plotting import plot_gallery
 
     refuse_existing(arguments.output, overwrite=True, inputs=[arguments.archive])
@@ -457,7 +463,7 @@ def _print_table(table) -> None:
 
 def _save(figure, path: Path) -> None:
     """Write a picture, whole or not at all."""
-    from subpixal.io.paths import replacing
+    from .io import replacing
 
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix[1:] or "png", dpi=150)

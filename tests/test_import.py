@@ -78,13 +78,8 @@ def test_files_as_others_make_them(tmp_path):
 EXCEPTIONS = """
 __init__.py io/connect
 cli.py io/_asdf/archive
-cli.py io/_missions/registry
-cli.py io/paths
 image/info.py geometry/fits_wcs
 io/_asdf/wcs.py geometry/fits_wcs
-io/_fits/images.py io/_missions/metadata
-io/_fits/images.py io/_missions/registry
-io/_missions/datamodels.py io/_asdf/reader
 testing.py cutout/extract
 """
 

@@ -11,9 +11,9 @@ from astropy.io import fits
 from astropy.table import Table
 
 from subpixal.io._fits.files import open_fits
-from subpixal.io._missions.datamodels import read_asdf_catalog
+from subpixal.io._missions import find_in, find_root, open_asdf
 
-from .paths import check_file, is_asdf, is_remote, parse_image_name
+from .paths import Extension, check_file, is_asdf, is_remote, parse_image_name
 
 if TYPE_CHECKING:
     import os
@@ -79,12 +79,22 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
         msg = f"{file} is not a FITS file and has no extension {extension}"
         raise ValueError(msg)
     if is_asdf(file):
-        return read_asdf_catalog(file)
+        return _read_asdf(file)
     table = _read_other(file, table_format)
     if table.colnames and all(_NO_NAME.fullmatch(name) for name in table.colnames):
         msg = f"{file}: the catalogue has no header; {_NAMES_NEEDED}"
         raise ValueError(msg)
     return table
+
+
+def _read_asdf(path: str) -> Table:
+    """Read the catalog in an ASDF file of a mission."""
+    with open_asdf(path) as tree:
+        catalog = find_in(find_root(tree, path), "source_catalog")
+        if isinstance(catalog, Table):
+            return Table(catalog, copy=True)
+    msg = f"{path}: there is no source_catalog in the file"
+    raise ValueError(msg)
 
 
 def _read_other(file: str, table_format: str | None) -> Table:
@@ -128,7 +138,7 @@ def _find_format(path: Path) -> str | None:
     return "ascii" if path.suffix.lower() in _TEXT_SUFFIXES else None
 
 
-def _read_fits(path: str, extension: Any) -> Table:
+def _read_fits(path: str, extension: Extension) -> Table:
     """Read the catalogue in a FITS file."""
     with open_fits(path) as hdulist:
         hdu = _choose_table(hdulist, path, extension)
@@ -143,26 +153,30 @@ def _read_fits(path: str, extension: Any) -> Table:
             raise ValueError(msg) from error
 
 
-def _choose_table(hdulist: fits.HDUList, path: str, extension: Any) -> Any:
-    """Return the only table that can be meant."""
+def _choose_table(hdulist: fits.HDUList, path: str, extension: Extension) -> Any:
+    """Return the table that an extension selects, or the only table of the file."""
     tables = {
         index: hdu
         for index, hdu in enumerate(hdulist)
-        # JWST files keep their metadata in a table called ASDF.
+        # The table ASDF in files of JWST has metadata.
         if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and hdu.name != "ASDF"
     }
-    if isinstance(extension, int):
-        found = [hdu for index, hdu in tables.items() if index == extension]
-    elif extension is not None:
-        name, version = extension
-        found = [h for h in tables.values() if h.name == name and version in (None, h.ver)]
-    else:
-        # FITS_LDAC has a second table, with the header of the image.
-        found = [h for h in tables.values() if h.name == "LDAC_OBJECTS"] or [*tables.values()]
-    if len(found) != 1:
-        what = "" if extension is None else f" {extension}"
-        names = ", ".join(f"[{index}] {hdu.name}".strip() for index, hdu in tables.items())
-        problem = f"no table{what}" if not found else "several tables, pick one in brackets"
-        msg = f"{path}: {problem}; its tables are: {names or 'none'}"
-        raise ValueError(msg)
-    return found[0]
+    found = [hdu for index, hdu in tables.items() if _is_selected(index, hdu, extension)]
+    if extension is None:
+        # The other table of FITS_LDAC has the header of the image.
+        found = [hdu for hdu in found if hdu.name == "LDAC_OBJECTS"] or found
+    if len(found) == 1:
+        return found[0]
+    asked = "" if extension is None else f" {extension}"
+    problem = "several tables, pick one in brackets" if found else f"no table{asked}"
+    names = ", ".join(f"[{index}] {hdu.name}".strip() for index, hdu in tables.items())
+    msg = f"{path}: {problem}; its tables are: {names or 'none'}"
+    raise ValueError(msg)
+
+
+def _is_selected(index: int, hdu: Any, extension: Extension) -> bool:
+    """Return `True` if an extension in brackets, or no extension, selects an HDU."""
+    if extension is None or isinstance(extension, int):
+        return extension in (None, index)
+    name, version = extension
+    return hdu.name == name and version in (None, hdu.ver)

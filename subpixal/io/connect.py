@@ -58,8 +58,9 @@ def _write(cutouts, path, **options) -> None:
 
 def _is_fits_output(origin, path, fileobj, *args, **kwargs) -> bool:
     # Cutouts are not read from FITS files.
-    suffixes = (".fits", ".fit", ".fts", ".fits.gz")
-    return origin == "write" and path is not None and str(path).lower().endswith(suffixes)
+    from .paths import FITS_SUFFIXES
+
+    return origin == "write" and path is not None and str(path).lower().endswith(FITS_SUFFIXES)
 
 
 def _write_fits(cutouts, path, **options) -> None:

@@ -1,4 +1,4 @@
-"""Names of files, and files that are written whole or not at all."""
+"""Names of files, remote files, and files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,46 +14,59 @@ from typing import BinaryIO
 import numpy as np
 
 __all__ = [
+    "FITS_SUFFIXES",
+    "GZIP_START",
+    "Extension",
+    "Name",
     "check_archive",
     "check_file",
     "check_folder",
     "is_asdf",
     "is_gzip",
     "is_remote",
+    "open_file",
     "parse_image_name",
     "refuse_existing",
     "replacing",
 ]
 
+# Name of a file.
+Name = str | os.PathLike[str]
+
+# Extension of a FITS file: number, or name and version; `None` as version stands for all versions.
+Extension = int | tuple[str, int | None] | None
+
+FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
+
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 _EXTENSION = re.compile(r"^(?P<path>.+?)\[(?P<extension>[^\[\]]*)\]$")
 
+# First bytes of files that are compressed by gzip.
+GZIP_START = b"\x1f\x8b"
 
-def parse_image_name(
-    name: str | os.PathLike[str],
-) -> tuple[str, int | tuple[str, int | None] | None]:
+
+def parse_image_name(name: Name) -> tuple[str, Extension]:
     """
     Split a name such as ``'file.fits[SCI,2]'`` into file and extension.
 
     Parameters
     ----------
     name : str or path-like
-        A file name, if need be with the number of an extension, its name, or
-        its name and version, in brackets. Where a file exists under the whole
-        name, the brackets belong to it.
+        Name of a file. Brackets may contain the number of an extension, its name, or its name
+        and version. If a file has the whole name, the brackets are a part of the name.
 
     Returns
     -------
     path : str
         The file.
     extension : int, (str, int), (str, None) or None
-        ``(name, None)`` is every version of that name.
+        ``(name, None)`` stands for all versions of an extension.
 
     Raises
     ------
     ValueError
-        If what is in the brackets does not name an extension.
+        If the brackets do not contain an extension.
 
     Examples
     --------
@@ -73,29 +86,51 @@ def parse_image_name(
     raise ValueError(msg)
 
 
-def is_remote(path: str | os.PathLike[str]) -> bool:
-    """Whether a name is that of a file which fsspec opens, such as ``'s3://bucket/f.fits'``."""
+def is_remote(path: Name) -> bool:
+    """Return `True` if fsspec opens a file, such as ``'s3://bucket/f.fits'``."""
     return bool(_REMOTE.match(os.fspath(path)))
 
 
-def is_gzip(path: str) -> bool:
-    """Whether a local file is compressed as a whole."""
+def open_file(path: Name) -> BinaryIO:
+    """
+    Open a local or remote file for reading bytes.
+
+    Raises
+    ------
+    OSError
+        If the file is missing (FileNotFoundError) or cannot be opened.
+    ImportError
+        If fsspec, or its package for the protocol, is not installed.
+    """
+    if not is_remote(path):
+        return Path(path).open("rb")
+    try:
+        import fsspec
+
+        return fsspec.open(os.fspath(path), "rb").open()
+    except ImportError as error:
+        msg = f"{path} is remote, which needs: pip install 'subpixal[remote]' ({error})"
+        raise ImportError(msg) from error
+
+
+def is_gzip(path: Name) -> bool:
+    """Return `True` if a local file is compressed by gzip."""
     if is_remote(path):
         return False
     with Path(path).open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        return file.read(len(GZIP_START)) == GZIP_START
 
 
-def check_file(path: str | os.PathLike[str]) -> None:
-    """Raise a FileNotFoundError where there is no file; one that is remote is not looked for."""
+def check_file(path: Name) -> None:
+    """Raise a FileNotFoundError if there is no such file. Remote files are not checked."""
     if not is_remote(path) and not Path(path).is_file():
-        there = "is no file" if Path(path).exists() else "there is no such file"
-        msg = f"{os.fspath(path) or repr('')}: {there}"
+        problem = "is no file" if Path(path).exists() else "there is no such file"
+        msg = f"{os.fspath(path) or repr('')}: {problem}"
         raise FileNotFoundError(msg)
 
 
-def is_asdf(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is ASDF, by how it begins, or by its name if it is remote."""
+def is_asdf(path: Name) -> bool:
+    """Return `True` if a file is ASDF, by its first bytes, or by its name if it is remote."""
     if is_remote(path):
         return os.fspath(path).endswith(".asdf")
     check_file(path)
@@ -103,94 +138,92 @@ def is_asdf(path: str | os.PathLike[str]) -> bool:
         return file.read(5) == b"#ASDF"
 
 
-_FITS = (".fits", ".fit", ".fits.gz")
-
-
-def check_archive(path, *, overwrite: bool, compression=None, inputs: Iterable = ()) -> None:
+def check_archive(
+    path: Name, *, overwrite: bool, compression: str | None = None, inputs: Iterable[Name] = ()
+) -> None:
     """
-    Raise if an archive could not be written, before there is anything to write.
+    Raise an error if an archive cannot be written, before the work for its contents begins.
 
     Parameters
     ----------
     path : str or path-like
-        Where it is to be written.
+        Name of the archive.
     overwrite, inputs
         As of `refuse_existing`.
     compression : str, optional
-        How its arrays are to be compressed.
+        Compression of the arrays.
 
     Raises
     ------
     OSError
         As `refuse_existing` and `check_folder`.
     ValueError
-        If the name is one of a FITS file or of an input, or asdf does not know the
-        compression.
+        If the name is that of an input or of a FITS file, or asdf does not know the compression.
     """
     refuse_existing(path, overwrite=overwrite, inputs=inputs)
     check_folder(path)
-    if os.fspath(path).lower().endswith(_FITS):
+    if os.fspath(path).lower().endswith(FITS_SUFFIXES):
         msg = f"{path}: the output is an ASDF file and must not be named as a FITS file"
         raise ValueError(msg)
     _check_compression(compression)
 
 
-def _check_compression(compression) -> None:
-    """Let asdf compress something."""
+def _check_compression(compression: str | None) -> None:
+    """Compress an array with asdf to check the name of a compression."""
     import asdf
 
     if compression is None:
         return
     try:
-        some = asdf.AsdfFile({"some": np.zeros(9)})
-        some.write_to(io.BytesIO(), all_array_compression=compression)
-    # What is no text fails anywhere.
+        file = asdf.AsdfFile({"array": np.zeros(9)})
+        file.write_to(io.BytesIO(), all_array_compression=compression)
+    # asdf expects text and fails in different ways for other types.
     except (ValueError, TypeError, AttributeError) as error:
         msg = f"compression must be 'zlib', 'bzp2', 'lz4' or None, got {compression!r} ({error})"
         raise ValueError(msg) from error
 
 
-def check_folder(path: str | os.PathLike[str]) -> None:
+def check_folder(path: Name) -> None:
     """
-    Raise if no file can be written because of where it would be.
+    Raise an error if the folder of a file does not allow to write the file.
 
     Raises
     ------
     FileNotFoundError
-        If there is no folder.
+        If the folder does not exist.
     PermissionError
-        If nothing can be written there.
+        If the folder is not writable.
     """
     folder = Path(path).resolve().parent
     if not folder.is_dir():
         msg = f"{path}: there is no folder {Path(path).parent}"
         raise FileNotFoundError(msg)
     if not os.access(folder, os.W_OK):
-        msg = f"{path}: nothing can be written in the folder {Path(path).parent}"
+        msg = f"{path}: the folder {Path(path).parent} is not writable"
         raise PermissionError(msg)
 
 
-def refuse_existing(path, *, overwrite: bool, inputs: Iterable = ()) -> None:
+def refuse_existing(path: Name, *, overwrite: bool, inputs: Iterable[Name] = ()) -> None:
     """
-    Raise if there is something that may not be replaced.
+    Raise an error if a file exists and must not be replaced.
 
     Parameters
     ----------
     path : str or path-like
-        Where a file is to be written.
+        Name of the file to write.
     overwrite : bool
         Whether an existing file may be replaced.
     inputs : iterable of str or path-like
-        Files that may not be replaced in any case.
+        Files that must not be replaced in any case.
 
     Raises
     ------
     FileExistsError
         If the file exists and ``overwrite`` is false.
     OSError
-        If it is no file.
+        If the name is that of a folder or a device.
     ValueError
-        If it is one of the inputs.
+        If the file is one of the inputs.
     """
     path = Path(path)
     if not path.exists():
@@ -207,14 +240,14 @@ def refuse_existing(path, *, overwrite: bool, inputs: Iterable = ()) -> None:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: Name) -> Iterator[BinaryIO]:
     """
-    Write a file under another name in the same folder, and rename it when it is whole.
+    Write a file under another name in the same folder, and rename the complete file.
 
     Parameters
     ----------
     path : str or path-like
-        The file; what is there stays until the new one is whole.
+        Name of the file. An existing file stays until the new file is complete.
 
     Yields
     ------
@@ -224,9 +257,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If there is something that is no file, or no file can be made.
+        If the name is that of a folder or a device, or no file can be made.
     """
-    # Where a link points at is replaced, not the link.
+    # Replace the target of a link, not the link.
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         msg = f"{path} is not a file that can be replaced"
@@ -240,19 +273,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
-        # Else the new name may be on the disk before what it is the name of.
+        # After a crash, the new name must not belong to incomplete contents.
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # Files of mkstemp can be read by their owner only.
-        temporary.chmod(_mode_of(target))
+        # mkstemp makes files that only their owner can read.
+        temporary.chmod(_get_mode(target))
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _mode_of(path: Path) -> int:
-    """Who may read and write a file; of one that is not there, who may any new one."""
+def _get_mode(path: Path) -> int:
+    """Return the permissions of a file, or those of new files if it does not exist."""
     if path.exists():
         return path.stat().st_mode & 0o777
     umask = os.umask(0)

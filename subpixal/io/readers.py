@@ -1,29 +1,26 @@
-"""Images of files and data models as cutouts that hold the whole image."""
+"""Read images of files and data models as cutouts of the whole image."""
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from astropy.nddata import NDData
 
 from subpixal.cutout import Cutout
+from subpixal.io._asdf.reader import KEY
 from subpixal.io._fits.images import read_fits_images, read_fits_labels
-from subpixal.io._missions.datamodels import (
-    model_images,
-    model_labels,
-    read_asdf_images,
-    read_asdf_labels,
-)
-from subpixal.io._missions.registry import find_flags
+from subpixal.io._missions import FileImage, find_root, model_image, model_labels, open_asdf
 
-from .paths import is_asdf, parse_image_name
+from .paths import Extension, is_asdf, parse_image_name
 
 __all__ = ["read_image", "read_images", "read_segmentation"]
 
 
-def read_images(source, *, dqbitmask="mission") -> list[Cutout]:
+def read_images(source: Any, *, dqbitmask: Any = "mission") -> list[Cutout]:
     """
     Read all images (chips) of a file, or those that its name picks.
 
@@ -68,10 +65,11 @@ def read_images(source, *, dqbitmask="mission") -> list[Cutout]:
     ImportError
         If the file is compressed and the package for that is not installed.
     """
-    return [_as_cutout(found, dqbitmask) for found in _find_images(source)]
+    images = _find(source, read_fits_images, model_image)
+    return [_as_cutout(image, dqbitmask) for image in images]
 
 
-def read_image(source, *, dqbitmask="mission") -> Cutout:
+def read_image(source: Any, *, dqbitmask: Any = "mission") -> Cutout:
     """
     Read the one image of a file that has, or whose name picks, only one.
 
@@ -92,16 +90,16 @@ def read_image(source, *, dqbitmask="mission") -> Cutout:
     ValueError
         As `read_images`, and if there are several images to choose from.
     """
-    found = _find_images(source)
-    if len(found) > 1:
-        names = ", ".join(repr(image["meta"]["name"]) for image in found[:8])
-        names += ", ..." if len(found) > 8 else ""
-        msg = f"{os.fspath(source)} has {len(found)} images, pick one of {names}"
+    images = _find(source, read_fits_images, model_image)
+    if len(images) > 1:
+        names = ", ".join(repr(image.meta["name"]) for image in images[:8])
+        names += ", ..." if len(images) > 8 else ""
+        msg = f"{os.fspath(source)} has {len(images)} images, pick one of {names}"
         raise ValueError(msg)
-    return _as_cutout(found[0], dqbitmask)
+    return _as_cutout(images[0], dqbitmask)
 
 
-def read_segmentation(source) -> NDData:
+def read_segmentation(source: Any) -> NDData:
     """
     Read a segmentation image: the first 2-D image of integers in a file.
 
@@ -130,41 +128,57 @@ def read_segmentation(source) -> NDData:
     ValueError
         If there is no 2-D image, or its values are not all integers.
     """
-    labels, wcs, name = _find(source, read_fits_labels, read_asdf_labels, model_labels)
-    return NDData(labels, wcs=wcs, meta={"name": name})
+    (image,) = _find(source, read_fits_labels, model_labels)
+    return NDData(image.data, wcs=image.wcs, meta=image.meta)
 
 
-def _find_images(source) -> list[dict[str, Any]]:
-    """Arguments of Cutout for each image."""
-    return _find(source, read_fits_images, read_asdf_images, model_images)
-
-
-def _find(source, read_fits: Callable, read_asdf: Callable, from_model: Callable):
-    """Let the right one of three functions read a source."""
+def _find(
+    source: Any,
+    from_fits: Callable[[str, Extension], list[FileImage]],
+    from_model: Callable[..., FileImage],
+) -> list[FileImage]:
+    """Read the images of a source with one of two functions."""
     if not isinstance(source, str | os.PathLike):
-        return from_model(source)
+        return [from_model(source)]
     path, extension = parse_image_name(source)
     if not is_asdf(path):
-        return read_fits(path, extension)
+        return from_fits(path, extension)
     if extension is not None:
         msg = f"{path} is an ASDF file and has no extension {extension}"
         raise ValueError(msg)
-    return read_asdf(path)
+    with open_asdf(path) as tree:
+        if KEY in tree:
+            msg = f"{path} is an archive of cutouts and no image; CutoutCollection.read reads it"
+            raise ValueError(msg)
+        image = from_model(find_root(tree, path), Path(path).name)
+        # Tables of a WCS are lazy nodes of the file.
+        image.wcs = copy.deepcopy(image.wcs)
+        return [image]
 
 
-def _as_cutout(found: dict[str, Any], dqbitmask) -> Cutout:
-    meta = found["meta"]
-    flags = find_flags(meta)
-    if flags.names and found["dq"] is not None:
-        meta["flag_names"] = dict(flags.names)
-    if found["dq"] is None or (isinstance(dqbitmask, str) and dqbitmask == "mission"):
-        dqbitmask = flags.good
-    if found["weight"] is not None:
-        # The identifiers that a combined image may have are those of one of its exposures.
-        meta.pop("exposure", None)
-    found["exptime"] = 1 if found["exptime"] is None else found["exptime"]
+def _as_cutout(image: FileImage, dqbitmask: Any) -> Cutout:
+    """Return the whole image as a cutout."""
+    instrument = image.instrument
+    if instrument.flag_names and image.flags is not None:
+        image.meta["flag_names"] = dict(instrument.flag_names)
+    if image.flags is None or (isinstance(dqbitmask, str) and dqbitmask == "mission"):
+        dqbitmask = instrument.good_flags
+    if image.weight is not None:
+        # A combined image may have the identifier of one of its exposures.
+        image.meta.pop("exposure", None)
     try:
-        return Cutout(**found, dqbitmask=dqbitmask, copy=False)
+        return Cutout(
+            image.data,
+            image.wcs,
+            dq=image.flags,
+            weight=image.weight,
+            uncertainty=image.uncertainty,
+            unit=image.unit,
+            exptime=1 if image.exptime is None else image.exptime,
+            meta=image.meta,
+            dqbitmask=dqbitmask,
+            copy=False,
+        )
     except (TypeError, ValueError) as error:
-        msg = f"{meta['name']}: {error}"
+        msg = f"{image.meta['name']}: {error}"
         raise type(error)(msg) from error

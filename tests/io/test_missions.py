@@ -14,9 +14,14 @@ from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cu
 from subpixal.batch import cut_exposures, gather
 from subpixal.datasets import make_scene, make_wcs
 from subpixal.io import read_image
-from subpixal.io._missions.registry import FLAGS, find_flags
+from subpixal.io._missions.registry import MISSIONS, find_mission
 
 SHAPE = (40, 50)
+
+
+def find_instrument(instrument="", detector="", telescope=""):
+    meta = {"instrument": instrument, "detector": detector}
+    return find_mission(telescope, instrument).find_instrument(meta)
 
 
 def write_exposure(path, telescope="JWST", instrument="NIRCAM", detector="NRCB1", **cards):
@@ -40,19 +45,26 @@ def write_exposure(path, telescope="JWST", instrument="NIRCAM", detector="NRCB1"
     return flags
 
 
-@pytest.mark.parametrize("flags", FLAGS, ids=lambda flags: "-".join(flags[:3]))
-def test_names_and_good_flags(flags, tmp_path):
-    """An image has the names of its instrument, and is masked by what is bad there."""
-    detector = flags.detector or "X"
-    dq = write_exposure(tmp_path / "f.fits", flags.telescope, flags.instrument, detector)
+INSTRUMENTS = {
+    f"{mission.telescope}-{instrument.name}-{instrument.detector}": (mission, instrument)
+    for mission in MISSIONS
+    for instrument in mission.instruments
+}
+
+
+@pytest.mark.parametrize(("mission", "instrument"), INSTRUMENTS.values(), ids=list(INSTRUMENTS))
+def test_bad_flags_of_the_instrument_mask_pixels(mission, instrument, tmp_path):
+    """An image has the flag names of its instrument, and a mask of its bad flags."""
+    detector = instrument.detector or "X"
+    dq = write_exposure(tmp_path / "f.fits", mission.telescope, instrument.name, detector)
     image = read_image(tmp_path / "f.fits")
-    assert_array_equal(image.mask, dq & ~np.int64(flags.good) != 0)
-    assert image.image.dqbitmask == flags.good
-    for name, bit in flags.names.items():
+    assert_array_equal(image.mask, dq & ~np.int64(instrument.good_flags) != 0)
+    assert image.image.dqbitmask == instrument.good_flags
+    for name, bit in instrument.flag_names.items():
         assert image.image.flag_names[name] == bit
         assert bit & (bit - 1) == 0
     # No bit has two names.
-    assert len(set(flags.names.values())) == len(flags.names)
+    assert len(set(instrument.flag_names.values())) == len(instrument.flag_names)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +91,18 @@ def test_names_and_good_flags(flags, tmp_path):
         (("WFI", ""), "TELEGRAPH", 2**15),
         (("WFI", ""), "UNRELIABLE_RESET", 2**28),
         (("WFI", ""), "REFERENCE_PIXEL", 2**31),
+        (("VIS", ""), "INVALID", 1),
+        (("VIS", ""), "OVRCOL", 4096),
+        (("VIS", ""), "SATXTALKGHOST", 131072),
+        (("VIS", ""), "OBJECTS", 16777216),
+        (("NISP", ""), "INVALID", 1),
+        (("NISP", ""), "NLINEAR", 2048),
+        (("NISP", ""), "VIGNET", 2**24),
     ],
 )
-def test_bits_of_the_handbooks(instrument, name, bit):
+def test_flag_names_have_the_bits_of_the_handbooks(instrument, name, bit):
     """Names stand for the bits that the missions publish."""
-    found = find_flags(dict(zip(("instrument", "detector"), instrument, strict=True)))
-    assert found.names[name] == bit
+    assert find_instrument(*instrument).flag_names[name] == bit
 
 
 @pytest.mark.parametrize(
@@ -97,7 +115,7 @@ def test_bits_of_the_pipelines(package, index):
         expected = {flag.name: int(flag.value) for flag in pixel}
     else:
         expected = pytest.importorskip(package).pixel
-    names = find_flags({"instrument": ("NIRCAM", "WFI")[index]}).names
+    names = find_instrument(("NIRCAM", "WFI")[index]).flag_names
     assert {n: b for n, b in expected.items() if n in names} | {"UNRELIABLE_ERROR": 256} == names
     assert all(n == "GOOD" or n.startswith("RESERVED") for n in set(expected) - set(names))
 
@@ -106,9 +124,10 @@ def test_bits_of_the_pipelines(package, index):
     "meta",
     [{}, {"instrument": "WFI", "telescope": "MPI-2.2"}, {"instrument": "COS", "detector": "NUV"}],
 )
-def test_unknown_instruments(meta):
-    """An instrument of the same name elsewhere, or one we know nothing of: every flag is bad."""
-    assert (find_flags(meta).names, find_flags(meta).good) == ({}, 0)
+def test_every_flag_of_an_unknown_instrument_is_bad(meta):
+    """An instrument of another telescope with the same name is unknown, too."""
+    instrument = find_instrument(**meta)
+    assert (instrument.flag_names, instrument.good_flags) == ({}, 0)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 
 import asdf
 import numpy as np
 from asdf.yamlutil import tagged_tree_to_custom_tree
+
+from subpixal.io.paths import open_file
 
 from .blocks import Blocks
 from .integration import URI
@@ -67,8 +68,7 @@ class ASDFReader:
         stack = ExitStack()
         weakref.finalize(self, stack.close)
         if not hasattr(file, "read"):
-            open_ = _open_url if "://" in str(file) else partial(open, mode="rb")
-            file = stack.enter_context(open_(file))
+            file = stack.enter_context(open_file(file))
         # What is read is large, or all of it is needed: a buffer would not help.
         self._file = getattr(file, "raw", file)
         self._state = _state(self._file)
@@ -240,15 +240,6 @@ def _state(file) -> tuple | None:
     except (AttributeError, OSError):
         return None
     return status.st_size, status.st_mtime_ns
-
-
-def _open_url(url):
-    try:
-        import fsspec
-    except ImportError as error:
-        msg = f"{url} needs fsspec to be read: pip install 'subpixal[remote]'"
-        raise ImportError(msg) from error
-    return fsspec.open(url, "rb")
 
 
 def is_mapped(array) -> bool:

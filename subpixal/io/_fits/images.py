@@ -1,74 +1,71 @@
-"""Images, their planes and segmentation images in FITS files of HST, JWST and others."""
+"""Images and segmentation images in FITS files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
-from subpixal.io._missions.metadata import metadata_from_header, parse_unit
-from subpixal.io._missions.registry import find_flags
-from subpixal.io.paths import is_gzip, is_remote
+from subpixal.io._missions import (
+    FileImage,
+    find_mission,
+    metadata_from_header,
+    parse_unit,
+)
+from subpixal.io.paths import Extension, is_gzip, is_remote
 
 from .files import IMAGE_HDUS, FITSArray, FITSFile, needs_lazy_read, open_fits
 from .wcs import read_wcs
 
-if TYPE_CHECKING:
-    import gwcs
-    from astropy.wcs import WCS
-
-
 __all__ = ["read_fits_images", "read_fits_labels"]
 
-_NO_LABELS = ("DQ", "CTX", "CON")
 
-
-def read_fits_images(path: str, extension: Any = None) -> list[dict[str, Any]]:
+def read_fits_images(path: str, extension: Extension = None) -> list[FileImage]:
     """
-    Read all the images (chips) of a FITS file, or those that an extension picks.
+    Read all images (chips) of a FITS file, or those that an extension selects.
 
-    Every 2-D extension SCI is an image; ERR, DQ and WHT of the same version
-    belong to it. A file without SCI is one image, its first 2-D one. The
-    gwcs of a JWST file is used in place of its FITS WCS; of an exposure,
-    that is an approximation, and none without gwcs is read.
+    Each 2-D extension with data, such as SCI, is an image with its other planes. The mission
+    gives the names of the extensions. A file without such an extension is one image, the first
+    2-D one.
 
     Parameters
     ----------
     path : str
-        The file.
+        Local or remote file.
     extension : int, (str, int), (str, None) or None
         As of ``parse_image_name``.
 
     Returns
     -------
-    list of dict
-        Arguments of `~subpixal.cutout.Cutout`, in the order of the file, never empty.
+    list of FileImage
+        At least one image, in the order of the file.
 
     Raises
     ------
     OSError
         If the file is missing (FileNotFoundError), truncated or not FITS.
     ValueError
-        If there is no such 2-D image, or no complete celestial WCS with it.
+        If there is no such 2-D image, or no complete celestial WCS for it.
     """
     with open_fits(path) as hdulist:
-        chosen = _choose(hdulist, path, extension)
+        file = _ImageFile(path, hdulist)
+        chosen = file.select(extension)
         if extension is None:
-            chosen = [hdu for hdu in chosen if hdu.name == "SCI"] or chosen[:1]
-        file = FITSFile(path)
-        return [_read_image(hdulist, hdu, file) for hdu in chosen]
+            chosen = [hdu for hdu in chosen if file.mission.is_plane(hdu.name, "data")] or [
+                chosen[0]
+            ]
+        return [file.read_image(hdu) for hdu in chosen]
 
 
-def read_fits_labels(
-    path: str, extension: Any = None
-) -> tuple[np.ndarray | FITSArray, WCS | gwcs.WCS | None, str]:
+def read_fits_labels(path: str, extension: Extension = None) -> list[FileImage]:
     """
     Read a segmentation image: the first 2-D image of integers in a FITS file.
 
-    Data-quality flags and drizzle contexts are integers, too, and are taken
-    only if the extension picks them.
+    Flags and drizzle contexts are integers, too. They are read only if the extension selects
+    them.
 
     Parameters
     ----------
@@ -77,12 +74,9 @@ def read_fits_labels(
 
     Returns
     -------
-    labels : (ny, nx) array of int or FITSArray
-        As the file has them, a memory map or read when they are needed.
-    wcs : `astropy.wcs.WCS`, `gwcs.wcs.WCS` or None
-        None if the file has no celestial WCS.
-    name : str
-        File name and extension.
+    list of FileImage
+        One image with labels as ``data``, a memory map or lazy. The WCS is `None` if the file has
+        no celestial WCS.
 
     Raises
     ------
@@ -92,108 +86,176 @@ def read_fits_labels(
         If there is no 2-D image, or its values are not all integers.
     """
     with open_fits(path) as hdulist:
-        images = _choose(hdulist, path, extension)
+        file = _ImageFile(path, hdulist)
+        images = file.select(extension)
         if extension is None:
-            images = [hdu for hdu in images if hdu.name not in _NO_LABELS] or images[:1]
-        file = FITSFile(path)
-        found = [(hdu, _pixels(hdulist, hdu, file)) for hdu in images]
+            images = [hdu for hdu in images if file.may_have_labels(hdu)] or [images[0]]
+        found = [(hdu, file.get_pixels(hdu)) for hdu in images]
         hdu, labels = next((pair for pair in found if pair[1].dtype.kind in "iu"), found[0])
-        label = _label(hdulist, hdu)
-        where = f"{path}[{label}]"
-        if labels.dtype.kind == "f" and {"ERR", "DQ", "WHT"} & {h.name for h in hdulist}:
-            # Counts can be whole numbers, too.
-            msg = f"{where} is an image with ERR, DQ or WHT, not a segmentation image"
+        where = file.describe(hdu)
+        if labels.dtype.kind == "f" and file.has_planes():
+            # Counts can be integers, too.
+            msg = f"{where} is an image with errors, flags or weights, not a segmentation image"
             raise ValueError(msg)
-        labels = _exact_integers(labels, where)
-        return labels, read_wcs(hdulist, hdu, where), f"{Path(path).name}[{label}]"
-
-
-def _label(hdulist: fits.HDUList, hdu: Any) -> str:
-    """Give the extension as it stands in brackets, so that ``parse_image_name`` finds it again."""
-    index = next(i for i, other in enumerate(hdulist) if other is hdu)
-    return f"{hdu.name},{hdu.ver}" if hdu.name and index else f"{index}"
-
-
-def _choose(hdulist: fits.HDUList, path: str, extension: Any) -> list[Any]:
-    """Return the 2-D images that `extension` picks, at least one."""
-    images = [hdu for hdu in hdulist if isinstance(hdu, IMAGE_HDUS) and len(hdu.shape) == 2]
-    chosen = images
-    if isinstance(extension, int):
-        chosen = [hdu for hdu in images if hdu is dict(enumerate(hdulist)).get(extension)]
-    elif extension is not None:
-        name, version = extension
-        chosen = [hdu for hdu in images if hdu.name == name and version in (None, hdu.ver)]
-    if not chosen:
-        what = "" if extension is None else f" {_bracketed(extension)}"
-        names = ", ".join(f"[{_label(hdulist, hdu)}]" for hdu in images) or "none"
-        msg = f"{path}: there is no 2-D image{what} in the file; its 2-D images are: {names}"
-        raise ValueError(msg)
-    return chosen
-
-
-def _bracketed(extension: Any) -> str:
-    """Write an extension as users do."""
-    parts = extension if isinstance(extension, tuple) else (extension,)
-    return "[" + ",".join(str(part) for part in parts if part is not None) + "]"
-
-
-def _read_image(hdulist: fits.HDUList, hdu: Any, file: FITSFile) -> dict[str, Any]:
-    """Collect what the file has about the image in `hdu`."""
-    path, label = file.path, _label(hdulist, hdu)
-    filename = Path(path).name
-    meta, exptime = metadata_from_header(hdu.header, hdulist[0].header)
-    dq = _plane(hdulist, hdu, "DQ", file)
-    # Combined images have no flags, and a header that is exact.
-    needs_gwcs = dq is not None and find_flags(meta).telescope == "JWST"
-    wcs = read_wcs(hdulist, hdu, f"{path}[{label}]", needs_gwcs=needs_gwcs)
-    if wcs is None:
-        msg = f"{path}[{label}] has no celestial WCS of two axes"
-        raise ValueError(msg)
-    return {
-        "data": _pixels(hdulist, hdu, file),
-        "wcs": wcs,
-        "uncertainty": _plane(hdulist, hdu, "ERR", file),
-        "dq": None if dq is None else _exact_integers(dq, f"{path}[DQ,{hdu.ver}]"),
-        "weight": _plane(hdulist, hdu, "WHT", file),
-        "unit": parse_unit(meta.get("bunit", "")),
-        "exptime": exptime,
-        "meta": {"name": f"{filename}[{label}]", "filename": filename, "extension": label} | meta,
-    }
-
-
-def _plane(hdulist: fits.HDUList, science: Any, name: str, file: FITSFile) -> Any:
-    """Return the plane `name` that belongs to a SCI extension, or None."""
-    if science.name != "SCI":
-        return None
-    found = [hdu for hdu in hdulist if (hdu.name, hdu.ver) == (name, science.ver)]
-    twins = [hdu for hdu in hdulist if (hdu.name, hdu.ver) == ("SCI", science.ver)]
-    if found and len(found) + len(twins) > 2:
-        msg = f"{file.path}: {len(twins)} SCI and {len(found)} {name} have the EXTVER {science.ver}"
-        raise ValueError(msg)
-    if not found or (not found[0].shape and "PIXVALUE" not in found[0].header):
-        return None
-    if not found[0].shape:
-        # HST files write a plane of one value as a header alone.
-        return np.broadcast_to(found[0].header["PIXVALUE"], science.shape)
-    if found[0].shape != science.shape:
-        msg = (
-            f"{file.path}[{name},{science.ver}] has shape {found[0].shape}, SCI has {science.shape}"
+        image = FileImage(
+            data=_exact_integers(labels, where),
+            wcs=read_wcs(hdulist, hdu, where, file.mission),
+            meta={"name": f"{Path(path).name}[{file.label(hdu)}]"},
         )
-        raise ValueError(msg)
-    return _pixels(hdulist, found[0], file)
+        return [image]
 
 
-def _pixels(hdulist: fits.HDUList, hdu: Any, file: FITSFile) -> np.ndarray | FITSArray:
-    """Return pixels that are read when they are needed, as a memory map if possible."""
-    late = is_remote(file.path) or (needs_lazy_read(hdu) and not is_gzip(file.path))
-    if not late or 0 in hdu.shape:
-        return hdu.data
-    index = next(i for i, other in enumerate(hdulist) if other is hdu)
-    return FITSArray(file, index, hdu)
+class _ImageFile:
+    """
+    Open FITS file with images of a mission.
+
+    Parameters
+    ----------
+    path : str
+    hdulist : `~astropy.io.fits.HDUList`
+    """
+
+    def __init__(self, path: str, hdulist: fits.HDUList) -> None:
+        self.path = path
+        self.hdulist = hdulist
+        self.images = [
+            hdu for hdu in hdulist if isinstance(hdu, IMAGE_HDUS) and len(hdu.shape) == 2
+        ]
+        # One for all planes, so that they share the open file.
+        self._lazy_file = FITSFile(path)
+        headers = [hdu.header for hdu in (*self.images[:1], hdulist[0])]
+        telescope, instrument = (
+            next((str(header[key]) for header in headers if header.get(key)), "").strip()
+            for key in ("TELESCOP", "INSTRUME")
+        )
+        self.mission = find_mission(telescope, instrument, Path(path).name)
+
+    def label(self, hdu: Any) -> str:
+        """Return an extension as in brackets: ``SCI,1``, or a number if it has no name."""
+        index = self._get_index(hdu)
+        return f"{hdu.name},{hdu.ver}" if hdu.name and index else f"{index}"
+
+    def describe(self, hdu: Any) -> str:
+        """Return file and extension, for errors."""
+        return f"{self.path}[{self.label(hdu)}]"
+
+    def select(self, extension: Extension) -> list[Any]:
+        """Return the 2-D images of an extension, at least one."""
+        if isinstance(extension, int):
+            chosen = [hdu for hdu in self.images if self._get_index(hdu) == extension]
+            asked = f" [{extension}]"
+        elif extension is not None:
+            name, version = extension
+            chosen = [h for h in self.images if h.name == name and version in (None, h.ver)]
+            asked = f" [{name}]" if version is None else f" [{name},{version}]"
+        else:
+            chosen = self.images
+            asked = ""
+        if not chosen:
+            names = ", ".join(f"[{self.label(hdu)}]" for hdu in self.images) or "none"
+            msg = f"{self.path}: there is no 2-D image{asked} in the file; it has: {names}"
+            raise ValueError(msg)
+        return chosen
+
+    def may_have_labels(self, hdu: Any) -> bool:
+        """Return `True` if the mission has no other integers in such an extension."""
+        mission = self.mission
+        return not (mission.is_plane(hdu.name, "flags") or hdu.name in mission.contexts)
+
+    def has_planes(self) -> bool:
+        """Return `True` if the file has planes besides the data."""
+        planes = self.mission.extensions.keys() - {"data"}
+        return any(self.mission.is_plane(hdu.name, *planes) for hdu in self.hdulist)
+
+    def read_image(self, hdu: Any) -> FileImage:
+        """Return an image with its planes, WCS and metadata."""
+        label = self.label(hdu)
+        filename = Path(self.path).name
+        meta, exptime = metadata_from_header(
+            self.mission.header, hdu.header, self.hdulist[0].header
+        )
+        flags = self._read_plane(hdu, "flags")
+        # Images without flags are combined, and have an exact header.
+        needs_gwcs = self.mission.needs_gwcs and flags is not None
+        where = self.describe(hdu)
+        wcs = read_wcs(self.hdulist, hdu, where, self.mission, needs_gwcs=needs_gwcs)
+        if wcs is None:
+            msg = f"{where} has no celestial WCS of two axes"
+            raise ValueError(msg)
+        origin = {"name": f"{filename}[{label}]", "filename": filename, "extension": label}
+        return FileImage(
+            data=self.get_pixels(hdu),
+            wcs=wcs,
+            uncertainty=self._read_plane(hdu, "uncertainty"),
+            flags=flags,
+            weight=self._read_plane(hdu, "weight"),
+            unit=parse_unit(meta.get("bunit", "")),
+            exptime=exptime,
+            meta=origin | meta,
+            instrument=self.mission.find_instrument(meta),
+        )
+
+    def _read_plane(self, science: Any, plane: str) -> Any:
+        """Return the pixels of a plane of an image, or `None`."""
+        hdu = self._find_plane(science, plane)
+        if hdu is None:
+            return self._read_companion(science, plane)
+        if not hdu.shape:
+            # Headers of HST have PIXVALUE in place of equal pixels. Other empty HDUs are no planes.
+            value = hdu.header.get("PIXVALUE")
+            pixels = None if value is None else np.broadcast_to(value, science.shape)
+        else:
+            pixels = self.get_pixels(hdu)
+        return self._check_plane(pixels, plane, science, self.describe(hdu))
+
+    def _find_plane(self, science: Any, plane: str) -> Any:
+        """Return the extension with a plane of an image, or `None`."""
+        names = self.mission.find_partners(science.name, plane)
+        same_version = [hdu for hdu in self.hdulist if hdu.ver == science.ver]
+        found = [hdu for hdu in same_version if hdu.name in names]
+        twins = [hdu for hdu in same_version if hdu.name == science.name]
+        if not found:
+            return None
+        if len(found) > 1 or len(twins) > 1:
+            msg = (
+                f"{self.path}: {len(twins)} {science.name} and {len(found)} {found[0].name} "
+                f"have the EXTVER {science.ver}"
+            )
+            raise ValueError(msg)
+        return found[0]
+
+    def _read_companion(self, science: Any, plane: str) -> Any:
+        """Return the pixels of a plane in a file next to the file of the image, or `None`."""
+        path = None if is_remote(self.path) else self.mission.find_companion(self.path, plane)
+        if path is None:
+            return None
+        with open_fits(path) as hdulist:
+            file = _ImageFile(path, hdulist)
+            hdu = file.select(None)[0]
+            return self._check_plane(file.get_pixels(hdu), plane, science, file.describe(hdu))
+
+    def _check_plane(self, pixels: Any, plane: str, science: Any, where: str) -> Any:
+        """Return the pixels of a plane; flags must be integers."""
+        if pixels is None:
+            return None
+        if pixels.shape != science.shape:
+            msg = f"{where} has shape {pixels.shape}, {science.name} has {science.shape}"
+            raise ValueError(msg)
+        return _exact_integers(pixels, where) if plane == "flags" else pixels
+
+    def get_pixels(self, hdu: Any) -> NDArray[Any] | FITSArray:
+        """Return pixels that are read when they are used, as a memory map if possible."""
+        is_lazy = is_remote(self.path) or (needs_lazy_read(hdu) and not is_gzip(self.path))
+        if not is_lazy or 0 in hdu.shape:
+            return hdu.data
+        return FITSArray(self._lazy_file, self._get_index(hdu), hdu)
+
+    def _get_index(self, hdu: Any) -> int:
+        return next(i for i, other in enumerate(self.hdulist) if other is hdu)
 
 
 def _exact_integers(values: Any, where: str) -> Any:
-    """Return `values` as integers; refuse to round."""
+    """Return values as integers; fractions raise an error."""
     dtype = values.dtype
     if dtype.kind in "iu":
         return values

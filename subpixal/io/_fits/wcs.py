@@ -1,4 +1,4 @@
-"""The best WCS that a FITS file has for an image."""
+"""Read the WCS of an image in a FITS file."""
 
 from __future__ import annotations
 
@@ -11,50 +11,53 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyDeprecationWarning
 from astropy.wcs import WCS, FITSFixedWarning
 
+from subpixal.geometry import is_celestial
+from subpixal.io._missions import Mission
+
 if TYPE_CHECKING:
     import gwcs
-from subpixal.geometry import is_celestial
 
 __all__ = ["read_wcs"]
 
 
 def read_wcs(
-    hdulist: fits.HDUList, hdu: Any, where: str, *, needs_gwcs: bool = False
+    hdulist: fits.HDUList, hdu: Any, where: str, mission: Mission, *, needs_gwcs: bool = False
 ) -> WCS | gwcs.WCS | None:
     """
-    Read the WCS of an image.
+    Read the WCS of an image: the gwcs of the ASDF extension if there is one, else the header.
 
     Parameters
     ----------
     hdulist : `~astropy.io.fits.HDUList`
-        The file, which has the lookup tables or the gwcs.
+        The file, with the lookup tables or the gwcs.
     hdu : HDU
         The image.
     where : str
         File and extension, for errors.
+    mission : Mission
     needs_gwcs : bool
-        Whether a WCS in the header does not do.
+        True if the WCS of the header is only an approximation.
 
     Returns
     -------
     `astropy.wcs.WCS`, `gwcs.wcs.WCS` or None
-        None if it is not celestial.
+        None if the WCS is not celestial.
 
     Raises
     ------
     ValueError
-        If there is one that cannot be read, or no gwcs where it needs one.
+        If the WCS cannot be read, or a needed gwcs is missing.
     """
-    science = [other for other in hdulist if other.name == "SCI"]
+    images = [other for other in hdulist if mission.is_plane(other.name, "data")]
     wcs = None
     # The ASDF extension has one gwcs, which cannot belong to several images.
-    if "ASDF" in hdulist and len(science) == 1 and science[0].shape == hdu.shape:
+    if "ASDF" in hdulist and len(images) == 1 and images[0].shape == hdu.shape:
         wcs = _read_gwcs(hdulist["ASDF"], where)
     if needs_gwcs and wcs is None:
-        there = "has no meta.wcs for it" if "ASDF" in hdulist else "is not in the file"
+        reason = "has no meta.wcs for it" if "ASDF" in hdulist else "is not in the file"
         msg = (
-            f"{where} is an exposure of JWST and needs the gwcs of the extension [ASDF], which "
-            f"{there}; the WCS of a header would be an approximation"
+            f"{where} is an exposure of {mission.telescope} and needs the gwcs of the extension "
+            f"[ASDF], which {reason}; the WCS of the header is only an approximation"
         )
         raise ValueError(msg)
     if wcs is not None and wcs.pixel_shape is None:
@@ -62,7 +65,7 @@ def read_wcs(
     try:
         wcs = _read_fits_wcs(hdulist, hdu) if wcs is None else wcs
         return wcs if is_celestial(wcs) else None
-    # A header can be wrong in more ways than astropy.wcs has errors for.
+    # Invalid headers raise many types of errors, not only those of astropy.wcs.
     except Exception as error:
         msg = f"{where}: the WCS cannot be read ({error})"
         raise ValueError(msg) from error
@@ -98,10 +101,10 @@ def _read_gwcs(hdu: Any, where: str) -> gwcs.WCS | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", asdf.exceptions.AsdfConversionWarning)
         try:
-            # Older files have an image of bytes, newer ones a table of one cell.
+            # Older files have an image of bytes, newer files a table with one cell.
             values = hdu.data if hdu.is_image else np.ravel(hdu.data.field(0)[0])
-            # A lazy tree converts only what is asked for: tags that only the
-            # mission's data models know, elsewhere in the tree, do not matter.
+            # A lazy tree converts only the used nodes, so that tags of the data models of
+            # the mission do not matter.
             with asdf.open(
                 io.BytesIO(values.tobytes()),
                 lazy_tree=True,
@@ -109,7 +112,7 @@ def _read_gwcs(hdu: Any, where: str) -> gwcs.WCS | None:
                 ignore_missing_extensions=True,
             ) as file:
                 wcs = file.tree.get("meta", {}).get("wcs")
-        # asdf, yaml and every converter have errors of their own.
+        # asdf, yaml and converters raise errors of many types.
         except Exception as error:
             msg = f"{where}: the gwcs in [ASDF] cannot be read ({error})"
             raise ValueError(msg) from error

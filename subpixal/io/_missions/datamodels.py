@@ -1,155 +1,160 @@
-"""Images of data models: Roman's ASDF files, and open models of JWST and Roman.
+"""
+Images of data models: ASDF files of missions, and open models of JWST and Roman.
 
-Everything is found by where it stands in the tree. Neither the mission's
-packages nor their ASDF tags are needed, and nothing changes where they are installed.
+All facts are found by their path in the tree. Neither the packages of the missions nor their ASDF
+tags are needed, and the results do not depend on installed packages.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import Table
+from numpy.typing import NDArray
 
 from subpixal.geometry import is_celestial
-from subpixal.io.paths import is_remote
+from subpixal.io.paths import is_remote, open_file
 
 from .metadata import find_in, metadata_from_model, parse_unit
+from .mission import FileImage
+from .registry import MISSIONS, find_mission
 
-__all__ = [
-    "model_images",
-    "model_labels",
-    "read_asdf_catalog",
-    "read_asdf_images",
-    "read_asdf_labels",
-]
+__all__ = ["find_root", "model_image", "model_labels", "open_asdf"]
 
 
-def read_asdf_images(path: str) -> list[dict[str, Any]]:
+@contextmanager
+def open_asdf(path: str) -> Iterator[Mapping[str, Any]]:
     """
-    Read the image of a Roman L2 or L3 file.
+    Open the tree of an ASDF file, with errors that name the file.
+
+    Lazy nodes of the tree, such as the tables of a WCS, must be copied before the file is closed.
 
     Parameters
     ----------
     path : str
+        Local or remote file.
 
-    Returns
-    -------
-    list of dict
-        Arguments of `~subpixal.cutout.Cutout` for the one image that there is. Other planes
-        of the file are not read.
+    Yields
+    ------
+    mapping
+        The tree.
 
     Raises
     ------
     OSError
         If the file is missing (FileNotFoundError) or damaged.
-    ValueError
-        If it has no 2-D image, or no celestial WCS with it.
     ImportError
-        If it is compressed in a way that needs a package which is not installed.
+        If the file is remote and fsspec is not installed.
     """
-    with _open_roman(path) as tree:
-        return [
-            image | {"wcs": copy.deepcopy(image["wcs"])}
-            for image in model_images(tree, Path(path).name)
-        ]
+    import asdf
+
+    # Nodes with tags of the data models of a mission become plain nodes.
+    options = {"ignore_missing_extensions": True, "ignore_unrecognized_tag": True}
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(open_file(path)) if is_remote(path) else path
+            file = asdf.open(source, lazy_tree=True, memmap=not is_remote(path), **options)
+            stack.enter_context(file)
+        except (FileNotFoundError, ImportError):
+            raise
+        # asdf and yaml raise errors of many types.
+        except Exception as error:
+            msg = f"{path}: not an ASDF file, or damaged ({error})"
+            raise OSError(msg) from error
+        yield file.tree
 
 
-def read_asdf_labels(path: str) -> tuple[np.ndarray, Any, str]:
-    """Read the segmentation image of a Roman file, as `model_labels` returns it."""
-    with _open_roman(path) as tree:
-        labels, wcs, name = model_labels(tree, Path(path).name)
-        return labels, copy.deepcopy(wcs), name
+def find_root(tree: Mapping[str, Any], path: str) -> Any:
+    """
+    Return the node of an ASDF tree with the image of a mission.
 
-
-def read_asdf_catalog(path: str) -> Table:
-    """Read the source catalogue of a Roman file; a ValueError if it has none."""
-    with _open_roman(path) as tree:
-        catalog = find_in(tree, "source_catalog")
-        if isinstance(catalog, Table):
-            return Table(catalog, copy=True)
-    msg = f"{path}: there is no source_catalog in the file"
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    roots = [mission.asdf_root for mission in MISSIONS if mission.asdf_root]
+    for root in roots:
+        if root in tree:
+            return tree[root]
+    found = ", ".join(map(str, tree)) or "nothing"
+    msg = f"{path} has no tree {' or '.join(map(repr, roots))}, only {found}"
     raise ValueError(msg)
 
 
-def model_images(model, name: str | None = None) -> list[dict[str, Any]]:
+def model_image(model: Any, name: str | None = None) -> FileImage:
     """
     Take the image out of a data model.
 
     Parameters
     ----------
     model : object
-        It has ``data`` and ``meta.wcs``, and may have ``err``, ``dq`` and ``weight`` or
-        ``wht``, as attributes or keys: an open model of stdatamodels or
-        roman_datamodels, or the tree of a Roman file.
+        Open model of stdatamodels or roman_datamodels, or the tree of a Roman file: it has
+        ``data`` and ``meta.wcs``, and may have ``err``, ``dq`` and ``weight`` or ``wht``, as
+        attributes or keys.
     name : str, optional
         File name, by default ``meta.filename``.
 
     Returns
     -------
-    list of dict
-        Arguments of `~subpixal.cutout.Cutout` for the one image that there is.
+    FileImage
 
     Raises
     ------
     TypeError
         If the model has no ``data`` and ``meta``.
     ValueError
-        If the data are not a 2-D image, or there is no celestial WCS with them.
+        If the data are not a 2-D image, or there is no celestial WCS.
     """
-    tree, name = _tree_of(model), _name_of(model, name)
-    data, unit = _plane(tree, "data", name)
-    wcs = _celestial(tree)
+    tree = _get_tree(model)
+    name = name or _get_name(model, tree)
+    telescope = str(find_in(tree, "meta.telescope") or "")
+    mission = find_mission(telescope, str(find_in(tree, "meta.instrument.name") or ""))
+    meta, exptime = metadata_from_model(mission.model, tree)
+    planes = {}
+    units = {}
+    for plane, nodes in mission.nodes.items():
+        planes[plane], units[plane] = _first_plane(tree, nodes, name)
+    data = planes["data"]
     if data is None or data.ndim != 2:
         got = "none" if data is None else f"shape {data.shape}"
         msg = f"{name} must have a 2-D image as 'data', got {got}"
         raise ValueError(msg)
+    wcs = _get_celestial_wcs(tree)
     if wcs is None:
         found = find_in(tree, "meta.wcs")
         got = "there is none" if found is None else f"got {found!r:.80}"
         msg = f"{name} must have a celestial WCS of two axes as 'meta.wcs', {got}"
         raise ValueError(msg)
-    error, weight, wht = (_plane(tree, key, name)[0] for key in ("err", "weight", "wht"))
-    weight = wht if weight is None else weight
-    meta, exptime = metadata_from_model(tree)
-    unit = unit or parse_unit(meta.get("bunit", ""))
-    if unit is None and meta.get("telescope") == "ROMAN":
-        unit = _roman_unit(tree, weight)
-    return [
-        {
-            "data": data,
-            "wcs": wcs,
-            "uncertainty": error,
-            "dq": _plane(tree, "dq", name)[0],
-            "weight": weight,
-            "unit": unit,
-            "exptime": exptime,
-            "meta": {"name": name, "filename": name} | meta,
-        }
-    ]
+    unit = units["data"] or parse_unit(meta.get("bunit", ""))
+    if unit is None and mission.default_unit is not None:
+        unit = mission.default_unit(tree)
+    return FileImage(
+        **planes,
+        wcs=wcs,
+        unit=unit,
+        exptime=exptime,
+        meta={"name": name, "filename": name} | meta,
+        instrument=mission.find_instrument(meta),
+    )
 
 
-def model_labels(model, name: str | None = None) -> tuple[np.ndarray, Any, str]:
+def model_labels(model: Any, name: str | None = None) -> FileImage:
     """
-    Take the labels out of a data model.
+    Take the segmentation image out of a data model.
 
     Parameters
     ----------
     model, name
-        As of `model_images`; ``data`` are the labels.
+        As of `model_image`. The labels are ``data``.
 
     Returns
     -------
-    labels : (ny, nx) array of int
-    wcs : object or None
-        None if the model has no celestial WCS.
-    name : str
-        File name.
+    FileImage
+        Labels as ``data``. The WCS is `None` if the model has no celestial WCS.
 
     Raises
     ------
@@ -158,60 +163,18 @@ def model_labels(model, name: str | None = None) -> tuple[np.ndarray, Any, str]:
     ValueError
         If the data are not a 2-D image of integers.
     """
-    tree, name = _tree_of(model), _name_of(model, name)
-    labels, _ = _plane(tree, "data", name)
+    tree = _get_tree(model)
+    name = name or _get_name(model, tree)
+    labels, _ = _first_plane(tree, ("data",), name)
     if labels is None or labels.ndim != 2 or labels.dtype.kind not in "iu":
         got = "none" if labels is None else f"{labels.ndim}-D data of {labels.dtype}"
         msg = f"{name} must have 2-D data of integers to be a segmentation image, got {got}"
         raise ValueError(msg)
-    return labels, _celestial(tree), name
+    return FileImage(data=labels, wcs=_get_celestial_wcs(tree), meta={"name": name})
 
 
-@contextmanager
-def _open_roman(path: str) -> Iterator[Mapping]:
-    """
-    Open the tree of a Roman file, with errors that name the file.
-
-    Tables of a WCS are read when they are used, for the last time before the
-    file is closed: what outlives it has to be copied.
-    """
-    import asdf
-
-    from subpixal.io._asdf.reader import KEY
-
-    # A tag that only the mission's data models know is a plain node without them.
-    known = {"ignore_missing_extensions": True, "ignore_unrecognized_tag": True}
-    with ExitStack() as stack:
-        try:
-            source = stack.enter_context(_open_remote(path)) if is_remote(path) else path
-            options = {"lazy_tree": True, "memmap": not is_remote(path)}
-            file = stack.enter_context(asdf.open(source, **options, **known))
-        except (FileNotFoundError, ImportError):
-            raise
-        # asdf and yaml have errors of their own.
-        except Exception as error:
-            msg = f"{path}: not an ASDF file, or damaged ({error})"
-            raise OSError(msg) from error
-        if KEY in file.tree:
-            msg = f"{path} is an archive of cutouts and no image; CutoutCollection.read reads it"
-            raise ValueError(msg)
-        if "roman" not in file.tree:
-            msg = f"{path} has no tree 'roman', only {', '.join(file.tree) or 'nothing'}"
-            raise ValueError(msg)
-        yield file.tree["roman"]
-
-
-def _open_remote(path: str):
-    try:
-        import fsspec
-    except ImportError as error:
-        msg = f"{path} is remote, which needs: pip install 'subpixal[remote]' ({error})"
-        raise ImportError(msg) from error
-    return fsspec.open(path, "rb")
-
-
-def _tree_of(model):
-    """What holds the planes; models of stdatamodels would make those that are missing."""
+def _get_tree(model: Any) -> Any:
+    """Return the node with the planes; models of stdatamodels create missing planes."""
     instance = getattr(model, "instance", None)
     tree = instance if isinstance(instance, Mapping) else model
     if find_in(tree, "data") is None or find_in(tree, "meta") is None:
@@ -220,33 +183,30 @@ def _tree_of(model):
     return tree
 
 
-def _name_of(model, name) -> str:
-    return name or find_in(_tree_of(model), "meta.filename") or type(model).__name__
+def _get_name(model: Any, tree: Any) -> str:
+    return find_in(tree, "meta.filename") or type(model).__name__
 
 
-def _celestial(tree):
+def _get_celestial_wcs(tree: Any) -> Any:
     wcs = find_in(tree, "meta.wcs")
     return wcs if hasattr(wcs, "world_axis_object_classes") and is_celestial(wcs) else None
 
 
-def _plane(tree, key: str, name: str) -> tuple[np.ndarray | None, u.UnitBase | None]:
-    """Pixels of a plane and their unit, None where there is none."""
-    plane = find_in(tree, key)
-    if plane is None:
+def _first_plane(
+    tree: Any, nodes: tuple[str, ...], name: str
+) -> tuple[NDArray[Any] | None, u.UnitBase | None]:
+    """Return the pixels of the first existing node and their unit."""
+    found = next((node for node in nodes if find_in(tree, node) is not None), None)
+    if found is None:
         return None, None
+    plane = find_in(tree, found)
     try:
-        # Up to 2024, planes of Roman were quantities.
+        # Planes of Roman files were quantities until 2024.
         return np.asarray(plane), getattr(plane, "unit", None)
     except ImportError as error:
         msg = f"{name} is compressed, which may need: pip install 'subpixal[lz4]' ({error})"
         raise ImportError(msg) from error
-    # Blocks are read only now; they can be wrong in many ways.
+    # asdf reads the block here. Damaged blocks raise errors of many types.
     except Exception as error:
-        msg = f"{name}: {key} is damaged ({error})"
+        msg = f"{name}: {found} is damaged ({error})"
         raise OSError(msg) from error
-
-
-def _roman_unit(tree, weight) -> u.UnitBase:
-    """Unit of an image of Roman, which its file does not say."""
-    calibrated = find_in(tree, "meta.cal_step.flux") == "COMPLETE"
-    return u.MJy / u.sr if weight is not None or calibrated else u.DN / u.s

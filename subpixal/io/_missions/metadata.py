@@ -1,18 +1,19 @@
-"""Where an image comes from, under the same few keys whatever the file; unit, exposure time."""
+"""Metadata of an image in a header or a data model: origin, unit, exposure time."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
-__all__ = ["find_in", "metadata_from_header", "metadata_from_model", "parse_unit"]
+__all__ = ["Keywords", "find_in", "metadata_from_header", "metadata_from_model", "parse_unit"]
 
 _COUNTS = {
     **dict.fromkeys(("count", "counts", "ct", "cts"), u.ct),
@@ -29,24 +30,100 @@ _COUNT_UNIT = re.compile(
 
 _NO_FILTER = ("CLEAR", "N/A", "NONE")
 
-# What Roman writes where there is nothing to write.
+# Values that Roman writes in place of missing ones.
 _MISSING = ("", "?", "-999999")
 
 
-def metadata_from_header(*headers: fits.Header) -> tuple[dict[str, str], float | None]:
+@dataclass(frozen=True)
+class Keywords:
     """
-    Read where an image comes from in its headers.
+    Keywords of the metadata in FITS headers, or paths below ``meta`` in data models.
+
+    Attributes
+    ----------
+    telescope, instrument, detector, exposure, bunit : tuple of str
+        The first keyword with a value counts.
+    filter : tuple of str
+        Keywords of all filter wheels. Filters in the beam are joined by a slash.
+    exposure_parts : tuple of str
+        Keywords for `exposure_format`. If one has no value, `exposure` counts.
+    exposure_format : str
+        Format of the name of an exposure.
+    start : tuple of str
+        Keywords of the start in ISO format, or as `~astropy.time.Time` or MJD.
+    date, time : str
+        Keywords of the date and the time of the start, if `start` has no text.
+    exptime : tuple of str
+        Keywords of the exposure time. The first positive number counts.
+    zero_point : tuple of str
+        Keywords of the AB magnitude of one unit of the pixels.
+    """
+
+    telescope: tuple[str, ...] = ("TELESCOP",)
+    instrument: tuple[str, ...] = ("INSTRUME",)
+    detector: tuple[str, ...] = ("DETECTOR",)
+    filter: tuple[str, ...] = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL")
+    exposure: tuple[str, ...] = ("EXPNAME", "ROOTNAME", "OBS_ID", "OBSID")
+    exposure_parts: tuple[str, ...] = ()
+    exposure_format: str = ""
+    start: tuple[str, ...] = ("DATE-BEG",)
+    date: str = "DATE-OBS"
+    time: str = "TIME-OBS"
+    bunit: tuple[str, ...] = ("BUNIT",)
+    exptime: tuple[str, ...] = ("EXPTIME", "XPOSURE", "EFFEXPTM", "TEXPTIME")
+    zero_point: tuple[str, ...] = ()
+
+    @classmethod
+    def of_models(cls, **others: Any) -> Self:
+        """Return the paths in data models of JWST and Roman, and others that are given."""
+        paths = {
+            "telescope": ("telescope",),
+            "instrument": ("instrument.name", "basic.instrument"),
+            "detector": ("instrument.detector",),
+            "filter": (
+                "instrument.filter",
+                "instrument.pupil",
+                "instrument.optical_element",
+                "basic.optical_element",
+            ),
+            "exposure": ("observation.obs_id", "observation.observation_id"),
+            "start": (
+                "observation.date_beg",
+                "exposure.start_time",
+                "coadd_info.time_first",
+                "basic.time_first_mjd",
+            ),
+            "date": "observation.date",
+            "time": "observation.time",
+            "bunit": ("bunit_data",),
+            "exptime": (
+                "exposure.effective_exposure_time",
+                "exposure.exposure_time",
+                "coadd_info.exposure_time",
+                "resample.product_exposure_time",
+                "basic.mean_exposure_time",
+            ),
+        }
+        return cls(**(paths | others))
+
+
+def metadata_from_header(
+    keywords: Keywords, *headers: fits.Header
+) -> tuple[dict[str, Any], float | None]:
+    """
+    Read the metadata of an image from its headers.
 
     Parameters
     ----------
+    keywords : Keywords
     *headers : `~astropy.io.fits.Header`
-        Of the image and of its file; the first that has a keyword counts.
+        Headers of the image and of its file. The first header with a keyword counts.
 
     Returns
     -------
     meta : dict
-        ``telescope, instrument, detector, filter, exposure, date, bunit``, as far as
-        they are known.
+        ``telescope, instrument, detector, filter, exposure, date, bunit, zero_point``, as far
+        as they are known.
     exptime : float or None
         Exposure time in seconds.
     """
@@ -54,75 +131,62 @@ def metadata_from_header(*headers: fits.Header) -> tuple[dict[str, str], float |
     def find(*keys: str) -> Iterator[Any]:
         return (header.get(key) for key in keys for header in headers)
 
-    visit = [_word(find(key)) for key in ("VISIT_ID", "VISITGRP", "SEQ_ID", "ACT_ID", "EXPOSURE")]
-    filters = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PUPIL")
-    date, time = _word(find("DATE-OBS")), _word(find("TIME-OBS"))
-    meta = {
-        "telescope": _word(find("TELESCOP")),
-        "instrument": _word(find("INSTRUME")),
-        "detector": _word(find("DETECTOR")),
-        "filter": _join_filters(_word(find(key)) for key in filters),
-        "exposure": _jwst_exposure(visit) or _word(find("EXPNAME", "ROOTNAME", "OBS_ID", "OBSID")),
-        "date": _word(find("DATE-BEG")) or _join_date(date, time),
-        "bunit": _word(find("BUNIT")),
-    }
-    exptime = _seconds(find("EXPTIME", "XPOSURE", "EFFEXPTM", "TEXPTIME"))
-    return {key: value for key, value in meta.items() if value}, exptime
+    return _read_metadata(keywords, find)
 
 
-def metadata_from_model(tree) -> tuple[dict[str, str], float | None]:
+def metadata_from_model(keywords: Keywords, tree: Any) -> tuple[dict[str, Any], float | None]:
     """
-    Read where an image comes from in the tree of a data model of JWST or Roman.
+    Read the metadata of an image from the tree of a data model.
 
     Parameters
     ----------
+    keywords : Keywords
     tree : object
-        It has ``meta``, as an attribute or a key.
+        Tree with ``meta``, as an attribute or a key.
 
     Returns
     -------
     meta, exptime
-        As of `describe_header`.
+        As of `metadata_from_header`.
     """
 
     def find(*paths: str) -> Iterator[Any]:
         return (find_in(tree, f"meta.{path}") for path in paths)
 
-    jwst = ("visit_id", "visit_group", "sequence_id", "activity_id", "exposure_number")
-    visit = [_word(find(f"observation.{name}")) for name in jwst]
-    filters = ("instrument.filter", "instrument.pupil", "instrument.optical_element")
-    date, time = _word(find("observation.date")), _word(find("observation.time"))
-    start = find("exposure.start_time", "coadd_info.time_first", "basic.time_first_mjd")
-    meta = {
-        "telescope": _word(find("telescope")),
-        "instrument": _word(find("instrument.name", "basic.instrument")),
-        "detector": _word(find("instrument.detector")),
-        "filter": _join_filters(_word(find(p)) for p in (*filters, "basic.optical_element")),
-        "exposure": _jwst_exposure(visit)
-        or _roman_exposure(_word(find("observation.visit_id")), _word(find("observation.exposure")))
-        or _word(find("observation.obs_id", "observation.observation_id")),
-        "date": _word(find("observation.date_beg")) or _join_date(date, time) or _start(start),
-        "bunit": _word(find("bunit_data")),
+    return _read_metadata(keywords, find)
+
+
+def _read_metadata(
+    keywords: Keywords, find: Callable[..., Iterator[Any]]
+) -> tuple[dict[str, Any], float | None]:
+    meta: dict[str, Any] = {
+        name: _first_word(find(*getattr(keywords, name)))
+        for name in ("telescope", "instrument", "detector")
     }
-    exptime = _seconds(
-        find(
-            "exposure.effective_exposure_time", "exposure.exposure_time",
-            "coadd_info.exposure_time", "resample.product_exposure_time",
-            "basic.mean_exposure_time",
-        )
-    )  # fmt: skip
+    meta["filter"] = _join_filters(_first_word(find(key)) for key in keywords.filter)
+    parts = [_first_word(find(key)) for key in keywords.exposure_parts]
+    if parts and all(parts):
+        meta["exposure"] = keywords.exposure_format.format(*parts)
+    else:
+        meta["exposure"] = _first_word(find(*keywords.exposure))
+    date, time = _first_word(find(keywords.date)), _first_word(find(keywords.time))
+    start = list(find(*keywords.start))
+    meta["date"] = _first_word(start) or _join_date(date, time) or _first_time(start)
+    meta["bunit"] = _first_word(find(*keywords.bunit))
+    meta["zero_point"] = _first_number(find(*keywords.zero_point))
+    exptime = _first_number(find(*keywords.exptime))
     return {key: value for key, value in meta.items() if value}, exptime
 
 
-def find_in(tree, path: str):
-    """What is under keys or attributes joined with dots; None if one of them is missing."""
+def find_in(tree: Any, path: str) -> Any:
+    """Return the node at keys or attributes joined with dots, `None` if one of them is missing."""
     for name in path.split("."):
         tree = tree.get(name) if isinstance(tree, Mapping) else getattr(tree, name, None)
     return tree
 
 
 def parse_unit(text: str) -> u.UnitBase | None:
-    """Understand a BUNIT in any spelling of the field, or return None."""
+    """Parse a BUNIT in the common spellings; return `None` if astropy does not know the unit."""
     found = _COUNT_UNIT.fullmatch(text.lower())
     if found and found["count"] in _COUNTS:
         return _COUNTS[found["count"]] / u.s if found["rate"] else _COUNTS[found["count"]]
@@ -130,46 +194,37 @@ def parse_unit(text: str) -> u.UnitBase | None:
         return None
     for syntax in (None, "fits"):
         with warnings.catch_warnings():
-            # Several slashes, old spellings: what is understood is good enough.
+            # Several slashes and old spellings are harmless.
             warnings.simplefilter("ignore", u.UnitsWarning)
             unit = u.Unit(text, format=syntax, parse_strict="silent")
-        # 'S' and 'A' mean second and Angstrom here, which astropy cannot know.
+        # Headers mean seconds and Angstrom by 'S' and 'A', which astropy parses as siemens and
+        # ampere.
         odd = {u.S, u.A} & set(getattr(unit, "bases", ()))
         if not odd and not isinstance(unit, u.UnrecognizedUnit):
             return unit
     return None
 
 
-def _word(values: Iterable) -> str:
-    """The first value that says something, as a word; empty if none does."""
+def _first_word(values: Iterable[Any]) -> str:
+    """Return the first text or integer as text, empty if there is none."""
     words = (str(v).strip() for v in values if isinstance(v, str) or type(v) is int)
     return next((word for word in words if word not in _MISSING), "")
 
 
-def _seconds(values: Iterable) -> float | None:
-    """The first exposure time that is a positive number."""
+def _first_number(values: Iterable[Any]) -> float | None:
+    """Return the first positive number."""
     for value in values:
         try:
-            seconds = float(value)
+            number = float(value)
         except (TypeError, ValueError):
             continue
-        if 0 < seconds < np.inf:
-            return seconds
+        if 0 < number < np.inf:
+            return number
     return None
 
 
-def _join_filters(names: Iterable[str]) -> str:
-    names = [name for name in names if name]
-    used = [name for name in names if not name.upper().startswith(_NO_FILTER)]
-    return "/".join(used or names[:1])
-
-
-def _join_date(date: str, time: str) -> str:
-    return f"{date}T{time}" if date and time and "T" not in date else date
-
-
-def _start(values: Iterable) -> str:
-    """The first time as an ISO date; numbers are MJD."""
+def _first_time(values: Iterable[Any]) -> str:
+    """Return the first time in ISO format; numbers are MJD."""
     for value in values:
         if isinstance(value, Time):
             return str(value.isot)
@@ -178,13 +233,12 @@ def _start(values: Iterable) -> str:
     return ""
 
 
-def _jwst_exposure(visit: list[str]) -> str:
-    """Name of an exposure as in the names of its files."""
-    if not all(visit):
-        return ""
-    visit_id, group, sequence, activity, number = visit
-    return f"jw{visit_id}_{group}{sequence}{activity}_{number.zfill(5)}"
+def _join_filters(names: Iterable[str]) -> str:
+    """Join the filters in the beam; empty positions count only if there are no filters."""
+    names = [name for name in names if name]
+    used = [name for name in names if not name.upper().startswith(_NO_FILTER)]
+    return "/".join(used or names[:1])
 
 
-def _roman_exposure(visit_id: str, number: str) -> str:
-    return f"r{visit_id}_{number.zfill(4)}" if visit_id and number else ""
+def _join_date(date: str, time: str) -> str:
+    return f"{date}T{time}" if date and time and "T" not in date else date
