@@ -363,5 +363,5 @@ def test_segmentation_seed_and_density():
 
 def test_segmentation_too_crowded():
     """More sources than there is room for are refused."""
-    with pytest.raises(ValueError, match="n_sources must .* got 100 "):
+    with pytest.raises(ValueError, match=r"n_sources must .* got 100 "):
         make_segmentation((100, 100), 100)
