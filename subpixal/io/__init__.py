@@ -17,6 +17,7 @@ stays fast.
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 __all__ = [
     "merge_archives",
@@ -50,7 +51,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name], __name__), name)
     msg = f"module {__name__!r} has no attribute {name!r}"

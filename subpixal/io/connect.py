@@ -1,31 +1,31 @@
-"""Registers the formats that cutouts are read from and written to.
+"""Register the formats of cutouts in the registry of astropy.
 
-`import subpixal` imports this module: nothing heavy may be imported here
-before it is used.
+``import subpixal`` imports this module, so functions import slow packages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import signature
+from typing import Any
 
 from astropy.io import registry
 
 from subpixal.cutout import Cutout, CutoutCollection
 
 
-def _is_asdf(origin, path, fileobj, *args, **kwargs) -> bool:
+def _is_asdf(origin: str, path: Any, fileobj: Any, *args: Any, **kwargs: Any) -> bool:
     if origin == "read" and fileobj is not None:
         magic = fileobj.read(5)
         fileobj.seek(-len(magic), 1)
-        # What is wrong with a FITS file, the reader of archives says.
+        # Accept FITS files, so that the reader raises an error that helps.
         if magic in (b"#ASDF", b"SIMPL"):
             return True
     return path is not None and str(path).lower().endswith(".asdf")
 
 
-def _check_options(format_name: str, function: Callable, options: dict) -> None:
-    """Refuse options that a format does not have."""
+def _check_options(format_name: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Raise an error for options that a format does not have."""
     parameters = signature(function).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     for name in options:
@@ -35,35 +35,35 @@ def _check_options(format_name: str, function: Callable, options: dict) -> None:
             raise TypeError(msg)
 
 
-def _read_collection(path, **options) -> CutoutCollection:
+def _read_collection(path: Any, **options: Any) -> CutoutCollection:
     from subpixal.io._asdf.archive import read_collection
 
     _check_options("asdf", read_collection, options)
     return read_collection(path, **options)
 
 
-def _read_cutout(path, **options) -> Cutout:
+def _read_cutout(path: Any, **options: Any) -> Cutout:
     from subpixal.io._asdf.archive import read_cutout
 
     _check_options("asdf", read_cutout, options)
     return read_cutout(path, **options)
 
 
-def _write(cutouts, path, **options) -> None:
+def _write(cutouts: Cutout | CutoutCollection, path: Any, **options: Any) -> None:
     from subpixal.io._asdf.archive import write_asdf
 
     _check_options("asdf", write_asdf, options)
     write_asdf(cutouts, path, **options)
 
 
-def _is_fits_output(origin, path, fileobj, *args, **kwargs) -> bool:
-    # Cutouts are not read from FITS files.
+def _is_fits_output(origin: str, path: Any, fileobj: Any, *args: Any, **kwargs: Any) -> bool:
+    # The package does not read cutouts from FITS files.
     from .paths import FITS_SUFFIXES
 
     return origin == "write" and path is not None and str(path).lower().endswith(FITS_SUFFIXES)
 
 
-def _write_fits(cutouts, path, **options) -> None:
+def _write_fits(cutouts: Cutout | CutoutCollection, path: Any, **options: Any) -> None:
     from subpixal.io._fits.write import write_fits
 
     _check_options("fits", write_fits, options)

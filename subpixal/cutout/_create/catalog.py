@@ -13,7 +13,7 @@ from subpixal.image import refuse_name
 
 __all__ = ["CatalogColumns", "parse_catalog"]
 
-ID_COLUMNS = ("id", "label", "NUMBER")
+ID_COLUMNS = ("id", "label", "NUMBER", "SEGMENTATION_MAP_ID", "segmentation_map_id")
 
 # Names of position columns, and what they call the centre of the first pixel.
 PIXEL_COLUMNS = (
@@ -31,6 +31,8 @@ SKY_COLUMNS = (
     ("ra_centroid", "dec_centroid"),
     ("ALPHA_J2000", "DELTA_J2000"),
     ("ALPHA_SKY", "DELTA_SKY"),
+    ("RIGHT_ASCENSION", "DECLINATION"),
+    ("right_ascension", "declination"),
 )
 
 

@@ -1,17 +1,20 @@
-"""Values, names and metadata as FITS has them: printable ASCII, no NaN, few types."""
+"""Convert values, names and metadata for FITS: printable ASCII, no NaN, few types."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.units import UnitBase
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["add_meta", "as_ascii", "as_card_value", "as_pixels", "as_table_hdu", "as_unit"]
 
-# What says how pixels are stored, or where they are on the sky: the file has its own.
+# Keywords of the storage of pixels and of the WCS. The output has its own cards for them.
 _RESERVED = re.compile(
     r"|SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|[PG]COUNT|GROUPS|BZERO|BSCALE|BLANK|BUNIT"
     r"|DATAMIN|DATAMAX|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM"
@@ -21,27 +24,27 @@ _RESERVED = re.compile(
     r"|AXISCORR|LT[VM]\d+(_\d+)?|WCSFIT|WCSERR"
 )
 
-# What a WCS says in words of its own.
+# The WCS may add such cards with other values.
 _ALSO_OF_WCS = ("DATE-", "MJD-", "OBSGEO-")
 
 _KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
 
 
-def as_ascii(value) -> str:
-    """Text, or what stands for something else, in the characters that FITS has."""
+def as_ascii(value: Any) -> str:
+    """Return a value as printable ASCII, with escape sequences for other characters."""
     text = str(value)
     plain = text.isascii() and text.isprintable()
     return text if plain else text.encode("unicode_escape").decode("ascii")
 
 
-def as_card_value(value):
+def as_card_value(value: Any) -> bool | int | float | str | None:
     """
-    What a header can hold of a value.
+    Return a value as the value of a card.
 
     Raises
     ------
     ValueError
-        If it cannot hold the value.
+        If a FITS header cannot hold the value.
     """
     value = value.item() if isinstance(value, np.generic) else value
     finite = not isinstance(value, float) or np.isfinite(value)
@@ -51,33 +54,33 @@ def as_card_value(value):
     return as_ascii(value) if isinstance(value, str) else value
 
 
-def add_meta(header: fits.Header, meta: Mapping) -> list[str]:
+def add_meta(header: fits.Header, meta: Mapping[Any, Any]) -> list[str]:
     """
     Add metadata to a header.
 
     Parameters
     ----------
     header : `~astropy.io.fits.Header`
-        What is in it stays.
+        Existing cards stay.
     meta : mapping
-        Keys that are no keywords of FITS become ``HIERARCH`` cards. Those that
-        say how pixels are stored, or where they are, are not those of the file.
+        Keys that are no keywords of FITS become ``HIERARCH`` cards. Keywords of the storage of
+        pixels and of the WCS are left out, because the output has its own.
 
     Returns
     -------
     list of str
-        Keys of what the header cannot hold, or has with another value.
+        Keys of values that the header cannot hold, or has with another value.
     """
-    return [str(key) for key, value in meta.items() if not _hold(header, key, value)]
+    return [str(key) for key, value in meta.items() if not _add_card(header, key, value)]
 
 
-def _hold(header: fits.Header, key, value) -> bool:
-    """Whether a header needs no card for a value, or has one with it now."""
+def _add_card(header: fits.Header, key: Any, value: Any) -> bool:
+    """Add a card if it is needed; return `False` if the header cannot hold the value."""
     keyword = as_ascii(key).upper()
     if _RESERVED.fullmatch(keyword):
         return True
     try:
-        card = _card(keyword, as_card_value(value))
+        card = _make_card(keyword, as_card_value(value))
     except (ValueError, fits.VerifyError):
         return False
     if keyword in header:
@@ -86,11 +89,11 @@ def _hold(header: fits.Header, key, value) -> bool:
     return True
 
 
-def _card(keyword: str, value) -> fits.Card:
+def _make_card(keyword: str, value: Any) -> fits.Card:
     if not _KEYWORD.fullmatch(keyword):
         keyword = f"HIERARCH {keyword}"
     with warnings.catch_warnings():
-        # A card that is cut off is one that cannot be written.
+        # astropy warns if it truncates a card.
         warnings.simplefilter("error", fits.verify.VerifyWarning)
         try:
             card = fits.Card(keyword, value)
@@ -100,8 +103,8 @@ def _card(keyword: str, value) -> fits.Card:
     return card
 
 
-def as_unit(unit) -> str:
-    """Name of a unit, as FITS has it where FITS knows it; empty for none."""
+def as_unit(unit: UnitBase | None) -> str:
+    """Return the name of a unit, in the FITS standard if possible; empty for `None`."""
     if unit is None:
         return ""
     try:
@@ -110,9 +113,9 @@ def as_unit(unit) -> str:
         return as_ascii(unit.to_string())
 
 
-def as_pixels(name: str, pixels: np.ndarray) -> np.ndarray:
+def as_pixels(name: str, pixels: NDArray[Any]) -> NDArray[Any]:
     """
-    Pixels of a type that FITS images have, all values as they were.
+    Return pixels in a type of FITS images that keeps all values.
 
     Raises
     ------
@@ -125,17 +128,17 @@ def as_pixels(name: str, pixels: np.ndarray) -> np.ndarray:
     if kind == "f" and size == 2:
         return pixels.astype(np.float32)
     if kind not in "iuf" or size > 8:
-        msg = f"FITS images hold no {pixels.dtype}, which {name} of a cutout is"
+        msg = f"{name} of a cutout must have a type of FITS images, got {pixels.dtype}"
         raise ValueError(msg)
     return pixels
 
 
-def as_table_hdu(columns: Mapping[str, Iterable], name: str) -> fits.BinTableHDU:
-    """Table extension of columns of numbers, or of anything that is written as text."""
+def as_table_hdu(columns: Mapping[str, ArrayLike], name: str) -> fits.BinTableHDU:
+    """Return a table extension; columns of objects become text."""
     from astropy.table import Table
 
-    columns = {key: np.asarray(values) for key, values in columns.items()}
-    for key, values in columns.items():
+    arrays = {key: np.asarray(values) for key, values in columns.items()}
+    for key, values in arrays.items():
         if values.dtype.kind in "OU":
-            columns[key] = np.array([as_ascii(value) for value in values.tolist()], str)
-    return fits.BinTableHDU(Table(columns), name=name)
+            arrays[key] = np.array([as_ascii(value) for value in values.tolist()], str)
+    return fits.BinTableHDU(Table(arrays), name=name)

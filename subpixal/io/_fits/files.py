@@ -158,5 +158,5 @@ class FITSArray:
         with _translate_errors(self._file.path):
             return self._file.hdulist[self._index].section[item]
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self[:, :], dtype=dtype, copy=copy or None)

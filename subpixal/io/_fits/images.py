@@ -200,13 +200,11 @@ class _ImageFile:
         hdu = self._find_plane(science, plane)
         if hdu is None:
             return self._read_companion(science, plane)
-        if not hdu.shape:
-            # Headers of HST have PIXVALUE in place of equal pixels. Other empty HDUs are no planes.
-            value = hdu.header.get("PIXVALUE")
-            pixels = None if value is None else np.broadcast_to(value, science.shape)
-        else:
-            pixels = self.get_pixels(hdu)
-        return self._check_plane(pixels, plane, science, self.describe(hdu))
+        if hdu.shape:
+            return _validate_plane(self.get_pixels(hdu), plane, science, self.describe(hdu))
+        # Headers of HST have PIXVALUE in place of equal pixels. Other empty HDUs are no planes.
+        value = hdu.header.get("PIXVALUE")
+        return None if value is None else np.broadcast_to(value, science.shape)
 
     def _find_plane(self, science: Any, plane: str) -> Any:
         """Return the extension with a plane of an image, or `None`."""
@@ -232,16 +230,7 @@ class _ImageFile:
         with open_fits(path) as hdulist:
             file = _ImageFile(path, hdulist)
             hdu = file.select(None)[0]
-            return self._check_plane(file.get_pixels(hdu), plane, science, file.describe(hdu))
-
-    def _check_plane(self, pixels: Any, plane: str, science: Any, where: str) -> Any:
-        """Return the pixels of a plane; flags must be integers."""
-        if pixels is None:
-            return None
-        if pixels.shape != science.shape:
-            msg = f"{where} has shape {pixels.shape}, {science.name} has {science.shape}"
-            raise ValueError(msg)
-        return _exact_integers(pixels, where) if plane == "flags" else pixels
+            return _validate_plane(file.get_pixels(hdu), plane, science, file.describe(hdu))
 
     def get_pixels(self, hdu: Any) -> NDArray[Any] | FITSArray:
         """Return pixels that are read when they are used, as a memory map if possible."""
@@ -252,6 +241,14 @@ class _ImageFile:
 
     def _get_index(self, hdu: Any) -> int:
         return next(i for i, other in enumerate(self.hdulist) if other is hdu)
+
+
+def _validate_plane(pixels: Any, plane: str, science: Any, where: str) -> Any:
+    """Return the pixels of a plane with the shape of the image; flags must be integers."""
+    if pixels.shape != science.shape:
+        msg = f"{where} has shape {pixels.shape}, {science.name} has {science.shape}"
+        raise ValueError(msg)
+    return _exact_integers(pixels, where) if plane == "flags" else pixels
 
 
 def _exact_integers(values: Any, where: str) -> Any:

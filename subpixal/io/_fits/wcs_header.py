@@ -1,16 +1,19 @@
-"""WCSs as FITS headers, with the error that they were measured to have.
+"""
+Describe WCSs by FITS headers with a measured error.
 
-What a header cannot say exactly, as that of a gwcs, is fitted. Nothing is
-written before it has been read again and compared.
+A WCS without an exact header, such as a gwcs, gets a fitted one. Every header is read again and
+compared with the WCS before it is written.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from subpixal.geometry import (
     FITSAdapter,
@@ -22,120 +25,129 @@ from subpixal.geometry import (
     pseudo_inverse,
 )
 
-__all__ = ["LARGEST", "sky_header"]
+__all__ = ["wcs_to_header"]
 
-# An error that nobody can tell from none, and the largest one that is written, in pixels.
-NONE = 1e-6
+# Pixels: no better header is searched below this error.
+NEGLIGIBLE_ERROR = 1e-6
 
-LARGEST = 0.01
+# Pixels: headers with a larger error are refused.
+MAX_WCS_ERROR = 0.01
 
-# Of the SIP polynomials of a fit, and the points along each axis that it is made at.
+# Degrees of the SIP polynomials of fits, in the order in which they are tried.
 DEGREES = (3, 5, 7)
 
-NODES = 21
+# Points along each axis for a fit.
+FIT_POINTS = 21
 
-# Points along each axis at which a header is compared; every pixel of a small cutout.
-CHECKS = 65
+# Points along each axis for the comparison; small cutouts have fewer, two for each pixel.
+CHECK_POINTS = 65
 
 _STRUCTURE = ("SIMPLE", "BITPIX", "NAXIS", "EXTEND")
 
+# Prefix of the keywords that refer to a lookup table, by the name of the table.
 _TABLES = {"WCSDVARR": "DP", "D2IMARR": "D2IM"}
 
 
-def sky_header(wcs, box: PixelBox, name: str, tables: list) -> fits.Header:
+def wcs_to_header(wcs: Any, box: PixelBox, name: str, tables: list[Any]) -> fits.Header:
     """
-    Header that describes a WCS in a part of its pixel grid.
+    Return a header that describes a WCS in a part of its pixel grid.
 
     Parameters
     ----------
     wcs : object
         APE 14 WCS of two pixel axes, low or high level.
     box : PixelBox
-        The pixels for which the header must be right.
+        Pixels for which the header must be right.
     name : str
-        What the WCS is called in errors.
+        Name of the WCS in errors.
     tables : list of HDU
-        All lookup tables of the file; those that the header refers to are
-        appended.
+        All lookup tables of the file. The tables of the header are appended.
 
     Returns
     -------
     `~astropy.io.fits.Header`
-        Cards of the WCS, without any of the structure of an HDU. ``WCSFIT`` says
-        whether it is a fit, ``WCSERR`` is the largest error in pixels.
+        Cards of the WCS, without the structure of an HDU. ``WCSFIT`` is true for a fit, and
+        ``WCSERR`` is the largest error in pixels.
 
     Raises
     ------
     ValueError
-        If no header is right to 0.01 pixels.
+        If all headers have errors above 0.01 pixels.
     """
-    sky = PixelGrid(wcs, box.shape)
-    best, error = None, np.inf
-    for fitted, made in _headers(sky, box):
-        own = measure_error(sky, *made, box)
-        if own < error:
-            best, error = (fitted, *made), own
-        if error <= NONE:
+    grid = PixelGrid(wcs, box.shape)
+    best: tuple[bool, fits.Header, list[Any]] | None = None
+    error = np.inf
+    for candidate in _make_headers(grid, box):
+        _, header, own_tables = candidate
+        candidate_error = measure_error(grid, header, own_tables, box)
+        if candidate_error < error:
+            best, error = candidate, candidate_error
+        if error <= NEGLIGIBLE_ERROR:
             break
-    if not error <= LARGEST:
+    if best is None or error > MAX_WCS_ERROR:
         found = "there is none" if best is None else f"the best has an error of {error:.2g}"
         msg = (
-            f"the WCS of {name} has no FITS header that is right to {LARGEST} pixels over "
-            f"{box.width}x{box.height} pixels: {found}; format='asdf' keeps it as it is"
+            f"the WCS of {name} has no FITS header that is right to {MAX_WCS_ERROR} pixels over "
+            f"{box.width}x{box.height} pixels: {found}; format='asdf' keeps the WCS"
         )
         raise ValueError(msg)
-    fitted, header, own_tables = best
+    is_fit, header, own_tables = best
     _number_tables(header, own_tables, len(tables))
     tables.extend(own_tables)
-    header["WCSFIT"] = fitted, "whether the WCS is a TAN-SIP fit"
+    header["WCSFIT"] = is_fit, "whether the WCS is a TAN-SIP fit"
     header["WCSERR"] = float(f"{error:.1e}"), "[pixel] largest error of the WCS"
     return header
 
 
-def _headers(sky: PixelGrid, box: PixelBox) -> Iterator[tuple[bool, tuple]]:
-    """Whether it is a fit, header and tables, the simplest first."""
-    exact = _write_exactly(sky, box)
+def _make_headers(grid: PixelGrid, box: PixelBox) -> Iterator[tuple[bool, fits.Header, list[Any]]]:
+    """Yield "is a fit", header and tables: the exact header first, then fits of rising degree."""
+    exact = _write_exactly(grid, box)
     if exact is not None:
-        yield False, exact
-    if sky.world.is_sky:
-        yield from ((True, (header, [])) for header in _fits(sky, box))
+        yield False, *exact
+    if grid.world.is_sky:
+        for header in _fit_headers(grid, box):
+            yield True, header, []
 
 
-def _write_exactly(sky: PixelGrid, box: PixelBox):
-    """Header and tables of a FITS WCS, `None` for any other or where astropy cannot write it."""
-    # A wrapper that does nothing but move the origin becomes a FITS WCS.
-    wcs = low_level_wcs(offset_wcs(sky.wcs, (0, 0), box.shape))
+def _write_exactly(grid: PixelGrid, box: PixelBox) -> tuple[fits.Header, list[Any]] | None:
+    """Return header and tables of a FITS WCS; `None` if astropy cannot write the WCS."""
+    # A wrapper that only moves the origin becomes a FITS WCS.
+    wcs = low_level_wcs(offset_wcs(grid.wcs, (0, 0), box.shape))
     if not FITSAdapter.handles(wcs):
         return None
     try:
-        # The primary description, also of one that was read as an alternate.
+        # Write an alternate description as the primary one.
         primary, *tables = wcs.to_fits(relax=True, key=" ")
-    # astropy has no common error for what it cannot write.
+    # astropy raises errors of many types here.
     except Exception:  # noqa: BLE001
         return None
     return _finish(primary.header, wcs), tables
 
 
-def _fits(sky: PixelGrid, box: PixelBox) -> Iterator[fits.Header]:
-    """Headers of tangential projections with SIP polynomials that fit best in a box."""
+def _fit_headers(grid: PixelGrid, box: PixelBox) -> Iterator[fits.Header]:
+    """Yield headers of tangential projections with SIP polynomials, fitted in a box."""
     from astropy.wcs.utils import celestial_frame_to_wcs
 
     try:
-        wcs = celestial_frame_to_wcs(sky.world.frame, projection="TAN")
+        wcs = celestial_frame_to_wcs(grid.world.frame, projection="TAN")
     except ValueError:
         return
-    # Closer towards the borders, where a fit otherwise is worst.
-    nodes = np.cos(np.linspace(0, np.pi, NODES))
-    u, v = (grid.ravel() for grid in np.meshgrid(nodes, nodes))
-    center, half = np.array(box.center), np.array(box.naxis) / 2
-    x, y = np.append(u, 0) * half[0] + center[0], np.append(v, 0) * half[1] + center[1]
-    lon, lat = np.degrees(sky.world.lonlat(sky.to_world(x, y)))
+    # Chebyshev points are denser near the borders, where fits are worst.
+    points = np.cos(np.linspace(0, np.pi, FIT_POINTS))
+    u, v = (axis.ravel() for axis in np.meshgrid(points, points))
+    center = np.array(box.center)
+    half = np.array(box.naxis) / 2
+    # The last point is the center.
+    x = np.append(u, 0) * half[0] + center[0]
+    y = np.append(v, 0) * half[1] + center[1]
+    lon, lat = np.degrees(grid.world.lonlat(grid.to_world(x, y)))
     if not (np.isfinite(lon) & np.isfinite(lat)).all():
         return
     wcs.wcs.crval = lon[-1], lat[-1]
-    # The default is another one at a pole.
+    # The default differs at a pole.
     wcs.wcs.lonpole = 180.0
-    wcs.wcs.crpix, wcs.wcs.cd = (1, 1), np.eye(2)
+    wcs.wcs.crpix = (1, 1)
+    wcs.wcs.cd = np.eye(2)
     plane = np.stack(wcs.wcs_world2pix(lon[:-1], lat[:-1], 0), axis=-1)
     wcs.wcs.crpix = center + 1
     wcs.wcs.ctype = [f"{ctype}-SIP" for ctype in wcs.wcs.ctype]
@@ -144,17 +156,24 @@ def _fits(sky: PixelGrid, box: PixelBox) -> Iterator[fits.Header]:
         yield _finish(wcs.to_header(relax=True), wcs)
 
 
-def _fit_sip(u, v, plane, half, degree: int, crpix):
+def _fit_sip(
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    plane: NDArray[np.float64],
+    half: NDArray[np.float64],
+    degree: int,
+    crpix: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], Any]:
     """
-    Matrix and SIP polynomials that take offsets from the centre to the tangential plane.
+    Return the CD matrix and the SIP polynomials from offsets to the tangential plane.
 
-    `astropy.wcs.utils.fit_wcs_from_points` searches for what is the solution of
-    linear equations, and finds it less precisely.
+    The fit is linear. `astropy.wcs.utils.fit_wcs_from_points` minimizes iteratively and is less
+    precise.
     """
     from astropy.wcs import Sip
 
     powers = [(i, n - i) for n in range(1, degree + 1) for i in range(n + 1)]
-    # Offsets in units of half the size, where powers are of one order.
+    # In units of half the size, all powers have the same order of magnitude.
     basis = np.stack([u**i * v**j for i, j in powers], axis=-1)
     solution = np.linalg.lstsq(basis, plane, rcond=None)[0]
     terms = solution / [[half[0] ** i * half[1] ** j] for i, j in powers]
@@ -165,61 +184,54 @@ def _fit_sip(u, v, plane, half, degree: int, crpix):
     return cd, Sip(*sip, None, None, crpix)
 
 
-def measure_error(sky: PixelGrid, header: fits.Header, tables: list, box: PixelBox) -> float:
+def measure_error(grid: PixelGrid, header: fits.Header, tables: list[Any], box: PixelBox) -> float:
     """
-    Largest distance, in pixels of a box, of where a header and a WCS put a position.
+    Return the largest distance between a header and a WCS in a box, in pixels.
 
-    Infinite if the header cannot be read, or leaves positions out that the WCS has.
+    The distance is infinite if astropy cannot read the header, or if the header has no position
+    where the WCS has one.
     """
-    x, y = (
-        grid.ravel()
-        for grid in np.meshgrid(
-            *(
-                np.linspace(low - 0.5, high + 0.5, min(2 * (high - low) + 3, CHECKS))
-                for low, high in zip(box.blc, box.trc, strict=True)
-            )
-        )
+    axes = (
+        np.linspace(low - 0.5, high + 0.5, min(2 * (high - low) + 3, CHECK_POINTS))
+        for low, high in zip(box.blc, box.trc, strict=True)
     )
-
-    def forward(x, y):
-        return sky.world.vectors(sky.to_world(x, y))
-
+    x, y = (axis.ravel() for axis in np.meshgrid(*axes))
     try:
         found = _read(header, tables)
-        values = found.world.values_in(sky.world, found.to_world(x, y))
-    # A header can be wrong in more ways than astropy.wcs has errors for.
+        values = found.world.values_in(grid.world, found.to_world(x, y))
+    # Invalid headers raise many types of errors, not only those of astropy.wcs.
     except Exception:  # noqa: BLE001
         return np.inf
-    points = forward(x, y)
-    inverse, _ = pseudo_inverse(jacobian(forward, x, y, points))
-    step = np.einsum("kmn,mn->kn", inverse, sky.world.vectors(values) - points)
-    there = np.isfinite(points).all(axis=0)
-    error = np.hypot(*step)[there]
-    return float(error.max()) if there.any() and np.isfinite(error).all() else np.inf
+    points = grid.to_vectors(x, y)
+    inverse, _ = pseudo_inverse(jacobian(grid.to_vectors, x, y, points))
+    step = np.einsum("kmn,mn->kn", inverse, grid.world.vectors(values) - points)
+    maps = np.isfinite(points).all(axis=0)
+    error = np.hypot(*step)[maps]
+    return float(error.max()) if maps.any() and np.isfinite(error).all() else np.inf
 
 
-def _read(header: fits.Header, tables: list) -> PixelGrid:
+def _read(header: fits.Header, tables: list[Any]) -> PixelGrid:
     from astropy.wcs import WCS
 
     with warnings.catch_warnings():
-        # That dates are told in two ways, and the like.
+        # astropy warns, for example, if a header has a date in two forms.
         warnings.simplefilter("ignore")
         return PixelGrid(WCS(header.copy(), fits.HDUList([fits.PrimaryHDU(), *tables])))
 
 
-def _finish(header: fits.Header, wcs) -> fits.Header:
-    """Header without the structure of an HDU, and with all the digits that it can hold."""
+def _finish(header: fits.Header, wcs: Any) -> fits.Header:
+    """Remove the structure of an HDU, and write CRPIX and CRVAL with all digits."""
     for keyword in _STRUCTURE:
         header.remove(keyword, ignore_missing=True)
-    # What wcslib leaves out of a longitude can be more than 1e-6 pixels.
+    # The digits that wcslib drops can be more than 1e-6 pixels.
     for name, values in (("CRPIX", wcs.wcs.crpix), ("CRVAL", wcs.wcs.crval)):
         for i, value in enumerate(values.tolist(), 1):
             header[f"{name}{i}"] = value
     return header
 
 
-def _number_tables(header: fits.Header, tables: list, count: int) -> None:
-    """Give lookup tables, and what refers to them, numbers that nobody else in a file has."""
+def _number_tables(header: fits.Header, tables: list[Any], count: int) -> None:
+    """Give lookup tables, and the keywords that refer to them, unique numbers in the file."""
     for number, table in enumerate(tables, count + 1):
         header[f"{_TABLES[table.name]}{table.ver}.EXTVER"] = number
         table.ver = number

@@ -1,31 +1,41 @@
-"""Cutouts as FITS files, for whoever does not have ASDF.
+"""Write cutouts to FITS files, for programs that do not read ASDF.
 
-A plane is an extension of each cutout, or one flat extension of all cutouts,
-as in MEDS files, that a table points into. FITS files of cutouts are not read.
+Each plane of each cutout is an extension, or each plane of all cutouts is one flat extension
+with a table of positions, as in MEDS files. The package does not read these files.
 """
 
 from __future__ import annotations
 
 import gzip
 import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from subpixal.cutout import Cutout, CutoutCollection
 from subpixal.errors import SubpixalWarning
 from subpixal.geometry import PixelBox
 from subpixal.image import PLANES, common_dtype
-from subpixal.io.paths import refuse_existing, replacing
+from subpixal.io.paths import Name, refuse_existing, replacing
 
 from .cards import add_meta, as_ascii, as_card_value, as_pixels, as_table_hdu, as_unit
-from .wcs_header import sky_header
+from .wcs_header import wcs_to_header
 
 __all__ = ["write_fits"]
 
+# Contents that FITS cannot hold: which ones, by kind.
+Lost = dict[str, set[str]]
+
 
 def write_fits(
-    cutouts: Cutout | CutoutCollection, path, *, overwrite=False, layout="images"
+    cutouts: Cutout | CutoutCollection,
+    path: Name,
+    *,
+    overwrite: bool = False,
+    layout: str = "images",
 ) -> None:
     """
     Write cutouts to a FITS file.
@@ -37,19 +47,17 @@ def write_fits(
     overwrite : bool
         Whether an existing file may be replaced.
     layout : {'images', 'table'}
-        ``'images'``: for each cutout, counted by EXTVER, an image extension for
-        each plane: SCI, MASK, DQ, WHT, SEG, and ERR, VAR or IVAR (UNC if it is
-        not known what the uncertainties are). ``'table'``: one flat extension
-        for each plane, a table CUTOUTS that says where in them each cutout is,
-        and a table IMAGES of headers.
+        ``'images'``: an image extension for each plane of each cutout. EXTVER counts the
+        cutouts. Names are SCI, MASK, DQ, WHT, SEG, and ERR, VAR, IVAR or, for uncertainties of
+        unknown type, UNC. ``'table'``: one flat extension for each plane, a table CUTOUTS with
+        the position of each cutout in these extensions, and a table IMAGES of headers.
 
     Raises
     ------
     OSError
         If the file exists and ``overwrite`` is false.
     ValueError
-        If there is something that FITS cannot hold: a WCS that no header
-        describes to 0.01 pixels, or pixels of a type that FITS does not have.
+        If no header describes a WCS to 0.01 pixels, or FITS does not have the type of the pixels.
     """
     if layout not in LAYOUTS:
         msg = f"layout must be one of {tuple(LAYOUTS)}, got {layout!r}"
@@ -60,7 +68,7 @@ def write_fits(
     primary = fits.PrimaryHDU()
     primary.header["LAYOUT"] = layout, "of the cutouts in this file"
     primary.header["NCUTOUTS"] = len(cutouts), "number of cutouts"
-    lost = {}
+    lost: Lost = {}
     hdus = [primary, *LAYOUTS[layout](cutouts, lost)]
     dropped = cutouts.dropped
     if len(dropped):
@@ -71,22 +79,24 @@ def write_fits(
     if lost:
         what = "; ".join(f"{key}: {', '.join(sorted(values))}" for key, values in lost.items())
         msg = f"{path} leaves out what FITS cannot hold ({what}); format='asdf' keeps it"
-        # Through the registry of formats, to who asked for it.
+        # The registry of formats calls this function: name the line that calls `write`.
         warnings.warn(msg, SubpixalWarning, stacklevel=5)
 
 
-def _image_hdus(collection: CutoutCollection, lost: dict) -> list:
-    hdus, tables = [], []
+def _image_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
+    """Return an extension for each plane of each cutout, and the lookup tables."""
+    hdus: list[Any] = []
+    tables: list[Any] = []
     for extver, cutout in enumerate(collection, 1):
         box = PixelBox.from_shape(cutout.shape)
-        # Tables cannot be shared: their places in the cutout differ.
-        sky = sky_header(cutout.wcs, box, f"cutout {cutout.src_id!r}", tables)
+        # Each cutout needs its own tables, because their positions in the cutouts differ.
+        wcs_cards = wcs_to_header(cutout.wcs, box, f"cutout {cutout.src_id!r}", tables)
         for name in cutout.planes:
             header = _cutout_cards(cutout, lost) if name == "data" else _id_card(cutout, lost)
             unit = {"data": cutout.unit, "uncertainty": getattr(cutout.uncertainty, "unit", None)}
             if unit.get(name) is not None:
                 header["BUNIT"] = as_unit(unit[name])
-            header.extend(sky, end=True)
+            header.extend(wcs_cards, end=True)
             if name == "data":
                 _add_meta(header, cutout.meta, lost)
             kind = cutout._store.uncertainty_type_and_unit(cutout._i)[0]
@@ -97,7 +107,7 @@ def _image_hdus(collection: CutoutCollection, lost: dict) -> list:
     return hdus + tables
 
 
-def _id_card(cutout: Cutout, lost: dict) -> fits.Header:
+def _id_card(cutout: Cutout, lost: Lost) -> fits.Header:
     try:
         value = as_card_value(cutout.src_id)
     except ValueError:
@@ -106,9 +116,11 @@ def _id_card(cutout: Cutout, lost: dict) -> fits.Header:
     return fits.Header([("SRCID", value, "identifier of the source")])
 
 
-def _cutout_cards(cutout: Cutout, lost: dict) -> fits.Header:
+def _cutout_cards(cutout: Cutout, lost: Lost) -> fits.Header:
     header = _id_card(cutout, lost)
-    (x, y), (x0, y0), image = cutout.src_pos, cutout.origin, cutout.image
+    image = cutout.image
+    x, y = cutout.src_pos
+    x0, y0 = cutout.origin
     cards = [
         ("STATUS", cutout.status, "filled if the cutout leaves the image"),
         ("IMAGE", as_ascii(image.name), "image that was cut"),
@@ -134,17 +146,15 @@ def _cutout_cards(cutout: Cutout, lost: dict) -> fits.Header:
     return header
 
 
-def _table_hdus(collection: CutoutCollection, lost: dict) -> list:
+def _table_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
+    """Return the tables, a flat extension for each plane, and the lookup tables."""
     stored = list(collection._stored())
     columns = _columns(collection, stored)
     planes = []
     for extname, name, pieces in _flat_planes(stored):
-        there = [piece for piece in pieces if piece is not None]
-        size = np.array([0 if piece is None else piece.size for piece in pieces], np.int64)
-        columns[f"start_{extname.lower()}"] = np.where(size > 0, np.cumsum(size) - size, -1)
-        dtype = common_dtype(name, {piece.dtype for piece in there})
-        flat = np.concatenate([piece.ravel() for piece in there], dtype=dtype)
-        planes.append(fits.ImageHDU(as_pixels(name, flat), name=extname))
+        start, flat = _concatenate(name, pieces)
+        columns[f"start_{extname.lower()}"] = start
+        planes.append(fits.ImageHDU(flat, name=extname))
     own = sum(bool(store.rest(i).get("meta")) for store, i in stored)
     if own:
         _lose(lost, "metadata of single cutouts", f"those of {own} cutouts")
@@ -156,7 +166,20 @@ def _table_hdus(collection: CutoutCollection, lost: dict) -> list:
     return [as_table_hdu(columns, "CUTOUTS"), *planes, images, *tables]
 
 
-def _columns(collection: CutoutCollection, stored) -> dict[str, np.ndarray]:
+def _concatenate(
+    name: str, pieces: list[NDArray[Any] | None]
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the start of each piece in the flat pixels, -1 without a piece, and the pixels."""
+    found = [piece for piece in pieces if piece is not None]
+    size = np.array([0 if piece is None else piece.size for piece in pieces], np.int64)
+    start = np.where(size > 0, np.cumsum(size) - size, -1)
+    dtype = common_dtype(name, {piece.dtype for piece in found})
+    flat = np.concatenate([piece.ravel() for piece in found], dtype=dtype)
+    return start, as_pixels(name, flat)
+
+
+def _columns(collection: CutoutCollection, stored: list[Any]) -> dict[str, NDArray[Any]]:
+    """Return the columns of the table CUTOUTS, without those of the planes."""
     table = collection.table
     columns = {name: np.asarray(table[name]) for name in table.colnames}
     blc, trc = columns["blc"], columns["trc"]
@@ -169,14 +192,16 @@ def _columns(collection: CutoutCollection, stored) -> dict[str, np.ndarray]:
         "bunit": [store.image.unit for store, _ in stored],
         "bunit_uncertainty": [store.uncertainty_type_and_unit(i)[1] for store, i in stored],
     }.items():
-        # A unit takes a while to say its name.
+        # Converting a unit to text is slow: convert each unit once.
         names = {unit: as_unit(unit) for unit in set(pairs)}
         units[key] = np.array([names[unit] for unit in pairs], str)
     return columns | units
 
 
-def _flat_planes(stored):
-    """Extension, plane, and the pieces of all cutouts, `None` where there are none."""
+def _flat_planes(
+    stored: list[Any],
+) -> Iterator[tuple[str, str, list[NDArray[Any] | None]]]:
+    """Yield extension, plane, and the pieces of all cutouts, `None` for missing ones."""
     kinds = [store.uncertainty_type_and_unit(i)[0] for store, i in stored]
     for name, plane in PLANES.items():
         pieces = [store.plane(i, name) for store, i in stored]
@@ -190,39 +215,47 @@ def _flat_planes(stored):
                 yield extname, name, [p if e == extname else None for p, e in chosen]
 
 
-def _images(collection: CutoutCollection, columns: dict, lost: dict):
-    """Table of the images, and the lookup tables of their WCSs."""
+def _images(
+    collection: CutoutCollection, columns: Mapping[str, NDArray[Any]], lost: Lost
+) -> tuple[fits.BinTableHDU, list[Any]]:
+    """Return the table of the images, and the lookup tables of their WCSs."""
     names = ("name", "stage", "exptime", "data_units", "bunit")
-    rows, headers, tables = [], [], []
+    rows = []
+    headers = []
+    tables: list[Any] = []
     for number, image in enumerate(collection.images):
-        here = columns["image"] == number
-        origin = columns["origin"][here]
-        last = origin + np.stack([columns["width"], columns["height"]], axis=-1)[here] - 1
-        low, high = np.floor(origin.min(axis=0)), np.ceil(last.max(axis=0))
+        in_image = columns["image"] == number
+        origin = columns["origin"][in_image]
+        last = origin + np.stack([columns["width"], columns["height"]], axis=-1)[in_image] - 1
+        low = np.floor(origin.min(axis=0))
+        high = np.ceil(last.max(axis=0))
+        # The header must be right for all cutouts of the image.
         box = PixelBox(*(int(n) for n in (*low, *high)))
         header = fits.Header()
         if image.shape is not None:
             header["NAXIS"] = 2
             header["NAXIS1"], header["NAXIS2"] = image.shape[::-1]
-        header.extend(sky_header(image.wcs, box, f"image {image.name!r}", tables), end=True)
+        header.extend(wcs_to_header(image.wcs, box, f"image {image.name!r}", tables), end=True)
         _add_meta(header, image.meta, lost)
         _note_psf(image.psf, lost)
         rows.append((image.name, image.stage, image.exptime, image.data_units, as_unit(image.unit)))
         headers.append(header.tostring(endcard=False, padding=False))
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
-    return as_table_hdu(columns | {"header": headers}, "IMAGES"), tables
+    table: dict[str, Any] = {}
+    if rows:
+        table = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return as_table_hdu(table | {"header": headers}, "IMAGES"), tables
 
 
-def _lose(lost: dict, what: str, which: str) -> None:
-    lost.setdefault(what, set()).add(which)
+def _lose(lost: Lost, kind: str, which: str) -> None:
+    lost.setdefault(kind, set()).add(which)
 
 
-def _add_meta(header: fits.Header, meta, lost: dict) -> None:
+def _add_meta(header: fits.Header, meta: Mapping[str, Any], lost: Lost) -> None:
     for key in add_meta(header, meta):
         _lose(lost, "metadata", key)
 
 
-def _note_psf(psf, lost: dict) -> None:
+def _note_psf(psf: Any, lost: Lost) -> None:
     if psf is not None:
         _lose(lost, "PSFs", type(psf).__name__)
 
