@@ -74,7 +74,8 @@ def read_strings(tree, with_messages):
     parts = {part for fstring in fstrings for part in fstring.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in parts:
-            if node in docstrings or with_messages:
+            is_message = with_messages and " " in node.value  # a single word is a name or a value
+            if node in docstrings or is_message:
                 yield node.lineno, node.value, node in docstrings
         elif isinstance(node, ast.JoinedStr) and with_messages:
             values = [part.value if isinstance(part, ast.Constant) else "_" for part in node.values]

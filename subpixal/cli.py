@@ -8,14 +8,27 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import numpy as np
+    from astropy.table import Table
+    from matplotlib.figure import Figure
+    from photutils.segmentation import SegmentationImage, SourceCatalog
+
+    from .batch import ExposureReport
+    from .cutout import Cutout, CutoutCollection
+    from .datasets import SimulatedImage
 
 __all__ = ["main"]
 
-# What bad input raises; the option --debug shows where.
+# Exceptions of invalid input. The command prints their message, with --debug the traceback.
 ERRORS = (OSError, ValueError, TypeError, KeyError, ImportError, MemoryError, RuntimeError)
 
 
@@ -42,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("subpixal: interrupted, the output was not written", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has seen enough; nothing is left to say to them.
+        # The reader of the output ended. Python flushes stdout at exit, so replace stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ERRORS as error:
         if arguments.debug:
             raise
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-        # In the words of the command.
+        # The option of the command replaces the argument of the library.
         text = text.replace("overwrite=True", "--overwrite")
         print(f"subpixal: {' '.join(text.split())}", file=sys.stderr)
         return 2
@@ -58,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let a request to terminate clean up as an interrupt does."""
+    """Handle SIGTERM like an interrupt, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -86,132 +99,138 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number(least: int):
-    """What argparse takes for a whole number that is not too small."""
+def _number(minimum: int) -> Callable[[str], int]:
+    """Return a type for argparse: integers from a minimum."""
 
     def number(text: str) -> int:
         value = int(text)
-        if value < least:
-            msg = f"must be {least} or more, got {value}"
+        if value < minimum:
+            msg = f"must be {minimum} or more, got {value}"
             raise argparse.ArgumentTypeError(msg)
         return value
 
     return number
 
 
-def _add_create(commands) -> None:
-    parser = commands.add_parser("create", help="cut the sources of a catalogue out of images")
+def _add_create(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("create", help="cut the sources of a catalog out of images")
     parser.add_argument("combined", metavar="COMBINED", help="combined (drizzled) image")
     parser.add_argument(
         "exposures", metavar="EXPOSURE", nargs="+", help="exposure, FILE or FILE[SCI,2] for a chip"
     )
-    parser.add_argument("--catalog", required=True, help="catalogue of the sources")
+    parser.add_argument("--catalog", required=True, help="catalog of the sources")
     parser.add_argument("--segmentation", required=True, help="segmentation image")
-    parser.add_argument("--output", required=True, type=Path, help="ASDF file that is written")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument(
         "--pad", type=_number(0), default=1, help="pixels around a source (default 1)"
     )
     parser.add_argument(
-        "--mode", choices=("strict", "fill"), default="strict",
+        "--mode",
+        choices=("strict", "fill"),
+        default="strict",
         help="drop or fill a source that is partly off an exposure (default strict)",
-    )  # fmt: skip
-    policies = ("segment", "neighbours", "uberseg", "none")
+    )
+    for option, images, default in (
+        ("--mask-policy", "combined images", "segment"),
+        ("--flt-mask-policy", "exposures", "none"),
+    ):
+        parser.add_argument(
+            option,
+            choices=("segment", "neighbours", "uberseg", "none"),
+            default=default,
+            help=f"pixels that the segmentation image masks in {images} (default {default})",
+        )
     parser.add_argument(
-        "--mask-policy", choices=policies, default="segment",
-        help="what the segmentation masks in cutouts of combined images (default segment)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--flt-mask-policy", choices=policies, default="none",
-        help="what it masks in cutouts of exposures (default none)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--keep-segmentation", action="store_true", help="give all cutouts the labels as a plane"
+        "--keep-segmentation",
+        action="store_true",
+        help="store the labels as a plane of the cutouts",
     )
     parser.add_argument(
-        "--dqbitmask", default="mission",
-        help="flags that are good: 0, none, bits, names, ~ bits or names (default: by instrument)",
-    )  # fmt: skip
-    _add_compression(parser)
+        "--dqbitmask",
+        default="mission",
+        help="good flags: 0, none, bits, names, ~ bits or names (default: by instrument)",
+    )
+    _add_output(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--workers", type=_number(1), default=1, metavar="N", help="processes (default 1)"
+        "--workers", type=_number(1), default=1, metavar="N", help="number of processes (default 1)"
     )
-    where.add_argument("--scheduler", metavar="ADDRESS", help="of dask.distributed")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="address of a dask scheduler")
     parser.set_defaults(run=_create)
 
 
-def _add_compression(parser) -> None:
-    parser.add_argument("--compression", choices=("zlib", "bzp2", "lz4"), help="of the arrays")
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", required=True, type=Path, help="ASDF file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument(
+        "--compression", choices=("zlib", "bzp2", "lz4"), help="compression of the arrays"
+    )
 
 
-def _add_info(commands) -> None:
-    parser = commands.add_parser("info", help="say what is in an archive")
+def _add_info(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("info", help="print the contents of an archive")
     parser.add_argument("archive", metavar="FILE", help="ASDF file")
     parser.set_defaults(run=_info)
 
 
-def _add_show(commands) -> None:
+def _add_show(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("show", help="draw cutouts of an archive")
     parser.add_argument("archive", metavar="FILE", help="ASDF file")
-    parser.add_argument("--output", required=True, type=Path, help="picture that is written")
-    parser.add_argument("--id", action="append", dest="ids", help="source, may be repeated")
+    parser.add_argument("--output", required=True, type=Path, help="picture to write")
     parser.add_argument(
-        "--limit", type=_number(1), default=12, help="most sources if none is named"
+        "--id", action="append", dest="ids", help="identifier of a source; repeat it for more"
+    )
+    parser.add_argument(
+        "--limit",
+        type=_number(1),
+        default=12,
+        help="maximum number of sources without --id (default 12)",
     )
     parser.set_defaults(run=_show)
 
 
-def _add_merge(commands) -> None:
-    parser = commands.add_parser("merge", help="make one archive of several")
-    parser.add_argument("archives", nargs="+", metavar="FILE", help="ASDF files, in their order")
-    parser.add_argument("--output", required=True, type=Path, help="ASDF file that is written")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
-    _add_compression(parser)
+def _add_merge(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("merge", help="merge archives")
+    parser.add_argument(
+        "archives", nargs="+", metavar="FILE", help="ASDF files, in the order of the output"
+    )
+    _add_output(parser)
     parser.set_defaults(run=_merge)
 
 
-def _add_demo(commands) -> None:
-    parser = commands.add_parser("demo", help="make a scene, detect, cut, archive, draw")
-    parser.add_argument("--folder", type=Path, default=Path(), help="where the files go")
-    parser.add_argument("--seed", type=_number(0), default=1, help="of the simulated scene")
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "demo", help="simulate a scene, detect sources, cut, archive, draw"
+    )
+    parser.add_argument("--folder", type=Path, default=Path(), help="folder of the output")
+    parser.add_argument("--seed", type=_number(0), default=1, help="random seed of the scene")
     parser.set_defaults(run=_demo)
 
 
-def _create(arguments) -> None:
+def _create(arguments: argparse.Namespace) -> None:
+    from . import io
     from .batch import map_exposures, segmentation_wcs_if_needed
     from .cutout import create_primary_cutouts
-    from .io import (
-        check_archive,
-        check_file,
-        parse_flags,
-        parse_image_name,
-        read_catalog,
-        read_image,
-        read_segmentation,
-    )
 
     names = [arguments.combined, *arguments.exposures, arguments.catalog, arguments.segmentation]
-    inputs = [parse_image_name(name)[0] for name in names]
-    check_archive(arguments.output, overwrite=arguments.overwrite, inputs=inputs)
+    inputs = [io.parse_image_name(name)[0] for name in names]
+    io.check_archive(arguments.output, overwrite=arguments.overwrite, inputs=inputs)
     for path in inputs:
-        check_file(path)
-    dqbitmask = parse_flags(arguments.dqbitmask)
-    combined = read_image(arguments.combined, dqbitmask=dqbitmask)
-    catalog = read_catalog(arguments.catalog)
-    segmentation = read_segmentation(arguments.segmentation)
+        io.check_file(path)
+    dqbitmask = io.parse_flags(arguments.dqbitmask)
+    combined = io.read_image(arguments.combined, dqbitmask=dqbitmask)
+    catalog = io.read_catalog(arguments.catalog)
+    segmentation = io.read_segmentation(arguments.segmentation)
     files = {
-        "segmentation_image": f"{arguments.segmentation}, {arguments.combined}",
-        "the catalogue and": f"{arguments.catalog}, {arguments.segmentation}",
         "catalog": arguments.catalog,
-        "column": arguments.catalog,
+        "segmentation_image": arguments.segmentation,
+        "imdata": arguments.combined,
     }
     options = {
         "pad": arguments.pad,
         "mask_policy": _read_policy(arguments.mask_policy),
         "keep_segmentation": arguments.keep_segmentation,
     }
-    with _named(files, arguments.combined):
+    with _naming_files(files, default=arguments.combined):
         grid = segmentation_wcs_if_needed(segmentation, combined)
         primary = create_primary_cutouts(
             catalog, segmentation, combined, None, segmentation_wcs=grid, **options
@@ -219,12 +238,20 @@ def _create(arguments) -> None:
     _check_any(primary, arguments.combined)
     with _resumable(arguments.output), _executor(arguments) as executor:
         reports = map_exposures(
-            primary, arguments.exposures, executor,
-            combined=arguments.combined, segmentation=arguments.segmentation,
-            output=arguments.output, dqbitmask=dqbitmask, overwrite=arguments.overwrite,
-            compression=arguments.compression, progress=_progress, mode=arguments.mode,
-            flt_mask_policy=_read_policy(arguments.flt_mask_policy), **options,
-        )  # fmt: skip
+            primary,
+            arguments.exposures,
+            executor,
+            combined=arguments.combined,
+            segmentation=arguments.segmentation,
+            output=arguments.output,
+            dqbitmask=dqbitmask,
+            overwrite=arguments.overwrite,
+            compression=arguments.compression,
+            progress=_progress,
+            mode=arguments.mode,
+            flt_mask_policy=_read_policy(arguments.flt_mask_policy),
+            **options,
+        )
     _print_counts(primary, reports)
     count = len(primary) + 2 * sum(report.cut for report in reports)
     print(f"{count} cutouts are in {arguments.output}")
@@ -232,19 +259,20 @@ def _create(arguments) -> None:
 
 @contextmanager
 def _resumable(output: Path) -> Iterator[None]:
-    """Say on an interrupt where the parts of the output are."""
+    """Print the folder of the finished parts after an interrupt."""
     try:
         yield
     except KeyboardInterrupt:
         folder = Path(f"{output}.parts")
         if folder.exists():
-            print(f"subpixal: {folder} has what is done, the same command goes on", file=sys.stderr)
+            message = f"finished exposures are in {folder}; run the same command to resume"
+            print(f"subpixal: {message}", file=sys.stderr)
         raise
 
 
 @contextmanager
-def _executor(arguments):
-    """Where exposures are cut: here, in processes, or where a scheduler has workers."""
+def _executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
+    """Yield the executor of the exposures: none, a process pool, or that of a dask client."""
     if arguments.scheduler is not None:
         try:
             from distributed import Client
@@ -257,8 +285,8 @@ def _executor(arguments):
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
-        # More processes than exposures would have nothing to do.
-        count, context = min(arguments.workers, len(arguments.exposures)), get_context("spawn")
+        count = min(arguments.workers, len(arguments.exposures))
+        context = get_context("spawn")
         with ProcessPoolExecutor(count, context, initializer=_follow_parent) as executor:
             yield executor
     else:
@@ -266,24 +294,25 @@ def _executor(arguments):
 
 
 def _follow_parent() -> None:
-    """Leave it to the parent process when to end, and end if it was killed."""
+    """Ignore interrupts, which the parent process handles, and end if the parent is killed."""
     from multiprocessing import parent_process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is None:
+        return
 
-    def wait():
-        parent_process().join()
+    def wait() -> None:
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _info(arguments) -> None:
+def _info(arguments: argparse.Namespace) -> None:
     from astropy.table import Table
 
-    from subpixal.io._asdf.archive import read_any
-
-    from .io import format_flags
+    from .io import format_flags, read_any
 
     cutouts = read_any(arguments.archive)
     groups = cutouts.group_by("image")
@@ -311,16 +340,12 @@ def _info(arguments) -> None:
     if len(dropped):
         counts = Counter(zip(dropped["image"], dropped["status"], strict=True))
         print(f"{len(dropped)} dropped:")
-        _print_table(Table(
-            rows=[(image or "-", status, n) for (image, status), n in counts.items()],
-            names=("image", "reason", "sources"),
-        ))  # fmt: skip
+        reasons = [(image or "-", status, n) for (image, status), n in counts.items()]
+        _print_table(Table(rows=reasons, names=("image", "reason", "sources")))
 
 
-def _show(arguments) -> None:
-    from subpixal.io._asdf.archive import read_any
-
-    from .io import check_folder, refuse_existing
+def _show(arguments: argparse.Namespace) -> None:
+    from .io import check_folder, read_any, refuse_existing
     from .plotting import plot_gallery
 
     refuse_existing(arguments.output, overwrite=True, inputs=[arguments.archive])
@@ -341,7 +366,7 @@ def _show(arguments) -> None:
     print(f"the gallery is in {arguments.output}")
 
 
-def _merge(arguments) -> None:
+def _merge(arguments: argparse.Namespace) -> None:
     from .io import merge_archives, read_asdf
 
     options = {"overwrite": arguments.overwrite, "compression": arguments.compression}
@@ -349,7 +374,7 @@ def _merge(arguments) -> None:
     print(f"{len(read_asdf(arguments.output))} cutouts are in {arguments.output}")
 
 
-def _demo(arguments) -> None:
+def _demo(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from .batch import cut_exposures, gather, report_on
@@ -357,7 +382,7 @@ def _demo(arguments) -> None:
     from .datasets import make_scene
     from .plotting import plot_gallery
 
-    plot_gallery(CutoutCollection())  # Without matplotlib the work would be for nothing.
+    plot_gallery(CutoutCollection())  # Raises an error without matplotlib, before the work.
     scene = make_scene(seed=arguments.seed)
     kinds = ", ".join(image.name for image in scene.exposures)
     print(f"A simulated scene: {len(scene.truth)} sources on a combined image and on {kinds}")
@@ -382,29 +407,29 @@ def _demo(arguments) -> None:
     print(f"a gallery of them is in {picture.resolve()}")
 
 
-def _as_cutout(image):
-    """Simulated image as a cutout that holds all of it."""
+def _as_cutout(image: SimulatedImage) -> Cutout:
+    """Return a cutout of a whole simulated image."""
     from .cutout import Cutout
 
-    return Cutout(
-        image.data, image.wcs, dq=image.dq, weight=image.weight, uncertainty=image.error,
-        unit=image.unit, exptime=image.exptime, meta={"name": image.name}, copy=False,
-    )  # fmt: skip
+    planes = {"dq": image.dq, "weight": image.weight, "uncertainty": image.error}
+    options = {"unit": image.unit, "exptime": image.exptime, "meta": {"name": image.name}}
+    return Cutout(image.data, image.wcs, **planes, **options, copy=False)
 
 
-def _detect(combined):
-    """Segmentation and catalogue of an image, by photutils."""
+def _detect(combined: Cutout) -> tuple[SegmentationImage, SourceCatalog]:
+    """Return the segmentation image and the catalog of an image, from photutils."""
+    import numpy as np
     from astropy.convolution import convolve
     from photutils.segmentation import SourceCatalog, detect_sources, make_2dgaussian_kernel
 
     smooth = convolve(combined.data, make_2dgaussian_kernel(3.0, size=5))
-    error = combined.uncertainty.array
+    error = np.asarray(combined.error)
     segmentation = detect_sources(smooth, 1.5 * error, n_pixels=10)
     return segmentation, SourceCatalog(combined.data, segmentation, error=error)
 
 
-def _distance(found, true):
-    """Distance of each position to the nearest true one."""
+def _distance(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Return the distance of each position to the nearest true position."""
     import numpy as np
 
     separation = np.asarray(found)[:, None] - true[np.isfinite(true).all(1)]
@@ -412,7 +437,7 @@ def _distance(found, true):
 
 
 def _progress(items: Iterable, total: int) -> Iterable:
-    """The items, with a progress bar on a terminal."""
+    """Return the items, with a progress bar on a terminal."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -425,18 +450,19 @@ def _read_policy(text: str) -> str | None:
 
 
 @contextmanager
-def _named(files: Mapping[str, str], otherwise: str) -> Iterator[None]:
-    """Let errors name the files that they are about, by how their messages begin."""
+def _naming_files(files: Mapping[str, str], default: str) -> Iterator[None]:
+    """Add the names of files to errors, from the arguments that the errors name."""
     try:
         yield
     except (ValueError, TypeError) as error:
-        found = (name for start, name in files.items() if str(error).startswith(start))
-        msg = f"{next(found, otherwise)}: {error}"
+        arguments = getattr(error, "arguments", ())
+        names = [files[argument] for argument in arguments] or [default]
+        msg = f"{', '.join(names)}: {error}"
         raise ValueError(msg) from error
 
 
-def _check_any(primary, name: str) -> None:
-    """Refuse to go on without sources."""
+def _check_any(primary: CutoutCollection, name: str) -> None:
+    """Raise an error if there are no cutouts."""
     if not len(primary):
         reasons = Counter(primary.dropped["status"].tolist())
         counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "no sources"
@@ -444,25 +470,25 @@ def _check_any(primary, name: str) -> None:
         raise ValueError(msg)
 
 
-def _print_counts(primary, reports) -> None:
-    """A row for each exposure: what was cut, and what was dropped by reason."""
+def _print_counts(primary: CutoutCollection, reports: list[ExposureReport]) -> None:
+    """Print a table with the numbers of cut and of rejected sources of each exposure."""
     from astropy.table import Table
 
-    rows = [("(combined image)", len(primary), Counter(primary.dropped["status"].tolist()))]
-    rows += reports
+    dropped = Counter(primary.dropped["status"].tolist())
+    rows = [("(combined image)", len(primary), dropped), *reports]
     reasons = list(dict.fromkeys(reason for *_, dropped in rows for reason in dropped))
-    table = {"image": [name for name, *_ in rows], "cut": [cut for _, cut, _ in rows]}
+    table: dict[str, list] = {"image": [row[0] for row in rows], "cut": [row[1] for row in rows]}
     for reason in reasons:
         table[str(reason)] = [dropped.get(reason, 0) for *_, dropped in rows]
     _print_table(Table(table))
 
 
-def _print_table(table) -> None:
+def _print_table(table: Table) -> None:
     print("\n".join(table.pformat(max_lines=-1, max_width=-1, show_unit=False)))
 
 
-def _save(figure, path: Path) -> None:
-    """Write a picture, whole or not at all."""
+def _save(figure: Figure, path: Path) -> None:
+    """Write a picture completely, or not at all."""
     from .io import replacing
 
     with replacing(path) as file:

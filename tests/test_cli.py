@@ -415,7 +415,7 @@ def test_interrupted_workers(many, who):
         process.terminate()
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "out.asdf.parts has what is done, the same command goes on" in error
+    assert "out.asdf.parts; run the same command to resume" in error
     assert "Traceback" not in error
     done = done_by(many)
     assert 0 < done < 12

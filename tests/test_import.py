@@ -77,7 +77,6 @@ def test_files_as_others_make_them(tmp_path):
 # imported; the others are left from an earlier layout.
 EXCEPTIONS = """
 __init__.py io/connect
-cli.py io/_asdf/archive
 image/info.py geometry/fits_wcs
 io/_asdf/wcs.py geometry/fits_wcs
 testing.py cutout/extract

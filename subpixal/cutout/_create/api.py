@@ -12,6 +12,7 @@ from astropy.nddata import NDData
 from subpixal.cutout.collection import CutoutCollection
 from subpixal.cutout.cutout import Cutout
 from subpixal.cutout.extract import reparent
+from subpixal.errors import naming_arguments
 from subpixal.geometry import ACCURACY, MAXITER, PixelGrid, corner_distance, same_grid
 from subpixal.image import (
     DEFAULT_COUNTS,
@@ -171,7 +172,8 @@ def create_primary_cutouts(
     )
     cutter = _make_cutter(image, labels, "primary", fillval=fillval, copy=copy)
     grid = cutter.segmentation.grid or cutter.image.grid
-    sources = parse_catalog(catalog, grid, src_pos=src_pos, src_weight=src_weight)
+    with naming_arguments("catalog"):
+        sources = parse_catalog(catalog, grid, src_pos=src_pos, src_weight=src_weight)
     search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
     return _refer(cut_sources(sources, cutter, policy, **search), imdata, imwcs)
 
@@ -498,9 +500,12 @@ def _make_cutter(
     image, planes = parse_image(arguments)
     # Labels come from the segmentation image, even if the image is a cutout that has some.
     planes.pop("segmentation", None)
-    segmentation = None if labels is None else Segmentation.from_arguments(image, labels)
-    if segmentation is not None and segmentation.grid is None:
-        _check_grid(labels.segmentation, image)
+    segmentation = None
+    if labels is not None:
+        with naming_arguments("segmentation_image", f"{arguments.prefix}data"):
+            segmentation = Segmentation.from_arguments(image, labels)
+            if segmentation.grid is None:
+                _check_grid(labels.segmentation, image)
     return Cutter(
         image=replace(image, stage=stage),
         planes=planes,

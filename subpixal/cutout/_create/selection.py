@@ -9,7 +9,7 @@ import numpy as np
 from subpixal.cutout.collection import CutoutCollection
 from subpixal.cutout.cutout import MODES
 from subpixal.cutout.storage import Dropped, drop
-from subpixal.errors import NotConvergedError
+from subpixal.errors import NotConvergedError, naming_arguments
 from subpixal.geometry import ACCURACY, MAXITER, PixelBoxes, PixelMap, whole_pixels
 from subpixal.image import validate_pad
 
@@ -42,7 +42,8 @@ def cut_sources(
     """
     image, segmentation, pos = cutter.image, cutter.segmentation, sources.pos
     box, reasons = _find_segments(sources.ids, segmentation.labels)
-    _check_same_sky(box, pos, sources.astray, ~reasons[1][0])
+    with naming_arguments("catalog", "segmentation_image"):
+        _check_same_sky(box, pos, sources.astray, ~reasons[1][0])
     if segmentation.grid is not None:
         box, pos, misfits = _to_image(box, pos, segmentation, image, accuracy, maxiter)
         reasons += misfits
