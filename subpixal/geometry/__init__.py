@@ -3,15 +3,15 @@ Pixel positions, boxes of pixels, and the mapping between images through their W
 
 The package has no pixels and no sources. Read the modules in this order:
 
-- `box` and `boxes`: one rectangle of whole pixels, and many;
-- `world_axes`: meaning of the world axes of a WCS;
-- `offset` and `adapters`: one interface to the WCSs of all libraries;
-- `newton`: inversion of a forward transform;
-- `chebyshev`, `footprint` and `control_points`: start positions, and rejection of far positions;
-- `pixel_grid`: pixel positions of one image;
-- `enclosing` and `pixel_map`: positions and boxes from one image to another;
-- `interpolation`: mapped centers of all pixels of boxes;
-- `fits_wcs`: FITS WCSs as plain values.
+- ``box`` and ``boxes``: one rectangle of whole pixels, and many;
+- ``world_axes``: meaning of the world axes of a WCS;
+- ``offset`` and ``adapters``: one interface to the WCSs of all libraries;
+- ``newton``: inversion of a forward transform;
+- ``chebyshev``, ``footprint`` and ``control_points``: start positions, rejection of far positions;
+- ``pixel_grid``: pixel positions of one image;
+- ``enclosing`` and ``pixel_map``: positions and boxes from one image to another;
+- ``interpolation``: mapped centers of all pixels of boxes;
+- ``fits_wcs``: FITS WCSs as plain values.
 """
 
 from .adapters import FITSAdapter, low_level_wcs, offset_wcs

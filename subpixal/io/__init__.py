@@ -3,12 +3,12 @@ Files of cutouts, images and catalogs.
 
 Read the modules in this order:
 
-- `paths`: names of files, remote files, files that are written completely or not at all;
-- `_missions`: conventions of the missions;
-- `_fits`: FITS files;
-- `_asdf`: archives;
-- `readers` and `catalogs`: the public functions that read images and catalogs;
-- `connect`: formats in the registry of astropy.
+- ``paths``: names of files, remote files, files that are written completely or not at all;
+- ``_missions``: conventions of the missions;
+- ``_fits``: FITS files;
+- ``_asdf``: archives;
+- ``readers`` and ``catalogs``: the public functions that read images and catalogs;
+- ``connect``: formats in the registry of astropy.
 
 The package imports a module at the first use of one of its names, so that ``import subpixal``
 stays fast.
