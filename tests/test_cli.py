@@ -481,7 +481,7 @@ def test_scheduler(arguments, tmp_path):
     assert create(arguments) == 0
     other = arguments | {"--output": str(tmp_path / "other.asdf")}
     cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=True
     )
     with cluster:
         assert create(other, "--scheduler", cluster.scheduler_address) == 0

@@ -203,7 +203,7 @@ def test_dask_with_a_killed_worker(primary, files, tmp_path):
     shared, exposures = files
     expected, _ = in_memory(primary, files)
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=True
     )
     with cluster, distributed.Client(cluster) as client:
         pids = client.run(os.getpid)
