@@ -56,7 +56,7 @@ def set_image(**changes):
 
 
 def set_cut_box(cutout):
-    cutout._row["cut_x"] += 1
+    cutout._row["original_x"] += 1
 
 
 def set_available(cutout):

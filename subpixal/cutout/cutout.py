@@ -417,7 +417,7 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         row = store.index[0]
         for name, start in (("x", sx.start), ("y", sy.start)):
             row[name] += start
-            row[f"cut_{name}"] += start
+            row[f"original_{name}"] += start
         row["width"], row["height"] = sx.stop - sx.start, sy.stop - sy.start
         return self._of(store, 0)
 

@@ -128,19 +128,21 @@ def reparent(store: Store, parent) -> None:
     store.image = replace(store.image, wcs=image.wcs, shape=image.shape, name=image.name)
     for axis, blc, origin in zip("xy", parent.blc, parent.origin, strict=True):
         store.index[axis] += blc
-        store.index[f"cut_{axis}"] += row[f"cut_{axis}"]
+        store.index[f"original_{axis}"] += row[f"original_{axis}"]
         store.index[f"src_{axis}"] += origin
         store.index[f"d{axis}"] = row[f"d{axis}"]
     for name, plane in store.planes.items():
         if isinstance(plane, ImagePlane):
-            store.planes[name] = plane.shift(int(row["cut_x"]), int(row["cut_y"]))
+            store.planes[name] = plane.shift(int(row["original_x"]), int(row["original_y"]))
     if there not in (None, whole):
         _limit_to(store, there)
 
 
 def _limit_to(store: Store, there: PixelBox) -> None:
     """Say that cutouts have no pixel that the parent did not have."""
-    x, y, width, height = (store.index[name] for name in ("cut_x", "cut_y", "width", "height"))
+    x, y, width, height = (
+        store.index[name] for name in ("original_x", "original_y", "width", "height")
+    )
     inside = (x >= there.xmin) & (x + width - 1 <= there.xmax)
     inside &= (y >= there.ymin) & (y + height - 1 <= there.ymax)
     for i in np.flatnonzero(~inside).tolist():
@@ -193,5 +195,7 @@ def pixel_slices(item, shape) -> tuple[slice, slice]:
 
 def original_box(row) -> PixelBox:
     """The pixels of the image that a row of the index stood for when they were cut."""
-    x, y, width, height = (int(row[name]) for name in ("cut_x", "cut_y", "width", "height"))
+    x, y, width, height = (
+        int(row[name]) for name in ("original_x", "original_y", "width", "height")
+    )
     return PixelBox(x, y, x + width - 1, y + height - 1)

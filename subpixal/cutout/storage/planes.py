@@ -78,7 +78,7 @@ class ImagePlane:
 
     def piece(self, row: np.void) -> np.ndarray:
         """Return a view of the image, or filled pixels where the box leaves the image."""
-        x, y = int(row["cut_x"]) - self.origin[0], int(row["cut_y"]) - self.origin[1]
+        x, y = int(row["original_x"]) - self.origin[0], int(row["original_y"]) - self.origin[1]
         box = PixelBox.from_shape((int(row["height"]), int(row["width"])), (x, y))
         pixels = cut_box(self.image, box, self.fill, self.dtype, view=True)
         pixels.flags.writeable = False

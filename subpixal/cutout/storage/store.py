@@ -22,8 +22,8 @@ INDEX = np.dtype(
         ("x", np.int32),
         ("y", np.int32),
         # ... and as it was when the pixels were cut.
-        ("cut_x", np.int32),
-        ("cut_y", np.int32),
+        ("original_x", np.int32),
+        ("original_y", np.int32),
         ("width", np.int32),
         ("height", np.int32),
         # First pixel in packed planes.
@@ -81,8 +81,8 @@ def make_index(image: ImageInfo, boxes, *, src_pos=None, src_weight=None) -> np.
         NaN for none.
     """
     index = np.zeros(len(boxes), INDEX)
-    index["x"] = index["cut_x"] = boxes.xmin
-    index["y"] = index["cut_y"] = boxes.ymin
+    index["x"] = index["original_x"] = boxes.xmin
+    index["y"] = index["original_y"] = boxes.ymin
     index["width"] = boxes.width
     index["height"] = boxes.height
     index["start"] = boxes.starts

@@ -32,7 +32,7 @@ __all__ = [
 CATEGORICAL_COLUMNS = {"status": KEPT_STATUSES, "data_units": DATA_UNITS}
 
 # Columns that are left out where they are equal to others.
-ELIDED_IF_EQUAL = {"cut_x": "x", "cut_y": "y"}
+ELIDED_IF_EQUAL = {"original_x": "x", "original_y": "y"}
 
 PLAIN_IDS = (bool, int, float, str, type(None))
 
