@@ -120,7 +120,7 @@ def _cutout_differences(a: Cutout, b: Cutout) -> Iterator[str]:
         yield f"it is a {type(a).__name__}, not a {type(b).__name__}"
     for name in ATTRIBUTES:
         yield from _differences(name, getattr(a, name), getattr(b, name))
-    yield from _differences("box when cut", original_box(a._row), original_box(b._row))
+    yield from _differences("box when cut", original_box(a._columns), original_box(b._columns))
     for parent in (c.uncertainty.parent_nddata for c in (a, b) if c.uncertainty is not None):
         if parent is not a and parent is not b:
             yield f"uncertainty has the parent {parent!r}"
@@ -166,7 +166,7 @@ def _positions(cutout: Cutout) -> np.ndarray:
 
 
 def _dropped_one_by_one(cutouts: CutoutCollection) -> list:
-    return [group._replace(id=i) for group in cutouts._dropped for i in group.id.tolist()]
+    return [group._replace(id=i) for group in cutouts.dropped_groups for i in group.id.tolist()]
 
 
 def _differences(name: str, a, b, within=frozenset()) -> Iterator[str]:

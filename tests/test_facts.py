@@ -141,7 +141,7 @@ def test_dropped_sources_are_columns(scenes, tmp_path):
         both.write(tmp_path / "dropped.asdf", overwrite=True)
         found = CutoutCollection.read(tmp_path / "dropped.asdf")
         assert len(found.dropped) == 2 * len(flt.dropped)
-        entries.append([len(cutouts._dropped) for cutouts in (flt, both, found)])
+        entries.append([len(cutouts.dropped_groups) for cutouts in (flt, both, found)])
     assert entries[0] == entries[1]
 
 

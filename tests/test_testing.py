@@ -50,17 +50,17 @@ def set_(name, value):
 
 def set_image(**changes):
     def change(cutout):
-        cutout._store.image = replace(cutout.image, **changes)
+        cutout.store.image = replace(cutout.image, **changes)
 
     return change
 
 
 def set_cut_box(cutout):
-    cutout._row["original_x"] += 1
+    cutout._columns["original_x"] += 1
 
 
-def set_available(cutout):
-    cutout._own()["available"] = PixelBox(0, 0, 5, 5)
+def set_parent_box(cutout):
+    cutout.store.edit_overrides(cutout.row).parent_box = PixelBox(0, 0, 5, 5)
 
 
 def negate_nan(cutout):
@@ -93,7 +93,7 @@ CHANGES = {
     "src_weight": (set_("src_weight", 1), r"src_weight is 1.0 \(float\), not None"),
     "exptime": (set_("exptime", 2), "exptime is 2.0, not 1.0"),
     "cut": (set_cut_box, "box when cut is .*, not "),
-    "available": (set_available, r"extraction_slice\[0\] is slice\(3, 6, None\), not slice\(3, 12"),
+    "parent box": (set_parent_box, r"extraction_slice\[0\] is slice\(3, 6, None\), not"),
     "meta": (lambda c: c.meta.update(FILENAME="k.fits"), r"meta\['FILENAME'\] is 'k.fits', not 'j"),
     "less meta": (set_image(meta={}), r"meta\['n'\] is not there, and should be \[1, \{'a': nan"),
     "more meta": (lambda c: c.meta.update(z=1), r"meta\['z'\] is 1, and should not be there"),
@@ -231,7 +231,7 @@ def test_collection():
         assert_cutouts_equal(collection[::-1], collection)
     dropped = [Dropped(np.array([9]), "error", "primary", "j", "why")]
     with pytest.raises(AssertionError, match=r"dropped\[0\] is not there, and should be Dropped"):
-        assert_cutouts_equal(collection, collection._with_dropped(dropped))
+        assert_cutouts_equal(collection, collection.with_dropped(dropped))
     # Three cutouts that share nothing but are equal are of three images.
     other = CutoutCollection([make(0), make(1, wcs=copy.deepcopy(LOOKUP)), make(2)])
     with pytest.raises(AssertionError, match="image_numbers differs in"):

@@ -162,19 +162,19 @@ def _bare(operand):
 
 def _with_pixels(cls, cutout, result, *, own_meta):
     """A cutout of the place of another, with the pixels of a result."""
-    store = cutout._store.extract(cutout._i, {})
+    store = cutout.store.extract(cutout.row, {})
     changed = {}
     if result.unit != cutout.unit:
         changed["unit"] = result.unit
         changed["data_units"] = get_data_units(result.unit) or cutout.data_units
     if not own_meta:
         changed["meta"] = result.meta
-        store.own[0].pop("meta", None)
+        store.overrides[0].meta = {}
     if changed:
         # Otherwise it stays the very record, which knows the sky.
         store.image = replace(store.image, **changed)
-    new = cls._of(store, 0)
-    new._row["data_units"] = DATA_UNITS.index(changed.get("data_units", cutout.data_units))
+    new = cls.from_store(store, 0)
+    new._columns["data_units"] = DATA_UNITS.index(changed.get("data_units", cutout.data_units))
     new.data = result.data
     new.mask = None if result.mask is None else np.broadcast_to(result.mask, new.shape)
     uncertainty = as_uncertainty(result.uncertainty)

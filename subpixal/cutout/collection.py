@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from astropy.io.registry import UnifiedReadWriteMethod
@@ -18,7 +18,7 @@ from .cutout import Cutout
 from .epsf import make_epsf_stars
 from .measure import measure_cutouts
 from .stack import Stack, stack_cutouts
-from .storage import INDEX, KEPT_STATUSES, Dropped, Store, as_ids, dropped_table
+from .storage import KEPT_STATUSES, Dropped, Selection, as_ids, concat, dropped_table
 
 __all__ = ["CutoutCollection"]
 
@@ -49,50 +49,46 @@ class CutoutCollection(Sequence):
             if not isinstance(cutout, Cutout):
                 msg = f"cutouts must hold Cutouts, number {i} is a {type(cutout).__name__}"
                 raise TypeError(msg)
-        stores = list(dict.fromkeys(cutout._store for cutout in cutouts))
-        number = {store: k for k, store in enumerate(stores)}
-        self._set(
-            stores,
-            [number[cutout._store] for cutout in cutouts],
-            [cutout._i for cutout in cutouts],
-        )
+        self.selection = Selection.from_pairs((cutout.store, cutout.row) for cutout in cutouts)
+        self.dropped_groups: tuple[Dropped, ...] = ()
 
     @classmethod
-    def _of(cls, stores, which, rows, dropped: Iterable[Dropped] = ()) -> CutoutCollection:
-        """Collection of given rows of stores."""
+    def from_selection(
+        cls, selection: Selection, dropped: Iterable[Dropped] = ()
+    ) -> CutoutCollection:
+        """Return the collection of selected rows of stores."""
         collection = cls.__new__(cls)
-        collection._set(stores, which, rows, dropped)
+        collection.selection = selection
+        collection.dropped_groups = tuple(dropped)
         return collection
-
-    def _set(self, stores, which, rows, dropped: Iterable[Dropped] = ()) -> None:
-        self._stores = tuple(stores)
-        self._which = np.asarray(which, np.intp)
-        self._rows = np.asarray(rows, np.intp)
-        self._dropped = tuple(dropped)
 
     read = UnifiedReadWriteMethod(ReadCollection)
     write = UnifiedReadWriteMethod(WriteCollection)
 
-    # As a list
+    # The collection as a list
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.selection)
 
-    def __getitem__(self, item):
+    def __getitem__(self, item: Any) -> Any:
         """
-        A cutout, or a collection of some of the cutouts.
+        Return a cutout, or a collection of some of the cutouts.
 
         Parameters
         ----------
         item : int, slice, array of bool or array of int
+            Position of a cutout, or positions of several.
         """
         try:
-            # A boolean is no index, whatever numpy makes of it.
+            # NumPy accepts a boolean as an index, but a boolean is not a position.
             i = operator.index(None if isinstance(item, bool | np.bool) else item)
         except TypeError:
             pass
         else:
-            return Cutout._of(self._stores[self._which[i]], int(self._rows[i]))
+            selection = self.selection
+            return Cutout.from_store(
+                selection.stores[selection.store_index[i]], int(selection.row_index[i])
+            )
         if not isinstance(item, slice):
             item = np.asarray(item)
             if (item.dtype.kind not in "biu" and item.size) or item.ndim != 1:
@@ -102,37 +98,24 @@ class CutoutCollection(Sequence):
                 )
                 raise IndexError(msg)
             item = item.astype(bool if item.dtype.kind == "b" else np.intp)
-        return self._of(self._stores, self._which[item], self._rows[item])
+        return self.from_selection(self.selection.take(item))
 
     def __iter__(self) -> Iterator[Cutout]:
-        for store, i in self._stored():
-            yield Cutout._of(store, i)
+        for store, row in self.selection:
+            yield Cutout.from_store(store, row)
 
-    def __contains__(self, cutout) -> bool:
-        if not isinstance(cutout, Cutout) or cutout._store not in self._stores:
-            return False
-        which = self._stores.index(cutout._store)
-        return bool(((self._which == which) & (self._rows == cutout._i)).any())
+    def __contains__(self, cutout: object) -> bool:
+        return isinstance(cutout, Cutout) and (cutout.store, cutout.row) in self.selection
 
     def __add__(self, other: CutoutCollection) -> CutoutCollection:
         if not isinstance(other, CutoutCollection):
             return NotImplemented
-        stores = list(dict.fromkeys([*self._stores, *other._stores]))
-        number = {store: k for k, store in enumerate(stores)}
-        which = [
-            np.array([number[store] for store in part._stores], np.intp)[part._which]
-            for part in (self, other)
-        ]
-        return self._of(
-            stores,
-            np.concatenate(which),
-            np.concatenate([self._rows, other._rows]),
-            [*self._dropped, *other._dropped],
-        )
+        dropped = self.dropped_groups + other.dropped_groups
+        return self.from_selection(self.selection + other.selection, dropped)
 
     def __repr__(self) -> str:
         count, images = len(self), len(self.images)
-        dropped = sum(len(group.id) for group in self._dropped)
+        dropped = sum(len(group.id) for group in self.dropped_groups)
         return f"<CutoutCollection: {count} cutouts of {images} images, {dropped} dropped>"
 
     def _repr_html_(self) -> str:
@@ -145,11 +128,7 @@ class CutoutCollection(Sequence):
     @property
     def images(self) -> tuple[ImageInfo, ...]:
         """The images that the cutouts were cut from."""
-        images = {}
-        for k in np.unique(self._which).tolist():
-            image = self._stores[k].image
-            images.setdefault(image.identity, image)
-        return tuple(images.values())
+        return tuple(self.selection.images)
 
     @property
     def dropped(self):
@@ -159,7 +138,7 @@ class CutoutCollection(Sequence):
         A new `~astropy.table.Table` with the columns ``id, status, stage, image,
         message``. Slices start empty.
         """
-        return dropped_table(self._dropped)
+        return dropped_table(self.dropped_groups)
 
     @property
     def table(self):
@@ -171,7 +150,7 @@ class CutoutCollection(Sequence):
         """
         from astropy.table import Table
 
-        index = self._gather(lambda store: store.index)
+        index = self.selection.gather(lambda store: store.index)
         blc = np.stack([index["x"], index["y"]], axis=-1)
         size = np.stack([index["width"], index["height"]], axis=-1)
         return Table(
@@ -193,20 +172,16 @@ class CutoutCollection(Sequence):
     @property
     def ids(self) -> np.ndarray:
         """Identifiers of the sources."""
-        parts = {store.ids.dtype for store in self._stores}
+        parts = {store.ids.dtype for store in self.selection.stores}
         if len(parts) == 1 and object not in parts:
-            return self._gather(lambda store: store.ids)
-        return as_ids(self._gather(lambda store: store.ids.astype(object)))
+            return self.selection.gather(lambda store: store.ids)
+        return as_ids(self.selection.gather(lambda store: store.ids.astype(object)))
 
     @property
     def image_numbers(self) -> np.ndarray:
         """For each cutout, the number of its image in `images`."""
-        return np.array(self._numbers(), np.intp)[self._which]
-
-    def _numbers(self) -> list[int]:
-        """For each store, the number of its image; -1 where no cutout is in it."""
-        number = {image.identity: k for k, image in enumerate(self.images)}
-        return [number.get(store.image.identity, -1) for store in self._stores]
+        numbers = np.array(self.selection.number_images(), np.intp)
+        return numbers[self.selection.store_index]
 
     def select(self, src_id) -> CutoutCollection:
         """
@@ -258,41 +233,11 @@ class CutoutCollection(Sequence):
             raise KeyError(msg)
         return np.asarray(table[name])
 
-    def _with_dropped(self, dropped) -> CutoutCollection:
-        return self._of(self._stores, self._which, self._rows, dropped)
+    def with_dropped(self, dropped: Iterable[Dropped]) -> CutoutCollection:
+        """Return a collection of the same cutouts with other dropped sources."""
+        return self.from_selection(self.selection, dropped)
 
-    def _by_wcs(self) -> Iterator[tuple[np.ndarray, ImageInfo]]:
-        """Positions of the cutouts of each WCS, and an image that has it."""
-        wcs = [id(store.image.wcs) for store in self._stores]
-        _, first, group = np.unique(wcs, return_index=True, return_inverse=True)
-        groups = group[self._which]
-        for k, store in enumerate(first.tolist()):
-            here = groups == k
-            if here.any():
-                yield here, self._stores[store].image
-
-    def _stored(self) -> Iterator[tuple[Store, int]]:
-        """For each cutout, where it is."""
-        for which, row in zip(self._which.tolist(), self._rows.tolist(), strict=True):
-            yield self._stores[which], row
-
-    def _parts(self) -> Iterator[tuple[int, np.ndarray]]:
-        """For each store that is used, its number and the positions of its cutouts."""
-        order = np.argsort(self._which, kind="stable")
-        used, start = np.unique(self._which[order], return_index=True)
-        yield from zip(used.tolist(), np.split(order, start[1:]), strict=False)
-
-    def _gather(self, get) -> np.ndarray:
-        """Values of a column of the stores, in the order of the collection."""
-        if not len(self) or len(self._stores) == 1:
-            return get(self._stores[0] if self._stores else _NOTHING)[self._rows]
-        parts = [(get(self._stores[k])[self._rows[here]], here) for k, here in self._parts()]
-        values, order = (np.concatenate(part) for part in zip(*parts, strict=True))
-        out = np.empty_like(values)
-        out[order] = values
-        return out
-
-    # Others made from it
+    # Objects made from the collection
 
     def copy(self) -> CutoutCollection:
         """
@@ -300,35 +245,9 @@ class CutoutCollection(Sequence):
 
         The pixels of all cutouts of an image are then in one array for each plane.
         """
-        groups, which, rows = self._groups()
-        stores = [Store.concat(members) for members in groups]
-        return self._of(stores, which, rows, self._dropped)
-
-    def _groups(self) -> tuple[list, np.ndarray, np.ndarray]:
-        """
-        Cutouts of the same image with the same planes.
-
-        Returns
-        -------
-        groups : list of list of (Store, array of int)
-            Where the cutouts of each group are.
-        which, rows : array of int
-            Group, and place in it, of each cutout of the collection.
-        """
-        groups, which, rows = {}, *np.empty((2, len(self)), np.intp)
-        sizes = Counter()
-        for k, here in self._parts():
-            store = self._stores[k]
-            # A cutout that is in twice stays one cutout.
-            for signature, some in store.group_by_planes(np.unique(self._rows[here])).items():
-                key = store.image.identity, signature
-                number, members = groups.setdefault(key, (len(groups), []))
-                members.append((store, some))
-                mine = here[np.isin(self._rows[here], some)]
-                which[mine] = number
-                rows[mine] = np.searchsorted(some, self._rows[mine]) + sizes[number]
-                sizes[number] += len(some)
-        return [members for _, members in groups.values()], which, rows
+        groups, selection = self.selection.group()
+        stores = [concat(members) for members in groups]
+        return self.from_selection(selection.with_stores(stores), self.dropped_groups)
 
     def to_stack(self, shape: tuple[int, int], *, planes=tuple(PLANES), fillval=np.nan) -> Stack:
         """
@@ -426,11 +345,10 @@ class CutoutCollection(Sequence):
         return measure_cutouts(self, function, planes, named)
 
     def __copy__(self) -> CutoutCollection:
-        return self._of(self._stores, self._which, self._rows, self._dropped)
+        return self.from_selection(self.selection, self.dropped_groups)
 
-    def __reduce__(self):
-        detached = self.copy()
-        return self._of, (detached._stores, detached._which, detached._rows, self._dropped)
+    def __reduce__(self) -> tuple:
+        return self.from_selection, (self.copy().selection, self.dropped_groups)
 
     def with_image_wcs(self, wcs) -> CutoutCollection:
         """
@@ -459,13 +377,16 @@ class CutoutCollection(Sequence):
             raise ValueError(msg)
         for new in wcs.values():
             low_level_wcs(new)
-        # One record stays one record: it knows the sky.
-        corrected = {}
-        for store, number in zip(self._stores, self._numbers(), strict=True):
+        # Cutouts that share a record of the image keep sharing it, with its cached grid.
+        corrected: dict[ImageInfo, ImageInfo] = {}
+        selection = self.selection
+        for store, number in zip(selection.stores, selection.number_images(), strict=True):
             if number in wcs and store.image not in corrected:
                 corrected[store.image] = replace(store.image, wcs=wcs[number])
-        stores = [store.with_image(corrected.get(store.image)) for store in self._stores]
-        return self._of(stores, self._which, self._rows, self._dropped)
+        stores = [
+            store.with_image(corrected.get(store.image, store.image)) for store in selection.stores
+        ]
+        return self.from_selection(selection.with_stores(stores), self.dropped_groups)
 
 
 def _key(value):
@@ -473,6 +394,3 @@ def _key(value):
     if isinstance(value, list):
         return tuple(value)
     return None if isinstance(value, float) and np.isnan(value) else value
-
-
-_NOTHING = Store(None, np.empty(0, INDEX), np.empty(0, np.int64))

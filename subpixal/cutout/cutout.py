@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy as copying
-import warnings
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 from astropy.nddata import NDData, NDIOMixin, NDUncertainty
 
-from subpixal.errors import SubpixalWarning
-from subpixal.geometry import PixelBoxes
+from subpixal.geometry import PixelBox, PixelBoxes
 from subpixal.image import (
     DATA_UNITS,
     DEFAULT_DQBITMASK,
@@ -24,12 +23,9 @@ from subpixal.image import (
     ImageInfo,
     as_uncertainty,
     check_fill,
-    exposure,
     get_data_units,
-    is_countable,
     parse_image,
     standard_deviations,
-    uncertainty_power,
     validate_data_units,
     validate_exptime,
     validate_finite,
@@ -39,85 +35,88 @@ from subpixal.image import (
 )
 
 from .arithmetic import ArithmeticMixin
+from .convert import convert_pixels
 from .extract import check_overlap, cut_one, parse_box, pixel_slices, reparent, slice_planes
 from .position import PositionMixin
-from .properties import column, plane_property, same_pixels, set_pixels
-from .repr import ReprMixin
-from .storage import KEPT_STATUSES, DeferredArray, Store, as_ids, make_index
+from .properties import column_property, plane_property, same_pixels, set_pixels
+from .repr import cutout_to_html, cutout_to_text
+from .storage import KEPT_STATUSES, DeferredArray, Overrides, Store, as_ids, make_index
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 __all__ = ["Cutout"]
 
 MODES = ("strict", "fill")
 
 
-class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
+class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     """
-    A rectangle of an image, with everything that belongs to its pixels.
+    A rectangle of an image with its mask, uncertainty, flags, WCS and source.
 
-    The constructor cuts: ``data`` is the image. Pixel coordinates are 0-based,
-    the centre of a pixel is an integer; positions are ``(x, y)``, shapes and
-    slices ``(y, x)``.
+    The constructor cuts the rectangle out of an image. Pixel coordinates are 0-based, and
+    the center of a pixel has integer coordinates. Positions are ``(x, y)``; shapes and slices
+    are ``(y, x)``.
 
     Parameters
     ----------
     data : array, `~astropy.units.Quantity`, masked array, `~astropy.nddata.NDData` or None
-        The image, of shape ``(ny, nx)``. What an NDData has besides its data is
-        used unless it is given explicitly; masks are or-ed. What is cut out of a
-        `Cutout` is a cutout of the image of that one. `None` makes an empty grid
-        of ``fillval`` (float32), all masked; it needs ``trc``.
+        The image, of shape ``(ny, nx)``. The attributes of an NDData replace arguments that
+        are not given; masks are combined by a logical or. If the image is a `Cutout`, the
+        result is a cutout of the image of that cutout. `None` makes an empty
+        grid of ``fillval`` (float32) in which all pixels are masked; it needs ``trc``.
     wcs : object
-        WCS of the image: anything with the APE 14 interface, low or high level.
-        It is kept by reference, never copied. May be `None` if ``data`` is an
-        NDData that has one.
+        WCS of the image with the APE 14 interface, low or high level. The cutout refers to
+        the WCS and never copies it. `None` if ``data`` is an NDData with a WCS.
     blc : tuple of int
         Bottom-left pixel ``(x, y)`` of the cutout in the image.
     trc : tuple of int, optional
-        Top-right pixel ``(x, y)``, which belongs to the cutout; by default the
-        last pixel of the image.
+        Top-right pixel ``(x, y)``, which belongs to the cutout; by default the last pixel of
+        the image.
     dq : array of int, optional
         Data quality flags of the image.
     weight : array, optional
-        Pixel weights of the image, such as drizzling makes.
+        Pixel weights of the image, such as the weights of a drizzled image.
     src_id : object
-        Identifies the source, anything.
+        Identifier of the source, of any type.
     data_units : {'rate', 'counts'}
-        What the pixels are, where their unit does not tell; by default what they
-        are in the image if it is a `Cutout`.
+        Kind of the pixels. The unit of the data takes precedence; then this argument, then
+        the value of an image that is a `Cutout`.
     exptime : float
-        Exposure time in seconds; by default that of the image if it has one.
+        Exposure time in seconds; by default that of the image.
     mode : {'strict', 'fill'}
-        Whether a cutout that leaves the image is refused or filled.
+        ``'strict'`` refuses a cutout that leaves the image, ``'fill'`` fills the pixels
+        outside.
     fillval : scalar
-        Value of data outside the image. There, the mask is `True`, weight, flags
-        and inverse variance are 0, other uncertainties NaN.
+        Value of the data outside the image. There, the mask is `True`; weight, flags and
+        inverse variance are 0; other uncertainties are NaN.
     uncertainty : `~astropy.nddata.NDUncertainty` or array, optional
-        Uncertainty of the image; an array means standard deviations.
+        Uncertainty of the image; an array contains standard deviations.
     mask : array of bool, optional
         `True` where the image is bad.
     unit : `~astropy.units.Unit`, optional
         Unit of the data.
     dqbitmask : int, str, list or None
-        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
-        0, any flag masks; `None`, flags do not mask. By default those that are good
-        in the image if it is a `Cutout`. They may be called by their names where
-        ``meta['flag_names']`` of the image has them.
+        Good flags, as in `~astropy.nddata.bitfield_to_boolean_mask`: with 0, any flag masks;
+        with `None`, no flag masks. By default those of an image that is a `Cutout`. Names
+        of flags are allowed if ``meta['flag_names']`` of the image defines them.
     src_pos : tuple of float, optional
-        Position ``(x, y)`` of the source in the image; by default the centre.
+        Position ``(x, y)`` of the source in the image; by default the center of the cutout.
     src_weight : float, optional
         Weight of the source in fits.
     psf, meta : optional
         As in `~astropy.nddata.NDData`.
     copy : bool
-        `False` leaves read-only views of the image where the cutout lies inside. Of a
-        whole image, the mask is then made when it is asked for, and planes that are not
-        in memory are read when they are asked for.
+        `False` returns read-only views of the image where the cutout lies inside. For a
+        whole image, the mask is then made at the first access, and planes that are not in
+        memory are read at the first access.
 
     Raises
     ------
     NoOverlapError
         If the cutout lies outside the image.
     PartialOverlapError
-        If it leaves the image and ``mode`` is 'strict'.
+        If the cutout leaves the image and ``mode`` is 'strict'.
 
     Examples
     --------
@@ -131,32 +130,32 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
            [42., 43., 44., 45.]])
     """
 
-    # numpy would otherwise iterate over integers that a cutout refuses.
+    # NumPy would otherwise index a cutout by integers, which a cutout refuses.
     __iter__ = None
 
     def __init__(
         self,
-        data,
-        wcs,
-        blc=(0, 0),
-        trc=None,
-        dq=None,
-        weight=None,
-        src_id=0,
-        data_units=DEFAULT_RATE,
-        exptime=DEFAULT_EXPTIME,
-        mode="strict",
-        fillval=np.nan,
+        data: Any,
+        wcs: Any,
+        blc: tuple[int, int] = (0, 0),
+        trc: tuple[int, int] | None = None,
+        dq: Any = None,
+        weight: Any = None,
+        src_id: Any = 0,
+        data_units: Any = DEFAULT_RATE,
+        exptime: Any = DEFAULT_EXPTIME,
+        mode: str = "strict",
+        fillval: Any = np.nan,
         *,
-        uncertainty=None,
-        mask=None,
-        unit=None,
-        dqbitmask=DEFAULT_DQBITMASK,
-        src_pos=None,
-        src_weight=None,
-        psf=None,
-        meta=None,
-        copy=True,
+        uncertainty: Any = None,
+        mask: ArrayLike | None = None,
+        unit: Any = None,
+        dqbitmask: Any = DEFAULT_DQBITMASK,
+        src_pos: tuple[float, float] | None = None,
+        src_weight: float | None = None,
+        psf: Any = None,
+        meta: Any = None,
+        copy: bool = True,
     ) -> None:
         if mode not in MODES:
             msg = f"mode must be one of {MODES}, got {mode!r}"
@@ -174,138 +173,100 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
             dqbitmask=dqbitmask,
         )
         if data is None:
-            image, box, own = _empty(arguments, blc, trc, fillval)
+            image, box, planes = _make_empty(arguments, blc, trc, fillval)
         else:
             if isinstance(data, Cutout) and wcs is None:
                 # `reparent` needs the WCS of the image; that of the cutout costs time to make.
                 arguments = replace(arguments, wcs=data.image_wcs)
-            image, planes = parse_image(arguments)
+            image, sources = parse_image(arguments)
             box = parse_box(blc, trc, image.shape)
             check_overlap(box, image.shape, mode)
-            own = cut_one(planes, box, image, fillval, view=not copy)
+            planes = cut_one(sources, box, image, fillval, view=not copy)
         index = make_index(
             image,
             PixelBoxes.from_corners([[n] for n in (*box.blc, *box.trc)]),
             src_pos=None if src_pos is None else np.array([validate_position(src_pos, "src_pos")]),
         )
-        store = Store(image, index, as_ids([src_id]), own={0: own})
+        store = Store(image, index, as_ids([src_id]), overrides={0: Overrides(planes)})
         if isinstance(data, Cutout) and wcs is None:
             reparent(store, data)
         self._attach(store, 0)
         self.src_weight = src_weight
 
     @classmethod
-    def _of(cls, store: Store, i: int) -> Cutout:
+    def from_store(cls, store: Store, row: int) -> Cutout:
         """
-        The cutout in row ``i`` of a store.
+        Return the cutout in a row of a store.
 
-        Every cutout that is not cut from an image is made here. While somebody
-        holds it, the same object is returned.
+        As long as the cutout exists, the function returns the same object for the row.
         """
-        cutout = store.objects.get(i)
+        cutout = store.cutouts.get(row)
         if cutout is None:
             cutout = cls.__new__(cls)
-            cutout._attach(store, i)
+            cutout._attach(store, row)
         return cutout
 
-    def _attach(self, store: Store, i: int) -> None:
-        self._store, self._i, self._row = store, i, store.index[i]
-        store.objects[i] = self
-
-    # What it is
-
-    @property
-    def src_id(self):
-        """Identifier of the source."""
-        value = self._store.ids[self._i]
-        return value.item() if isinstance(value, np.generic) else value
-
-    @src_id.setter
-    def src_id(self, value) -> None:
-        self._store.set_id(self._i, value)
+    # Source and image
 
     @property
     def src_weight(self) -> float | None:
         """Weight of the source in fits, `None` if it has none."""
-        value = float(self._row["src_weight"])
+        value = float(self._columns["src_weight"])
         return None if np.isnan(value) else value
 
     @src_weight.setter
-    def src_weight(self, value) -> None:
+    def src_weight(self, value: float | None) -> None:
         none = value is None or value != value  # noqa: PLR0124  (NaN)
-        self._row["src_weight"] = np.nan if none else validate_finite("src_weight", value)
+        self._columns["src_weight"] = np.nan if none else validate_finite("src_weight", value)
 
     @property
     def status(self) -> str:
-        """``'ok'``, or ``'filled'`` if it left the image when it was cut."""
-        return KEPT_STATUSES[self._row["status"]]
+        """``'ok'``, or ``'filled'`` if the cutout left the image when it was cut."""
+        return KEPT_STATUSES[self._columns["status"]]
 
-    exptime = column("exptime", "Exposure time in seconds.", validate_exptime)
+    exptime = column_property("exptime", "Exposure time in seconds.", validate_exptime)
 
     @property
     def data_units(self) -> str:
         """
-        What the pixels are, ``'counts'`` or ``'rate'``.
+        Kind of the pixels, ``'counts'`` or ``'rate'``.
 
-        Setting it re-labels the pixels and never scales them.
+        Assigning a value labels the pixels and never scales them.
         """
-        return DATA_UNITS[self._row["data_units"]]
+        return DATA_UNITS[self._columns["data_units"]]
 
     @data_units.setter
     def data_units(self, value: str) -> None:
-        known = get_data_units(self.unit)
-        if known not in (None, validate_data_units(value)):
-            msg = f"data_units cannot be {value!r}: pixels in {self.unit} are {known!r}"
+        required = get_data_units(self.unit)
+        if required not in (None, validate_data_units(value)):
+            msg = f"data_units cannot be {value!r}: pixels in {self.unit} are {required!r}"
             raise ValueError(msg)
-        self._row["data_units"] = DATA_UNITS.index(value)
+        self._columns["data_units"] = DATA_UNITS.index(value)
 
     @property
-    def unit(self) -> u.UnitBase | None:
-        """Unit of the data, `None` if it is not known."""
-        return self._store.image.unit
-
-    @property
-    def image(self) -> ImageInfo:
-        """What is known of the image that the cutout was cut from."""
-        return self._store.image
-
-    @property
-    def meta(self) -> Mapping:
-        """What is known of the cutout, over what is known of the image."""
-        return ChainMap(self._own().setdefault("meta", {}), self.image.meta)
+    def meta(self) -> MutableMapping:
+        """Metadata of the cutout, followed by those of the image."""
+        return ChainMap(self.store.edit_overrides(self.row).meta, self.image.meta)
 
     @meta.setter
-    def meta(self, value) -> None:
-        self._own()["meta"] = dict(validate_meta(value))
+    def meta(self, value: Any) -> None:
+        self.store.edit_overrides(self.row).meta = dict(validate_meta(value))
 
     @property
-    def psf(self):
-        """The PSF, that of the image unless it was set."""
-        return self._store.own.get(self._i, {}).get("psf", self.image.psf)
+    def psf(self) -> Any:
+        """The PSF, by default that of the image."""
+        return self.store.get_psf(self.row)
 
     @psf.setter
-    def psf(self, value) -> None:
-        self._own()["psf"] = value
+    def psf(self, value: Any) -> None:
+        self.store.edit_overrides(self.row).psf = value
 
-    def _deferred_planes(self) -> dict:
-        """What to cut in place of planes that nobody has asked for."""
-        own = self._store.own.get(self._i, {})
-        found = {name: p.image for name, p in own.items() if isinstance(p, DeferredArray)}
-        array = found.get("uncertainty", own.get("uncertainty"))
-        if array is not None:
-            # An uncertainty that has a parent has asked for its data.
-            found["uncertainty"] = self._uncertainty_kind(array)
-        return found
-
-    def _own(self) -> dict:
-        return self._store.own.setdefault(self._i, {})
-
-    # The pixels
+    # Pixels
 
     @property
     def planes(self) -> tuple[str, ...]:
-        """Names of the planes that there are, such as ``'data'`` and ``'mask'``."""
-        return tuple(self._store.plane_names(self._i))
+        """Names of the planes that the cutout has, such as ``'data'`` and ``'mask'``."""
+        return tuple(self.store.plane_dtypes(self.row))
 
     flags = plane_property("flags", "Data quality flags, `None` if there are none.")
     dq = plane_property("flags", "Data quality flags, under the name that HST and JWST use.")
@@ -317,10 +278,10 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     @property
     def data(self) -> np.ndarray:
         """Pixels, of shape ``(height, width)``."""
-        return self._store.plane(self._i, "data")
+        return self.store.existing_plane(self.row, "data")
 
     @data.setter
-    def data(self, value) -> None:
+    def data(self, value: Any) -> None:
         if isinstance(value, np.ma.MaskedArray):
             self.mask = self.mask | np.ma.getmaskarray(value)
             value = value.data
@@ -331,10 +292,10 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     @property
     def mask(self) -> np.ndarray:
         """Array of bool of shape ``(height, width)``, `True` where a pixel is bad."""
-        return self._store.plane(self._i, "mask")
+        return self.store.existing_plane(self.row, "mask")
 
     @mask.setter
-    def mask(self, value) -> None:
+    def mask(self, value: ArrayLike | None) -> None:
         if value is None or np.ndim(value) == 0:
             value = np.full(self.shape, bool(value))
         set_pixels(self, "mask", np.asarray(value, bool))
@@ -342,41 +303,56 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     @property
     def uncertainty(self) -> NDUncertainty | None:
         """Uncertainty of the data, `None` if it is not known."""
-        array = self._store.plane(self._i, "uncertainty")
+        array = self.store.get_plane(self.row, "uncertainty")
         if array is None:
             return None
-        known = self.__dict__.get("_uncertainty")
-        if known is None or not same_pixels(known.array, array):
-            known = self._uncertainty_kind(array)
-            known.parent_nddata = self
-            self._uncertainty = known
-        return known
+        cached = self.__dict__.get("_uncertainty")
+        if cached is None or not same_pixels(cached.array, array):
+            cached = self._make_uncertainty(array)
+            cached.parent_nddata = self
+            self._uncertainty = cached
+        return cached
 
     @uncertainty.setter
-    def uncertainty(self, value) -> None:
+    def uncertainty(self, value: Any) -> None:
         value = as_uncertainty(value)
+        overrides = self.store.edit_overrides(self.row)
         if value is None:
-            self._own().pop("uncertainty_type", None)
-            self._store.set_plane(self._i, "uncertainty", None)
+            overrides.uncertainty_type = None
+            self.store.set_plane(self.row, "uncertainty", None)
             return
         if np.shape(value.array) != self.shape:
             msg = f"uncertainty has shape {np.shape(value.array)}, the cutout has {self.shape}"
             raise ValueError(msg)
         kinds = PLANES["uncertainty"].kinds
-        array = validate_kind("uncertainty", np.asarray(value.array), kinds)
+        array = np.asarray(validate_kind("uncertainty", np.asarray(value.array), kinds))
         new = type(value)(array.astype(array.dtype.newbyteorder("=")), unit=value.unit, copy=False)
         new.parent_nddata = self
-        self._own().update(uncertainty=new.array, uncertainty_type=(type(new), new.unit))
+        overrides.planes["uncertainty"] = new.array
+        overrides.uncertainty_type = type(new), new.unit
         self._uncertainty = new
 
     @property
     def error(self) -> np.ndarray | None:
-        """Standard deviations in the unit of the data, whatever kind of uncertainty there is."""
+        """Standard deviations in the unit of the data, for every class of uncertainty."""
         return standard_deviations(self.uncertainty, self.unit)
 
-    def _uncertainty_kind(self, array) -> NDUncertainty:
-        kind, unit = self._store.uncertainty_type_and_unit(self._i)
-        return kind(array, unit=unit, copy=False)
+    def _make_uncertainty(self, array: Any) -> NDUncertainty:
+        uncertainty_type, unit = self.store.uncertainty_type_and_unit(self.row)
+        return uncertainty_type(array, unit=unit, copy=False)
+
+    def _deferred_planes(self) -> dict[str, Any]:
+        """Return arrays from which `parse_image` cuts, for planes that are not in memory."""
+        planes = self.store.get_overrides(self.row).planes
+        deferred = {
+            name: pixels.image for name, pixels in planes.items()
+            if isinstance(pixels, DeferredArray)
+        }  # fmt: skip
+        array = deferred.get("uncertainty", planes.get("uncertainty"))
+        if array is not None:
+            # An uncertainty with a parent would read the data.
+            deferred["uncertainty"] = self._make_uncertainty(array)
+        return deferred
 
     @property
     def ndim(self) -> int:
@@ -393,129 +369,111 @@ class Cutout(ReprMixin, PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         """Data type of the data."""
         return self.data.dtype
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype=dtype, copy=copy)
 
-    # Others made from it
+    def __repr__(self) -> str:
+        return cutout_to_text(self)
 
-    def __getitem__(self, item) -> Cutout:
+    def __str__(self) -> str:
+        return cutout_to_text(self)
+
+    def _repr_html_(self) -> str:
+        return cutout_to_html(self)
+
+    # Cutouts made from the cutout
+
+    def __getitem__(self, item: Any) -> Cutout:
         """
-        Part of the cutout, all planes, the box and the WCS together.
+        Return a part of the cutout with all its planes, box and WCS.
 
         Parameters
         ----------
         item : slice or tuple of slice
-            ``(y, x)``, without step. As in numpy, pixels are shared. Of a whole image
-            whose pixels or mask nobody has asked for, only the part is read.
+            ``(y, x)``, without step. As in NumPy, pixels are shared. Planes that are not in
+            memory are read only in the part.
         """
-        sy, sx = pixel_slices(item, self.shape)
-        own, planes = self._store.own.get(self._i, {}), {}
-        for name in self._store.plane_names(self._i):
-            late = isinstance(own.get(name), DeferredArray)
-            planes[name] = own[name] if late else self._store.plane(self._i, name)
-        store = self._store.extract(self._i, slice_planes(planes, (sy, sx), self.image))
-        row = store.index[0]
-        for name, start in (("x", sx.start), ("y", sy.start)):
-            row[name] += start
-            row[f"original_{name}"] += start
-        row["width"], row["height"] = sx.stop - sx.start, sy.stop - sy.start
-        return self._of(store, 0)
+        slices = pixel_slices(item, self.shape)
+        overrides = self.store.get_overrides(self.row)
+        planes = {
+            name: overrides.planes[name]
+            if overrides.is_deferred(name)
+            else self.store.existing_plane(self.row, name)
+            for name in self.planes
+        }
+        store = self.store.extract(self.row, slice_planes(planes, slices, self.image))
+        columns = store.index[0]
+        for axis, size, part in zip("yx", ("height", "width"), slices, strict=True):
+            columns[axis] += part.start
+            columns[f"original_{axis}"] += part.start
+            columns[size] = part.stop - part.start
+        return self.from_store(store, 0)
 
     def copy(self) -> Cutout:
-        """A cutout on its own, with pixels of its own and the same WCS."""
-        store = self._store.extract(self._i)
-        for name in self._store.plane_names(self._i):
-            store.own[0][name] = store.own[0][name].copy()
-        return self._of(store, 0)
+        """Return an independent cutout with its own pixels and the same WCS."""
+        planes = {
+            name: pixels.copy() for name, pixels in self.store.existing_planes(self.row).items()
+        }
+        return self.from_store(self.store.extract(self.row, planes), 0)
 
     def __copy__(self) -> Cutout:
-        return self._of(self._store.extract(self._i), 0)
+        return self.from_store(self.store.extract(self.row), 0)
 
-    def __deepcopy__(self, memo) -> Cutout:
-        store = self._store.extract(self._i)
+    def __deepcopy__(self, memo: dict) -> Cutout:
+        store = self.store.extract(self.row)
         store.image = copying.deepcopy(store.image, memo)
-        store.own = copying.deepcopy(store.own, memo)
+        store.overrides = copying.deepcopy(store.overrides, memo)
         store.ids = copying.deepcopy(store.ids, memo)
-        return self._of(store, 0)
+        return self.from_store(store, 0)
 
-    def __reduce__(self):
-        return self._of, (self._store.extract(self._i), 0)
+    def __reduce__(self) -> tuple:
+        return self.from_store, (self.store.extract(self.row), 0)
 
     def to_counts(self) -> Cutout:
         """
-        The same in counts: a rate times the exposure time.
+        Return a copy in counts: rates are multiplied by the exposure time.
 
         Returns
         -------
         Cutout
-            A cutout on its own, in any case.
+            An independent cutout, even if the pixels are counts already.
 
         Raises
         ------
         `~astropy.units.UnitsError`
             If the unit is a flux density or a surface brightness.
         """
-        return self._convert("counts")
+        return convert_pixels(self, "counts")
 
     def to_rate(self) -> Cutout:
-        """The same per second: counts divided by the exposure time; see `to_counts`."""
-        return self._convert("rate")
-
-    def _convert(self, data_units) -> Cutout:
-        if not is_countable(self.unit):
-            msg = f"pixels in {self.unit} are not counts, whatever the exposure time"
-            raise u.UnitsError(msg)
-        new = self.copy()
-        if self.data_units == data_units:
-            return new
-        if self.exptime <= 0:
-            msg = (
-                f"exptime must be positive to convert pixels to {data_units}, it is {self.exptime}"
-            )
-            raise ValueError(msg)
-        time = exposure(self.exptime, self.unit)
-        new._scale(time if data_units == "counts" else 1 / time, data_units)
-        return new
-
-    def _scale(self, factor, data_units) -> None:
-        """Multiply the pixels by a number, or by one with a unit where they have one."""
-        number, per = float(getattr(factor, "value", factor)), getattr(factor, "unit", None)
-        uncertainty, unit = self.uncertainty, None if per is None else self.unit * per
-        self._store.image = replace(self.image, unit=unit or self.unit, data_units=data_units)
-        self._row["data_units"] = DATA_UNITS.index(data_units)
-        self.data = self.data * number
-        if uncertainty is None:
-            return
-        self.uncertainty = None
-        power = uncertainty_power(type(uncertainty))
-        if power is None:
-            msg = f"a {type(uncertainty).__name__} is dropped: nobody knows how it scales"
-            warnings.warn(msg, SubpixalWarning, stacklevel=4)
-            return
-        unit = uncertainty.unit if per is None else uncertainty.unit * per**power
-        self.uncertainty = type(uncertainty)(
-            uncertainty.array * number**power, unit=unit, copy=False
-        )
+        """Return a copy in rates: counts are divided by the exposure time; see `to_counts`."""
+        return convert_pixels(self, "rate")
 
 
-# A plane that is new in the table needs no property of its own in the class.
+# A new row in the table of planes needs no property of its own in the class.
 for _plane in PLANES.values():
     if not hasattr(Cutout, _plane.name):
         setattr(Cutout, _plane.name, plane_property(_plane.name, _plane.doc))
 
 
-def _empty(arguments: ImageArguments, blc, trc, fillval):
+def _make_empty(
+    arguments: ImageArguments,
+    blc: tuple[int, int],
+    trc: tuple[int, int] | None,
+    fillval: Any,
+) -> tuple[ImageInfo, PixelBox, dict[str, Any]]:
     """Return image, box and pixels of a cutout without data."""
-    planes = {PLANES[name].argument: plane for name, plane in arguments.planes.items()}
-    for name, pixels in (planes | {"mask": arguments.masks[0]}).items():
+    given = {PLANES[name].argument: plane for name, plane in arguments.planes.items()}
+    given["mask"] = arguments.masks[0]
+    for name, pixels in given.items():
         if pixels is not None:
-            msg = f"{name} must be None where data is None: there is no image that it belongs to"
+            msg = f"{name} must be None where data is None: there is no image to cut it from"
             raise ValueError(msg)
     if trc is None:
         msg = "trc must be given where data is None"
         raise ValueError(msg)
     image, _ = parse_image(replace(arguments, data=np.empty((0, 0)), masks=()))
     box = parse_box(blc, trc, None)
-    check_fill(fillval, np.float32)
+    check_fill(fillval, np.dtype(np.float32))
     pixels = {"data": np.full(box.shape, fillval, np.float32), "mask": np.ones(box.shape, bool)}
     return replace(image, shape=None), box, pixels

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from subpixal.errors import NoOverlapError, PartialOverlapError
 from subpixal.geometry import PixelBox
 from subpixal.image import (
     PLANES,
+    ImageArray,
+    ImageInfo,
     LazyArray,
     bad_pixels,
     cut_box,
@@ -20,6 +24,11 @@ from subpixal.image import (
 )
 
 from .storage import KEPT_STATUSES, DeferredArray, ImagePlane, Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .cutout import Cutout
 
 __all__ = [
     "check_overlap",
@@ -31,53 +40,69 @@ __all__ = [
     "slice_planes",
 ]
 
+Slices = tuple[slice, slice]
+Planes = dict[str, Any]  # 2-D arrays or DeferredArrays by the name of the plane
 
-def cut_one(planes: dict, box, image, fillval, *, view: bool) -> dict:
+
+def cut_one(
+    planes: Mapping[str, ImageArray],
+    box: PixelBox,
+    image: ImageInfo,
+    fillval: Any,
+    *,
+    view: bool,
+) -> Planes:
     """
     Cut the planes of one cutout.
 
     Parameters
     ----------
     planes : dict
-        As of `parse_image_arguments`.
+        Planes of the image, as `parse_image` returns them.
     box : PixelBox
-    image : Image
+        The box in the image.
+    image : ImageInfo
+        The image without its pixels.
     fillval : scalar
         Value of data outside the image.
     view : bool
-        Whether read-only views will do. Of a whole image, what there is no view of is then
-        left `DeferredArray`: such pixels are mostly there to be cut, not to be looked at.
+        Whether to return read-only views. If the box is the whole image, planes that cannot be
+        viewed are left `DeferredArray`, because such an image is usually read to be cut.
 
     Returns
     -------
     dict
         Arrays or `DeferredArray` of the shape of the box, always with a ``'mask'``.
     """
-    own = {}
-    later = view and box.blc == (0, 0) and box.shape == image.shape
-    for name, pixels in planes.items():
+    cut: Planes = {}
+    is_whole_image = box.blc == (0, 0) and box.shape == image.shape
+    can_defer = view and is_whole_image
+    for name, source in planes.items():
         plane = PLANES[name].with_uncertainty_type(image.uncertainty_type)
-        fill, dtype = plane.fill_value(fillval), plane.cut_dtype(pixels.dtype)
-        if later and (isinstance(pixels, LazyArray) or not _may_be_viewed(name, pixels, dtype)):
-            own[name] = DeferredArray(partial(_read_all, pixels, dtype), dtype, pixels)
+        dtype = plane.cut_dtype(source.dtype)
+        is_view = not isinstance(source, LazyArray) and _can_be_viewed(name, source, dtype)
+        if can_defer and not is_view:
+            cut[name] = DeferredArray(partial(_read_all, source, dtype), dtype, source)
         else:
-            own[name] = cut_box(pixels, box, fill, dtype, view=view)
-    mask = partial(_find_bad, dict(own), box, image)
-    own["mask"] = DeferredArray(mask, bool) if later and "mask" not in own else mask()
-    return own
+            cut[name] = cut_box(source, box, plane.fill_value(fillval), dtype, view=view)
+    make_mask = partial(_find_bad, dict(cut), box, image)
+    defers_mask = can_defer and "mask" not in cut
+    cut["mask"] = DeferredArray(make_mask, bool) if defers_mask else make_mask()
+    return cut
 
 
-def slice_planes(planes: dict, slices, image) -> dict:
+def slice_planes(planes: Planes, slices: Slices, image: ImageInfo) -> Planes:
     """
-    Views of parts of planes; of what is `DeferredArray`, no more than the part is read.
+    Return views of parts of planes; only the part of a `DeferredArray` is read.
 
     Parameters
     ----------
     planes : dict
         Arrays or `DeferredArray`.
     slices : tuple of slice
-        ``(y, x)`` with their bounds.
-    image : Image
+        ``(y, x)`` with explicit bounds.
+    image : ImageInfo
+        The image without its pixels.
     """
     parts = {}
     for name, plane in planes.items():
@@ -90,100 +115,111 @@ def slice_planes(planes: dict, slices, image) -> dict:
     return parts
 
 
-def _may_be_viewed(name, pixels, dtype) -> bool:
-    # Bits of the other byte order would not be understood.
+def _can_be_viewed(name: str, pixels: ImageArray, dtype: np.dtype) -> bool:
+    # Bitwise operators need flags in the byte order of the machine.
     return pixels.dtype == dtype if name == "flags" else pixels.dtype.type == dtype.type
 
 
-def _read_all(pixels, dtype) -> np.ndarray:
+def _read_all(pixels: ImageArray, dtype: np.dtype) -> np.ndarray:
     pixels = np.asarray(pixels).astype(dtype, copy=False)
     pixels.flags.writeable = False
     return pixels
 
 
-def _find_bad(planes, box, image) -> np.ndarray:
-    # Weights mask in the functions that cut many.
-    planes = {name: planes[name] for name in planes if PLANES[name].masks and name != "weight"}
-    planes = {n: p.pixels if isinstance(p, DeferredArray) else p for n, p in planes.items()}
+def _find_bad(planes: Planes, box: PixelBox, image: ImageInfo) -> NDArray[np.bool_]:
+    """Return the mask of a cutout. Weights mask only in the functions that cut many sources."""
+    masking = {}
+    for name, pixels in planes.items():
+        if PLANES[name].masks and name != "weight":
+            masking[name] = pixels.pixels if isinstance(pixels, DeferredArray) else pixels
     outside = outside_image(box, image.shape)
-    planes["mask"] = planes["mask"] | outside if "mask" in planes else outside
-    return bad_pixels(planes, dqbitmask=image.dqbitmask)
+    masking["mask"] = masking["mask"] | outside if "mask" in masking else outside
+    return bad_pixels(masking, dqbitmask=image.dqbitmask)
 
 
-def reparent(store: Store, parent) -> None:
+def reparent(store: Store, parent: Cutout) -> None:
     """
-    Let cutouts that were cut from a cutout be cutouts of the image of that one.
+    Express cutouts that were cut from a cutout in the image of that cutout.
 
     Parameters
     ----------
     store : Store
-        What has just been cut; positions in it become those in the image.
+        Cutouts that have just been cut; the function changes their positions.
     parent : Cutout
+        The cutout that they were cut from.
     """
-    image, row, there = parent.image, parent._row, parent._inside
-    whole = None if image.shape is None else PixelBox.from_shape(image.shape)
-    if there is not None and there == whole == parent.box and parent.origin == (0, 0):
-        # Nothing to say, and the record of the image knows the sky.
+    image = parent.image
+    valid_box = parent.valid_box
+    whole_image = None if image.shape is None else PixelBox.from_shape(image.shape)
+    is_whole_image = valid_box == whole_image == parent.box and parent.origin == (0, 0)
+    if valid_box is not None and is_whole_image:
+        # Keep the record of the image, which has a cached pixel grid.
         return
+    columns = parent.store.index[parent.row]
     store.image = replace(store.image, wcs=image.wcs, shape=image.shape, name=image.name)
     for axis, blc, origin in zip("xy", parent.blc, parent.origin, strict=True):
         store.index[axis] += blc
-        store.index[f"original_{axis}"] += row[f"original_{axis}"]
+        store.index[f"original_{axis}"] += columns[f"original_{axis}"]
         store.index[f"src_{axis}"] += origin
-        store.index[f"d{axis}"] = row[f"d{axis}"]
+        store.index[f"d{axis}"] = columns[f"d{axis}"]
     for name, plane in store.planes.items():
         if isinstance(plane, ImagePlane):
-            store.planes[name] = plane.shift(int(row["original_x"]), int(row["original_y"]))
-    if there not in (None, whole):
-        _limit_to(store, there)
+            shifted = plane.shift(int(columns["original_x"]), int(columns["original_y"]))
+            store.planes[name] = shifted
+    if valid_box is not None and valid_box != whole_image:
+        _limit_to(store, valid_box)
 
 
-def _limit_to(store: Store, there: PixelBox) -> None:
-    """Say that cutouts have no pixel that the parent did not have."""
-    x, y, width, height = (
-        store.index[name] for name in ("original_x", "original_y", "width", "height")
-    )
-    inside = (x >= there.xmin) & (x + width - 1 <= there.xmax)
-    inside &= (y >= there.ymin) & (y + height - 1 <= there.ymax)
+def _limit_to(store: Store, box: PixelBox) -> None:
+    """Record that cutouts have no pixels outside the box of their parent."""
+    index = store.index
+    x, y = index["original_x"], index["original_y"]
+    inside = (x >= box.xmin) & (x + index["width"] - 1 <= box.xmax)
+    inside &= (y >= box.ymin) & (y + index["height"] - 1 <= box.ymax)
     for i in np.flatnonzero(~inside).tolist():
-        store.own.setdefault(i, {})["available"] = there
-        store.index["status"][i] = KEPT_STATUSES.index("filled")
+        store.edit_overrides(i).parent_box = box
+        index["status"][i] = KEPT_STATUSES.index("filled")
 
 
-def parse_box(blc, trc, shape) -> PixelBox:
-    """The box between two corners; without ``trc``, to the end of an image of a shape."""
+def parse_box(
+    blc: tuple[int, int], trc: tuple[int, int] | None, shape: tuple[int, int] | None
+) -> PixelBox:
+    """Return the box between two corners; without ``trc``, up to the last pixel of the image."""
     blc = validate_pixel_pair(blc, "blc")
-    last = trc is None
-    trc = (shape[1] - 1, shape[0] - 1) if last else validate_pixel_pair(trc, "trc")
-    if trc[0] >= blc[0] and trc[1] >= blc[1]:
-        return PixelBox(*blc, *trc)
-    if last:
-        msg = f"blc {blc} lies outside the image of shape {shape}"
-        raise NoOverlapError(msg)
-    msg = f"trc must not be left of blc or below it, got trc {trc} and blc {blc}"
-    raise ValueError(msg)
+    if trc is None and shape is not None:
+        ny, nx = shape
+        if blc[0] >= nx or blc[1] >= ny:
+            msg = f"blc {blc} lies outside the image of shape {shape}"
+            raise NoOverlapError(msg)
+        return PixelBox(*blc, nx - 1, ny - 1)
+    trc = validate_pixel_pair(trc, "trc")
+    if trc[0] < blc[0] or trc[1] < blc[1]:
+        msg = f"trc must not be left of blc or below it, got trc {trc} and blc {blc}"
+        raise ValueError(msg)
+    return PixelBox(*blc, *trc)
 
 
-def check_overlap(box: PixelBox, shape, mode: str) -> None:
-    """Raise if a box leaves an image of a shape by more than the mode allows."""
-    where = f"the cutout from {box.blc} to {box.trc}"
+def check_overlap(box: PixelBox, shape: tuple[int, int], mode: str) -> None:
+    """Raise an error if a box leaves an image by more than the mode allows."""
+    cutout = f"the cutout from {box.blc} to {box.trc}"
     if overlap(box, shape) is None:
-        msg = f"{where} lies outside the image of shape {shape}"
+        msg = f"{cutout} lies outside the image of shape {shape}"
         raise NoOverlapError(msg)
     if mode == "strict" and not box.is_inside(shape):
-        msg = f"{where} leaves the image of shape {shape}; mode='fill' allows it"
+        msg = f"{cutout} leaves the image of shape {shape}; mode='fill' allows it"
         raise PartialOverlapError(msg)
 
 
-def pixel_slices(item, shape) -> tuple[slice, slice]:
-    """Slices ``(y, x)`` with their bounds resolved, of what indexes a cutout of a shape."""
+def pixel_slices(item: Any, shape: tuple[int, int]) -> Slices:
+    """Return slices ``(y, x)`` with explicit bounds for the index of a cutout of a shape."""
     items = item if isinstance(item, tuple) else (item,)
     dots = [k for k, i in enumerate(items) if i is Ellipsis] or [len(items)]
     before, after = items[: dots[0]], items[dots[0] + 1 :]
     items = (*before, *(slice(None),) * (2 - len(before) - len(after)), *after)
     if len(items) > 2 or not all(isinstance(i, slice) and i.step in (None, 1) for i in items):
-        array = isinstance(item, np.ndarray)
-        got = f"an array of {item.dtype} of shape {item.shape}" if array else repr(item)
+        got = repr(item)
+        if isinstance(item, np.ndarray):
+            got = f"an array of {item.dtype} of shape {item.shape}"
         msg = f"a cutout is sliced by one or two slices (y, x) without step, got {got}"
         raise IndexError(msg)
     y, x = (slice(*i.indices(n)) for i, n in zip(items, shape, strict=True))
@@ -193,9 +229,7 @@ def pixel_slices(item, shape) -> tuple[slice, slice]:
     return y, x
 
 
-def original_box(row) -> PixelBox:
-    """The pixels of the image that a row of the index stood for when they were cut."""
-    x, y, width, height = (
-        int(row[name]) for name in ("original_x", "original_y", "width", "height")
-    )
-    return PixelBox(x, y, x + width - 1, y + height - 1)
+def original_box(columns: np.void) -> PixelBox:
+    """Return the box in the image of a row of the index, as it was when the pixels were cut."""
+    shape = int(columns["height"]), int(columns["width"])
+    return PixelBox.from_shape(shape, (int(columns["original_x"]), int(columns["original_y"])))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from subpixal.errors import NotConvergedError
@@ -9,27 +12,22 @@ from subpixal.geometry import ACCURACY, MAXITER, PixelBox, PixelGrid, offset_wcs
 from subpixal.image import validate_pixel_pair, validate_position
 
 from .extract import original_box
-from .properties import column
+from .properties import StoredCutout, column_property
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
 
 __all__ = ["PositionMixin"]
 
 
-class PositionMixin:
-    """Position, size and sky of a cutout, read from and written to its row of the index."""
+class PositionMixin(StoredCutout):
+    """Position and size of a cutout, and the conversion to world values and back."""
 
     DEFAULT_ACCURACY = ACCURACY
     DEFAULT_MAXITER = MAXITER
     DEFAULT_QUIET = True
-
-    @property
-    def width(self) -> int:
-        """Number of pixels along x."""
-        return int(self._row["width"])
-
-    @property
-    def height(self) -> int:
-        """Number of pixels along y."""
-        return int(self._row["height"])
 
     @property
     def naxis(self) -> tuple[int, int]:
@@ -37,13 +35,8 @@ class PositionMixin:
         return self.width, self.height
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """``(height, width)``."""
-        return self.height, self.width
-
-    @property
     def box(self) -> PixelBox:
-        """The pixels of the image that the cutout stands for."""
+        """Box of the cutout in the image."""
         return PixelBox.from_shape(self.shape, self.blc)
 
     @property
@@ -51,30 +44,30 @@ class PositionMixin:
         """
         Bottom-left pixel ``(x, y)`` in the image.
 
-        Setting it re-labels where the same pixels sit: the other corner, the
+        Assigning a value moves the cutout: the pixels stay, and the other corner, the
         bounding box and the WCS follow.
         """
-        return int(self._row["x"]), int(self._row["y"])
+        return int(self._columns["x"]), int(self._columns["y"])
 
     @blc.setter
-    def blc(self, value) -> None:
-        self._row["x"], self._row["y"] = validate_pixel_pair(value, "blc")
+    def blc(self, value: tuple[int, int]) -> None:
+        self._columns["x"], self._columns["y"] = validate_pixel_pair(value, "blc")
 
     @property
     def trc(self) -> tuple[int, int]:
         """
         Top-right pixel ``(x, y)`` in the image, which belongs to the cutout.
 
-        Setting it moves the cutout, as setting `blc` does.
+        Assigning a value moves the cutout, as for `blc`.
         """
         return self.box.trc
 
     @trc.setter
-    def trc(self, value) -> None:
+    def trc(self, value: tuple[int, int]) -> None:
         x, y = validate_pixel_pair(value, "trc")
         self.blc = x - self.width + 1, y - self.height + 1
 
-    dx = column(
+    dx = column_property(
         "dx",
         """
         Displacement of the image grid under the cutout along x, in pixels.
@@ -82,7 +75,9 @@ class PositionMixin:
         Pixel x of the cutout is pixel ``x + blc[0] - dx`` of the image.
         """,
     )
-    dy = column("dy", "Displacement of the image grid under the cutout along y, in pixels.")
+    dy = column_property(
+        "dy", "Displacement of the image grid under the cutout along y, in pixels."
+    )
 
     @property
     def origin(self) -> tuple[float, float]:
@@ -92,11 +87,12 @@ class PositionMixin:
     @property
     def src_pos(self) -> tuple[float, float]:
         """Position ``(x, y)`` of the source in the image, not rounded."""
-        return float(self._row["src_x"]), float(self._row["src_y"])
+        return float(self._columns["src_x"]), float(self._columns["src_y"])
 
     @src_pos.setter
-    def src_pos(self, value) -> None:
-        self._row["src_x"], self._row["src_y"] = validate_position(value, "src_pos")
+    def src_pos(self, value: tuple[float, float]) -> None:
+        position = validate_position(value, "src_pos")
+        self._columns["src_x"], self._columns["src_y"] = position
 
     @property
     def cutout_src_pos(self) -> tuple[float, float]:
@@ -106,39 +102,40 @@ class PositionMixin:
 
     @property
     def extraction_slice(self) -> tuple[slice, slice] | None:
-        """Slices ``(y, x)`` of the image that were cut, `None` if nothing was."""
-        inside = self._inside
-        return None if inside is None else inside.slices
+        """Slices ``(y, x)`` of the image that were cut, `None` if nothing was cut."""
+        box = self.valid_box
+        return None if box is None else box.slices
 
     @property
     def insertion_slice(self) -> tuple[slice, slice]:
-        """Slices ``(y, x)`` of the cutout that hold pixels of the image."""
-        inside, (x, y) = self._inside, original_box(self._row).blc
-        return (slice(0, 0), slice(0, 0)) if inside is None else inside.shift(-x, -y).slices
+        """Slices ``(y, x)`` of the cutout that contain pixels of the image."""
+        box = self.valid_box
+        if box is None:
+            return slice(0, 0), slice(0, 0)
+        x, y = original_box(self._columns).blc
+        return box.shift(-x, -y).slices
 
     @property
-    def _inside(self) -> PixelBox | None:
-        """Pixels of the image that were there when they were cut."""
+    def valid_box(self) -> PixelBox | None:
+        """Box in the image of the pixels that were cut from it, `None` if nothing was cut."""
         if self.image.shape is None:
             return None
-        image = PixelBox.from_shape(self.image.shape)
-        # A cutout that was cut from a cutout can have no more than that one had.
-        there = self._store.own.get(self._i, {}).get("available", image)
-        return original_box(self._row) & there
+        # A cutout that was cut from a cutout has no pixels that its parent lacks.
+        parent_box = self.store.get_overrides(self.row).parent_box
+        return original_box(self._columns) & (parent_box or PixelBox.from_shape(self.image.shape))
 
     @property
-    def image_wcs(self):
-        """WCS of the image that the cutout was cut from, by reference."""
+    def image_wcs(self) -> Any:
+        """WCS of the image that the cutout was cut from; the object is not copied."""
         return self.image.wcs
 
     @property
-    def wcs(self):
+    def wcs(self) -> Any:
         """
-        WCS of the cutout's own pixel grid, displacement included.
+        WCS of the pixel grid of the cutout, displacement included.
 
-        An `astropy.wcs.WCS` if the image has one, a `gwcs.wcs.WCS` if the image
-        has one, otherwise a wrapper. It is made when it is asked for, and for
-        reading only.
+        The WCS is read-only and made at the first access: an `astropy.wcs.WCS` or a
+        `gwcs.wcs.WCS` if the image has one, otherwise a wrapper.
         """
         key = (*self.origin, self.shape, self.image)
         if self.__dict__.get("_wcs_key") != key:
@@ -151,50 +148,57 @@ class PositionMixin:
         """
         Pixel scale in degrees.
 
-        The square root of the pixel area at the reference point of a FITS WCS,
-        at the centre of the image for others.
+        The square root of the pixel area, at the reference point of a FITS WCS or at the
+        center of the image for other WCSs.
         """
-        sky = self.image.grid
-        return float(sky.pixel_scale(*sky.reference)[0])
+        grid = self.image.grid
+        return float(grid.pixel_scale(*grid.reference)[0])
 
-    def pix2world(self, *args, origin: int = 0):
+    def pix2world(self, *args: ArrayLike, origin: int = 0) -> Any:
         """
-        World values of positions in the cutout.
+        Return world values of positions in the cutout.
 
         Parameters
         ----------
         *args : array
             Either x and y, or one array of shape (N, 2).
         origin : {0, 1}
-            What the centre of the bottom-left pixel of the cutout is called.
+            Coordinate of the center of the bottom-left pixel of the cutout.
 
         Returns
         -------
         array or tuple of array
-            In the form of the input; in the order and units of the low-level
-            APE 14 values of the WCS.
+            In the form of the input, and in the order and units of the low-level APE 14
+            values of the WCS.
         """
-        (x, y), answer = _coordinates(args, 2, origin)
+        (x, y), restore_form = _parse_coordinates(args, 2, origin)
         x0, y0 = self.origin
-        return answer(self.image.grid.to_world(x + (x0 - origin), y + (y0 - origin)))
+        return restore_form(self.image.grid.to_world(x + (x0 - origin), y + (y0 - origin)))
 
-    def world2pix(self, *args, origin: int = 0, accuracy=None, maxiter=None, quiet=None):
+    def world2pix(
+        self,
+        *args: ArrayLike,
+        origin: int = 0,
+        accuracy: float | None = None,
+        maxiter: int | None = None,
+        quiet: bool | None = None,
+    ) -> Any:
         """
-        Positions in the cutout of world values, confirmed by the forward transform.
+        Return positions in the cutout of world values, confirmed by the forward transform.
 
         Parameters
         ----------
         *args : array
-            Either one array for each world axis, or one array of shape (N, 2),
-            in the order and units of the low-level APE 14 values of the WCS.
+            Either one array for each world axis, or one array of shape (N, 2), in the order
+            and units of the low-level APE 14 values of the WCS.
         origin : {0, 1}
-            What the centre of the bottom-left pixel of the cutout is called.
+            Coordinate of the center of the bottom-left pixel of the cutout.
         accuracy : float, optional
             Largest error in pixels, by default ``DEFAULT_ACCURACY``.
         maxiter : int, optional
             Largest number of steps, by default ``DEFAULT_MAXITER``.
         quiet : bool, optional
-            Whether a position that is not found is NaN, or raises; by default
+            Whether a position that is not found becomes NaN instead of an error; by default
             ``DEFAULT_QUIET``.
 
         Returns
@@ -207,7 +211,7 @@ class PositionMixin:
         NotConvergedError
             If a position is not found and ``quiet`` is false.
         """
-        world, answer = _coordinates(args, len(self.image.grid.world.units), origin)
+        world, restore_form = _parse_coordinates(args, len(self.image.grid.world.units), origin)
         x, y = self._find(
             world,
             accuracy=self.DEFAULT_ACCURACY if accuracy is None else accuracy,
@@ -220,31 +224,33 @@ class PositionMixin:
                 f"pixel position, the first is number {lost[0]}"
             )
             raise NotConvergedError(msg, lost)
-        return answer((x + origin, y + origin))
+        return restore_form((x + origin, y + origin))
 
-    def _find(self, world, **options):
-        """Positions in the cutout of world values."""
-        x, y = self.image.grid.to_pixel(*world, **options)
+    def _find(
+        self, world: tuple[FloatArray, ...], *, accuracy: float, maxiter: int
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return positions in the cutout of world values, NaN where there is none."""
+        image_x, image_y = self.image.grid.to_pixel(*world, accuracy=accuracy, maxiter=maxiter)
         x0, y0 = self.origin
-        x, y = np.atleast_1d(x - x0), np.atleast_1d(y - y0)
-        shape = np.shape(world[0])
+        x, y = np.atleast_1d(image_x - x0), np.atleast_1d(image_y - y0)
         lost = np.isnan(x)
-        # An image does not look for what is far from it; a cutout may be there.
+        # The grid of the image does not search far from the image; the cutout may be there.
         if lost.any() and self.box not in PixelBox.from_shape(self.image.shape or (1, 1)):
-            own = PixelGrid(self.wcs, self.shape)
-            missing = [np.atleast_1d(w)[lost] for w in world]
-            x[lost], y[lost] = own.to_pixel(*missing, **options)
+            grid = PixelGrid(self.wcs, self.shape)
+            missing = [np.atleast_1d(values)[lost] for values in world]
+            x[lost], y[lost] = grid.to_pixel(*missing, accuracy=accuracy, maxiter=maxiter)
+        shape = np.shape(world[0])
         return x.reshape(shape), y.reshape(shape)
 
-    def get_bbox(self, wrt: str = "orig") -> np.ndarray:
+    def get_bbox(self, wrt: str = "orig") -> FloatArray:
         """
-        Outer corners of the corner pixels.
+        Return the outer corners of the corner pixels.
 
         Parameters
         ----------
         wrt : {'orig', 'blc', 'world'}
-            In the image, in the cutout, or on the sky. Displacements count on
-            the sky only.
+            Coordinates of the corners: in the image, in the cutout, or on the sky. The
+            displacement matters only on the sky.
 
         Returns
         -------
@@ -262,16 +268,18 @@ class PositionMixin:
         raise ValueError(msg)
 
 
-def _coordinates(args, count: int, origin):
-    """The coordinates among the arguments, and what brings an answer into their form."""
+def _parse_coordinates(
+    args: tuple[ArrayLike, ...], count: int, origin: int
+) -> tuple[tuple[FloatArray, ...], Callable]:
+    """Return the coordinates, and a function that gives results the form of the arguments."""
     if origin not in (0, 1):
         msg = f"origin must be 0 or 1, got {origin!r}"
         raise ValueError(msg)
     if len(args) == count:
-        return np.broadcast_arrays(*(np.asarray(a, float) for a in args)), tuple
+        return tuple(np.broadcast_arrays(*(np.asarray(a, float) for a in args))), tuple
     table = np.asarray(args[0], float) if len(args) == 1 else None
     if table is None or table.ndim != 2 or table.shape[1] != count:
         shapes = [np.shape(a) for a in args]
         msg = f"give {count} arrays, or one array of shape (N, {count}); got shapes {shapes}"
         raise ValueError(msg)
-    return table.T, lambda values: np.stack(values, axis=-1)
+    return tuple(table.T), lambda values: np.stack(values, axis=-1)

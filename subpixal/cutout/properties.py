@@ -1,20 +1,80 @@
-"""Properties of a cutout that read and write its store."""
+"""The row of a store behind a cutout, and properties that read and write it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from subpixal.image import PLANES, validate_finite, validate_kind
+from subpixal.image import PLANES, ImageInfo, validate_finite, validate_kind
+
+from .storage import Store
 
 if TYPE_CHECKING:
+    from astropy import units as u
     from numpy.typing import ArrayLike
 
-    from .cutout import Cutout
+__all__ = ["StoredCutout", "column_property", "plane_property", "same_pixels", "set_pixels"]
 
-__all__ = ["column", "plane_property", "same_pixels", "set_pixels"]
+
+class StoredCutout:
+    """
+    A cutout as one row of a store.
+
+    Attributes
+    ----------
+    store : Store
+        The columns and planes that hold the cutout.
+    row : int
+        Number of the cutout in the store.
+    """
+
+    store: Store
+    row: int
+    # A view of the row of the index, which writes through.
+    _columns: np.void
+
+    def _attach(self, store: Store, row: int) -> None:
+        self.store = store
+        self.row = row
+        self._columns = store.index[row]
+        store.cutouts[row] = self
+
+    @property
+    def image(self) -> ImageInfo:
+        """The image that the cutout was cut from, without its pixels."""
+        return self.store.image
+
+    @property
+    def unit(self) -> u.UnitBase | None:
+        """Unit of the data, `None` if it is not known."""
+        return self.store.image.unit
+
+    @property
+    def src_id(self) -> Any:
+        """Identifier of the source."""
+        value = self.store.ids[self.row]
+        return value.item() if isinstance(value, np.generic) else value
+
+    @src_id.setter
+    def src_id(self, value: Any) -> None:
+        self.store.set_id(self.row, value)
+
+    @property
+    def width(self) -> int:
+        """Number of pixels along x."""
+        return int(self._columns["width"])
+
+    @property
+    def height(self) -> int:
+        """Number of pixels along y."""
+        return int(self._columns["height"])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(height, width)``."""
+        return self.height, self.width
 
 
 def plane_property(name: str, doc: str) -> property:
@@ -29,21 +89,21 @@ def plane_property(name: str, doc: str) -> property:
         Docstring.
     """
 
-    def get(cutout: Cutout) -> np.ndarray | None:
-        return cutout._store.plane(cutout._i, name)
+    def get(cutout: StoredCutout) -> np.ndarray | None:
+        return cutout.store.get_plane(cutout.row, name)
 
-    def set_(cutout: Cutout, value: ArrayLike | None) -> None:
+    def set_(cutout: StoredCutout, value: ArrayLike | None) -> None:
         if value is None:
-            cutout._store.set_plane(cutout._i, name, None)
+            cutout.store.set_plane(cutout.row, name, None)
         else:
             set_pixels(cutout, name, value)
 
     return property(get, set_, doc=doc)
 
 
-def set_pixels(cutout: Cutout, name: str, value: ArrayLike) -> None:
+def set_pixels(cutout: StoredCutout, name: str, value: ArrayLike) -> None:
     """
-    Give a cutout other pixels in a plane.
+    Set the pixels of a plane of a cutout.
 
     Parameters
     ----------
@@ -54,28 +114,41 @@ def set_pixels(cutout: Cutout, name: str, value: ArrayLike) -> None:
     value : array
         Pixels of the shape of the cutout; they are copied.
     """
-    pixels = validate_kind(name, np.asarray(value), PLANES[name].kinds)
+    pixels = np.asarray(validate_kind(name, np.asarray(value), PLANES[name].kinds))
     if pixels.shape != cutout.shape:
         msg = f"{name} has shape {pixels.shape}, the cutout has {cutout.shape}"
         raise ValueError(msg)
     # In-place operators assign the array that they have changed; it needs no copy.
-    if not same_pixels(pixels, cutout._store.plane(cutout._i, name)):
+    if not same_pixels(pixels, cutout.store.get_plane(cutout.row, name)):
         native = pixels.dtype.newbyteorder("=")
-        cutout._store.set_plane(cutout._i, name, pixels.astype(native, order="C"))
+        cutout.store.set_plane(cutout.row, name, pixels.astype(native, order="C"))
 
 
 def same_pixels(a: np.ndarray, b: np.ndarray | None) -> bool:
-    """Whether two arrays are the same memory seen in the same way."""
+    """Return `True` if two arrays are the same view of the same memory."""
     return b is not None and a.__array_interface__ == b.__array_interface__
 
 
-def column(name: str, doc: str, convert: Callable = validate_finite):
-    """Property for a number in the index, which ``convert(name, value)`` makes of what is set."""
+def column_property(
+    name: str, doc: str, convert: Callable[[str, Any], float] = validate_finite
+) -> property:
+    """
+    Return the property for a number in the index.
 
-    def get(cutout):
-        return float(cutout._row[name])
+    Parameters
+    ----------
+    name : str
+        Name of the column.
+    doc : str
+        Docstring.
+    convert : callable
+        ``convert(name, value)`` returns the number for a value that is assigned.
+    """
 
-    def set_(cutout, value):
-        cutout._row[name] = convert(name, value)
+    def get(cutout: StoredCutout) -> float:
+        return float(cutout._columns[name])
+
+    def set_(cutout: StoredCutout, value: Any) -> None:
+        cutout._columns[name] = convert(name, value)
 
     return property(get, set_, doc=doc)

@@ -1,64 +1,63 @@
-"""What cutouts say of themselves, in consoles and notebooks."""
+"""Texts that describe a cutout in consoles and notebooks. None of them shows pixels."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from .storage import DeferredArray
+if TYPE_CHECKING:
+    from .cutout import Cutout
 
-__all__ = ["ReprMixin"]
-
-
-class ReprMixin:
-    """The texts of a cutout. None of them shows pixels."""
-
-    def __repr__(self) -> str:
-        unit = "" if self.unit is None else f" [{self.unit}]"
-        size = f"{self.width}x{self.height}"
-        name = f" of {self.image.name}" if self.image.name else ""
-        return f"<{type(self).__name__} {self.src_id!r}: {size} pixels at {self.blc}{name}{unit}>"
-
-    def __str__(self) -> str:
-        return repr(self)
-
-    def _repr_html_(self) -> str:
-        return _table(type(self).__name__, _facts(self))
+__all__ = ["cutout_to_html", "cutout_to_text"]
 
 
-def _table(title: str, facts: dict) -> str:
+def cutout_to_text(cutout: Cutout) -> str:
+    """Return a line for consoles."""
+    unit = "" if cutout.unit is None else f" [{cutout.unit}]"
+    size = f"{cutout.width}x{cutout.height}"
+    name = f" of {cutout.image.name}" if cutout.image.name else ""
+    return f"<{type(cutout).__name__} {cutout.src_id!r}: {size} pixels at {cutout.blc}{name}{unit}>"
+
+
+def cutout_to_html(cutout: Cutout) -> str:
+    """Return a table for notebooks."""
     from html import escape
 
+    title = escape(type(cutout).__name__)
     rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(fact)}</td></tr>"
-        for name, fact in facts.items()
-        if fact
+        f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>"
+        for name, text in _describe(cutout).items()
+        if text
     )
-    return f"<table><caption>{escape(title)}</caption>{rows}</table>"
+    return f"<table><caption>{title}</caption>{rows}</table>"
 
 
-def _facts(cutout) -> dict:
-    """Texts by name; what is `None` or empty there is nothing to say of."""
-    image, store, i = cutout.image, cutout._store, cutout._i
-    x, y = cutout.src_pos
-    own = store.own.get(i, {})
-    dtypes = {name: (own if name in own else store.planes)[name].dtype for name in cutout.planes}
-    # A large image must not be read to be shown in a notebook.
-    unread = isinstance(own.get("mask"), DeferredArray)
-    masked = "" if unread else f", {np.count_nonzero(cutout.mask)} masked"
+def _describe(cutout: Cutout) -> dict[str, str]:
+    """Return the rows of the table; empty ones are omitted."""
+    image, store = cutout.image, cutout.store
+    dtypes = store.plane_dtypes(cutout.row)
+    masked = ""
+    # Displaying a large image in a notebook must not read its pixels.
+    if not store.get_overrides(cutout.row).is_deferred("mask"):
+        masked = f", {np.count_nonzero(cutout.mask)} masked"
+    displacement = ""
+    if cutout.dx or cutout.dy:
+        displacement = f"({cutout.dx:.5g}, {cutout.dy:.5g})"
+    uncertainty_type, _ = store.uncertainty_type_and_unit(cutout.row)
+    has_uncertainty = uncertainty_type is not None and "uncertainty" in dtypes
     unit = "" if cutout.unit is None else f" [{cutout.unit}]"
-    moved = cutout.dx or cutout.dy
+    x, y = cutout.src_pos
     return {
         "source": repr(cutout.src_id),
         "position (x, y)": f"({x:.3f}, {y:.3f})",
         "size": f"{cutout.width} x {cutout.height} pixels{masked}",
         "corners (x, y)": f"{cutout.blc} to {cutout.trc}, {cutout.status}",
-        "displacement (x, y)": f"({cutout.dx:.5g}, {cutout.dy:.5g})" if moved else None,
+        "displacement (x, y)": displacement,
         "image": f"{image.name} {image.stage}".strip(),
         "pixels": cutout.data_units + unit,
         "exposure time": f"{cutout.exptime:.6g} s",
         "planes": ", ".join(f"{name} ({dtype})" for name, dtype in dtypes.items()),
-        "uncertainty": store.uncertainty_type_and_unit(i)[0].__name__
-        if "uncertainty" in dtypes
-        else None,
+        "uncertainty": uncertainty_type.__name__ if has_uncertainty else "",
         "WCS": type(cutout.image_wcs).__name__,
     }

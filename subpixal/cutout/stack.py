@@ -82,18 +82,18 @@ class Stack:
 def stack_cutouts(collection, shape, *, planes=tuple(PLANES), fillval=np.nan) -> Stack:
     """Stack of a collection; see `CutoutCollection.to_stack`."""
     shape, planes = _check_shape(shape), _check_planes(planes)
-    index = collection._gather(lambda store: store.index)
+    index = collection.selection.gather(lambda store: store.index)
     blc = np.stack([index["x"], index["y"]], axis=-1)
     displacement = np.stack([index["dx"], index["dy"]], axis=-1)
     position = np.stack([index["src_x"], index["src_y"]], axis=-1) - blc + displacement
     # Half a pixel belongs to the pixel above, whether that is odd or even.
     pixel = np.floor(position + 0.5).astype(np.int64)
     shift = (np.array(shape[::-1]) - 1) // 2 - pixel
-    stored = list(collection._stored())
+    stored = list(collection.selection)
     unit = _only("unit", {store.image.unit for store, _ in stored})
     arrays, kind = {}, (None, None)
     for name in planes:
-        pieces = [store.plane(i, name) for store, i in stored]
+        pieces = [store.get_plane(i, name) for store, i in stored]
         there = [piece is not None for piece in pieces]
         if not any(there):
             continue

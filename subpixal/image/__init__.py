@@ -38,8 +38,8 @@ from .units import (
 )
 from .validation import (
     check_fill,
+    describe_type,
     refuse_name,
-    type_of,
     validate_finite,
     validate_kind,
     validate_meta,
@@ -72,6 +72,7 @@ __all__ = [
     "copy_boxes",
     "cut_box",
     "cut_boxes",
+    "describe_type",
     "exposure",
     "get_data_units",
     "is_countable",
@@ -84,7 +85,6 @@ __all__ = [
     "read_rows",
     "refuse_name",
     "standard_deviations",
-    "type_of",
     "uncertainty_power",
     "validate_data_units",
     "validate_exptime",

@@ -91,6 +91,7 @@ def parse_image(arguments: ImageArguments) -> tuple[ImageInfo, dict[str, ImageAr
     """
     if isinstance(arguments.data, NDData):
         arguments = _complete_from_nddata(arguments, arguments.data)
+    arguments = _resolve_defaults(arguments)
     arguments = _split_mask_and_unit(arguments)
     data = _parse_plane("data", arguments.data, arguments, None)
     if arguments.wcs is None:
@@ -162,6 +163,15 @@ def _explicit_or(value: Any, owner: object, name: str) -> Any:
     return getattr(owner, name, value) if isinstance(value, ImplicitDefault) else value
 
 
+def _resolve_defaults(arguments: ImageArguments) -> ImageArguments:
+    """Return the arguments with plain values in the place of implicit defaults."""
+    given = {name: getattr(arguments, name) for name in ("data_units", "exptime", "dqbitmask")}
+    defaults = {
+        name: value.value for name, value in given.items() if isinstance(value, ImplicitDefault)
+    }
+    return replace(arguments, **defaults)
+
+
 def _split_mask_and_unit(arguments: ImageArguments) -> ImageArguments:
     """Return the arguments with plain data: masked arrays and quantities are taken apart."""
     data, masks, units = arguments.data, arguments.masks, arguments.units
@@ -202,8 +212,6 @@ def _meta_of(nd: NDData) -> Mapping:
 def _parse_bit_mask(arguments: ImageArguments) -> int | None:
     """Return the good flags as a number, so that later steps do not need the names."""
     value = arguments.dqbitmask
-    if isinstance(value, ImplicitDefault):
-        return int(value)
     if value is None or type(value) is int:
         return value
     names = flag_names_of(arguments.meta)

@@ -1,6 +1,9 @@
-"""Defaults of arguments for which an image comes first, unless somebody says the same."""
+"""Defaults of arguments that an image overrides unless the caller passes a value."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "DEFAULT_COUNTS",
@@ -11,26 +14,18 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, repr=False)
 class ImplicitDefault:
-    """
-    What marks a default.
+    """The default of an argument; passing the plain value counts as explicit."""
 
-    It equals the value that it stands for, which is what signatures show. Who writes
-    that value himself has said it.
-    """
+    value: Any
 
-    __slots__ = ()
-
-
-class _Number(ImplicitDefault, int):
-    pass
+    def __repr__(self) -> str:
+        # Signatures show the value.
+        return repr(self.value)
 
 
-class _Word(ImplicitDefault, str):
-    __slots__ = ()
-
-
-DEFAULT_EXPTIME, DEFAULT_DQBITMASK = _Number(1), _Number(0)
-
-
-DEFAULT_RATE, DEFAULT_COUNTS = _Word("rate"), _Word("counts")
+DEFAULT_EXPTIME = ImplicitDefault(1)
+DEFAULT_DQBITMASK = ImplicitDefault(0)
+DEFAULT_RATE = ImplicitDefault("rate")
+DEFAULT_COUNTS = ImplicitDefault("counts")

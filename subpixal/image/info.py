@@ -80,11 +80,11 @@ class ImageInfo:
         return flag_names_of(self.meta)
 
     @property
-    def identity(self) -> tuple:
+    def sharing_key(self) -> tuple:
         """
-        What two records of one image have in common.
+        Key that two records of the same image share.
 
-        Each cutout that is cut alone has a record of its own.
+        Each cutout that is cut alone has its own record.
         """
         plain = (self.shape, self.unit, self.data_units, self.exptime, self.name, self.stage)
         uncertainty = self.uncertainty_type, self.uncertainty_unit

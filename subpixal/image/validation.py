@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_fill",
+    "describe_type",
     "refuse_name",
-    "type_of",
     "validate_finite",
     "validate_kind",
     "validate_meta",
@@ -58,7 +58,7 @@ def validate_kind(name: str, value: ArrayLike | LazyArray, kinds: str) -> ImageA
     array = value if isinstance(value, LazyArray) else np.asarray(value)
     if array.dtype.kind not in kinds:
         allowed = "numbers" if "f" in kinds else "integers or booleans"
-        msg = f"{name} must hold {allowed}, got {type_of(array)}"
+        msg = f"{name} must hold {allowed}, got {describe_type(array)}"
         raise TypeError(msg)
     return array
 
@@ -108,7 +108,7 @@ def refuse_name(argument: str, must: str, value, reader: str) -> None:
         raise TypeError(msg)
 
 
-def type_of(array) -> str:
+def describe_type(array) -> str:
     """What an array is in errors; what is none was put into one without axes."""
     return f"an array of {array.dtype}" if array.ndim else type(array.item()).__name__
 

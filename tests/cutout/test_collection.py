@@ -376,7 +376,7 @@ def test_dropped():
 def test_dropped_ids(values):
     """Identifiers of any type are kept."""
     dropped = [Dropped(as_ids([value]), "error", "drz", "a.fits", "") for value in values]
-    table = CutoutCollection()._with_dropped(dropped).dropped
+    table = CutoutCollection().with_dropped(dropped).dropped
     assert table["id"].tolist() == values
     assert list(table["image"]) == ["a.fits"] * 2
 

@@ -153,8 +153,8 @@ def test_signature():
         "fillval",
     ]
     assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == names
-    defaults = [p.default for p in parameters][2:10]
-    assert defaults == [(0, 0), None, None, None, 0, "rate", 1, "strict"]
+    defaults = [repr(p.default) for p in parameters][2:10]
+    assert defaults == ["(0, 0)", "None", "None", "None", "0", "'rate'", "1", "'strict'"]
 
 
 def test_defaults():

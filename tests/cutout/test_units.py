@@ -143,7 +143,7 @@ def test_convert_uncertainty_of_other_unit():
 def test_convert_unknown_uncertainty():
     """One that nobody can scale is dropped, and not in silence."""
     cutout = Cutout(IMAGE, WCS, exptime=8, uncertainty=UnknownUncertainty(SIGMA))
-    with pytest.warns(SubpixalWarning, match="UnknownUncertainty is dropped") as caught:
+    with pytest.warns(SubpixalWarning, match="dropping .* UnknownUncertainty") as caught:
         new = cutout.to_counts()
     assert caught[0].filename == __file__
     assert new.uncertainty is None

@@ -42,7 +42,7 @@ def make_archive():
     dropped = [
         Dropped(np.array([99]), "no_overlap", "primary", "an image", "source 99 is far away")
     ]
-    return CutoutCollection._of(collection._stores, collection._which, collection._rows, dropped)
+    return collection.with_dropped(dropped)
 
 
 if __name__ == "__main__":

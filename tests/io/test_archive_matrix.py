@@ -128,9 +128,7 @@ def test_collection(kind, mode, tmp_path_factory, data):
             max_size=4,
         )
     )
-    collection = CutoutCollection._of(
-        collection._stores, collection._which, collection._rows, dropped
-    )
+    collection = collection.with_dropped(dropped)
     path = tmp_path_factory.mktemp("collection") / "c.asdf"
     collection.write(path, compression=data.draw(st.sampled_from([None, "zlib", "lz4"])))
     found = CutoutCollection.read(path, lazy=data.draw(st.booleans()))

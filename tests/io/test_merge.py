@@ -139,8 +139,8 @@ def test_shared_primaries(tmp_path):
     # A cutout of its own, and the others again.
     other = create_primary_cutouts(scene.truth[::-1], labels, drz.data, drz.wcs, pad=2)
     paths.append(tmp_path / "other.asdf")
-    reason = primary._dropped[0]._replace(message="for another reason")
-    more = other[:1]._with_dropped([reason])
+    reason = primary.dropped_groups[0]._replace(message="for another reason")
+    more = other[:1].with_dropped([reason])
     (more + primary[3:]).write(paths[-1])
     merge_archives(paths, tmp_path / "all.asdf")
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "all.asdf"), expected + more)
@@ -176,7 +176,7 @@ def test_dropped_twice_in_one(tmp_path):
     primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
     assert len(primary.dropped) > 0
     # Where they follow one another, they are one group.
-    other = primary[:0]._with_dropped([primary._dropped[0]._replace(image="other")])
+    other = primary[:0].with_dropped([primary.dropped_groups[0]._replace(image="other")])
     paths = [tmp_path / "0.asdf", tmp_path / "1.asdf"]
     (primary + other + primary).write(paths[0])
     primary.write(paths[1])

@@ -452,14 +452,14 @@ def create_cutouts(
     flt = _refer(flt, flt_data, flt_wcs)
     drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", **search)
     drz = _refer(drz, drz_data, drz_wcs)
-    dropped = (*flt._dropped, *drz._dropped)
-    return valid._with_dropped(dropped), drz._with_dropped(dropped)
+    dropped = (*flt.dropped_groups, *drz.dropped_groups)
+    return valid.with_dropped(dropped), drz.with_dropped(dropped)
 
 
 def _refer(cutouts: CutoutCollection, data, wcs) -> CutoutCollection:
     """New cutouts, which are those of an image if what they were cut from is a cutout of it."""
     if isinstance(data, Cutout) and wcs is None:
-        for store in cutouts._stores:
+        for store in cutouts.selection.stores:
             reparent(store, data)
     return cutouts
 

@@ -111,7 +111,8 @@ class Cutter:
                 name: ImagePlane(*self._sources[name]) for name in self.planes if name != "mask"
             }
             for name in made:
-                planes[name] = DeferredPlane(partial(self._cut_plane, boxes, ids, name))
+                dtype = bool if name == "mask" else self._sources[name].dtype
+                planes[name] = DeferredPlane(partial(self._cut_plane, boxes, ids, name), dtype)
         return Store(self.image, index, ids, planes=planes)
 
     @cached_property

@@ -15,9 +15,9 @@ from subpixal.image import (
     LazyArray,
     as_image,
     cut_boxes,
+    describe_type,
     read_points,
     refuse_name,
-    type_of,
 )
 
 from .labels import as_labels, nearer_to_neighbour
@@ -56,7 +56,7 @@ def parse_segmentation(
     except ValueError:
         array = np.empty(0, object)
     if array.dtype.kind not in "iu":
-        got = array.dtype if array.ndim else type_of(array)
+        got = array.dtype if array.ndim else describe_type(array)
         msg = f"segmentation_image must hold integers, got {got}"
         raise TypeError(msg)
     if array.ndim != 2:

@@ -8,7 +8,7 @@ import numpy as np
 
 from subpixal.cutout.collection import CutoutCollection
 from subpixal.cutout.cutout import MODES
-from subpixal.cutout.storage import Dropped, drop
+from subpixal.cutout.storage import Dropped, Selection, drop
 from subpixal.errors import NotConvergedError, naming_arguments
 from subpixal.geometry import ACCURACY, MAXITER, PixelBoxes, PixelMap, whole_pixels
 from subpixal.image import validate_pad
@@ -52,7 +52,9 @@ def cut_sources(
     store = cutter.cut(boxes[keep], sources.ids[keep], pos[keep], sources.weight[keep])
     good, masked = _not_all_masked(cutter, store)
     rows = np.flatnonzero(good)
-    return CutoutCollection._of([store], np.zeros(len(rows)), rows, dropped + masked)
+    return CutoutCollection.from_selection(
+        Selection.of_stores([store]).take(rows), dropped + masked
+    )
 
 
 def _check_same_sky(box, pos, astray, known) -> None:
@@ -122,14 +124,14 @@ def map_cutouts(
         no_label = as_labels(ids) == 0
         reasons.append((no_label, "not_in_segmentation", "its id is no label"))
     dropped, keep = _sort_out(ids, reasons, image, quiet=quiet)
-    weight = cutouts._gather(lambda store: store.index)["src_weight"]
+    weight = cutouts.selection.gather(lambda store: store.index)["src_weight"]
     store = cutter.cut(boxes[keep], ids[keep], src_pos[keep], weight[keep])
     good, masked = _not_all_masked(cutter, store)
     rows = np.flatnonzero(good)
     valid = cutouts[np.flatnonzero(keep)[rows]]
-    new = CutoutCollection._of([store], np.zeros(len(rows)), rows)
+    new = CutoutCollection.from_selection(Selection.of_stores([store]).take(rows))
     dropped += masked
-    return new._with_dropped(dropped), valid._with_dropped(dropped)
+    return new.with_dropped(dropped), valid.with_dropped(dropped)
 
 
 def _enclosing_boxes(edges, accuracy) -> tuple[PixelBoxes, NDArray[np.bool_]]:
@@ -181,11 +183,11 @@ def _map_edges(cutouts, image, **search):
 
     One call of each WCS for each pair of images.
     """
-    index = cutouts._gather(lambda store: store.index)
+    index = cutouts.selection.gather(lambda store: store.index)
     x, y = index["x"] - index["dx"], index["y"] - index["dy"]
     edges = np.array([x - 0.5, y - 0.5, x + index["width"] - 0.5, y + index["height"] - 0.5])
     src, seen = np.stack([index["src_x"], index["src_y"]]), np.zeros(len(index), bool)
-    for here, image_in in cutouts._by_wcs():
+    for here, image_in in cutouts.selection.iter_wcs():
         pixel_map = PixelMap(image_in.grid, image.grid)
         found = pixel_map.boxes(edges[:, here], *src[:, here], **search)
         edges[:, here], *src[:, here], seen[here] = found

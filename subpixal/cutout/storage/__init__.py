@@ -1,16 +1,33 @@
 """
 Storage of cutouts: columns and planes.
 
-- `planes`: where the pixels of many cutouts are;
-- `store`: the columns and planes of the cutouts of one image;
-- `dropped`: the sources that were not cut.
+Read the modules in this order:
+
+- ``planes``: the places of pixels, one class for each;
+- ``overrides``: content of single cutouts that differs from their image;
+- ``store``: columns and planes of the cutouts of one image;
+- ``selection``: cutouts out of several stores, in any order;
+- ``dropped``: sources that were not cut.
 """
 
 from .dropped import STATUSES, Dropped, drop, dropped_ids, dropped_table
-from .planes import DeferredArray, DeferredPlane, ImagePlane, LazyPlane, PackedPlane
-from .store import INDEX, KEPT_STATUSES, Store, as_ids, boxes_of, make_index
+from .overrides import FROM_IMAGE, Overrides, UncertaintyType
+from .planes import DeferredArray, DeferredPlane, ImagePlane, LazyPlane, PackedPlane, StoredPlane
+from .selection import Selection
+from .store import (
+    INDEX,
+    KEPT_STATUSES,
+    Members,
+    Store,
+    as_ids,
+    boxes_of,
+    concat,
+    concat_index,
+    make_index,
+)
 
 __all__ = [
+    "FROM_IMAGE",
     "INDEX",
     "KEPT_STATUSES",
     "STATUSES",
@@ -19,10 +36,17 @@ __all__ = [
     "Dropped",
     "ImagePlane",
     "LazyPlane",
+    "Members",
+    "Overrides",
     "PackedPlane",
+    "Selection",
     "Store",
+    "StoredPlane",
+    "UncertaintyType",
     "as_ids",
     "boxes_of",
+    "concat",
+    "concat_index",
     "drop",
     "dropped_ids",
     "dropped_table",

@@ -1,17 +1,21 @@
-"""What was not cut, and why."""
+"""Sources that were not cut, with the reason."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .store import as_ids
 
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from numpy.typing import ArrayLike
+
 __all__ = ["STATUSES", "Dropped", "drop", "dropped_ids", "dropped_table"]
 
-# Archives hold these words: none is ever renamed.
+# Archives contain these words, so they must not be renamed.
 STATUSES = (
     "ok",
     "filled",
@@ -36,31 +40,26 @@ class Dropped(NamedTuple):
     message: str
 
 
-def drop(ids, where, status: str, stage: str, image: str, message: str) -> list[Dropped]:
-    """The sources at which a boolean array is true, if there are any."""
-    chosen = np.asarray(ids)[np.asarray(where)]
+def drop(
+    ids: ArrayLike, selected: ArrayLike, status: str, stage: str, image: str, message: str
+) -> list[Dropped]:
+    """Return the sources that a boolean array selects as one group, or an empty list."""
+    chosen = np.asarray(ids)[np.asarray(selected)]
     return [Dropped(chosen, status, stage, image, message)] if len(chosen) else []
 
 
 def dropped_ids(dropped: Iterable[Dropped]) -> np.ndarray:
-    """
-    Identifiers of all dropped sources.
-
-    Returns
-    -------
-    array of shape (N,)
-        Of the types that `as_ids` gives.
-    """
+    """Return the identifiers of all dropped sources, with the types that `as_ids` gives."""
     ids = [group.id for group in dropped]
-    # There may be many more of them than of cutouts: numbers stay in arrays.
-    if all(some.dtype.kind == "i" for some in ids):
+    # There may be many more dropped sources than cutouts, so numbers stay in arrays.
+    if all(group.dtype.kind == "i" for group in ids):
         return np.concatenate([np.empty(0, np.int64), *ids])
-    return as_ids([i for some in ids for i in some.tolist()])
+    return as_ids([src_id for group in ids for src_id in group.tolist()])
 
 
-def dropped_table(dropped: Iterable[Dropped]):
+def dropped_table(dropped: Iterable[Dropped]) -> Table:
     """
-    Dropped sources as a table.
+    Return dropped sources as a table.
 
     Returns
     -------
@@ -71,10 +70,8 @@ def dropped_table(dropped: Iterable[Dropped]):
 
     dropped = list(dropped)
     counts = [len(group.id) for group in dropped]
-    columns = [dropped_ids(dropped)]
+    columns = {"id": dropped_ids(dropped)}
     for name in Dropped._fields[1:]:
         words = np.array([getattr(group, name) for group in dropped], str)
-        columns.append(np.repeat(words, counts))
-    return Table(
-        [Column(column, name) for column, name in zip(columns, Dropped._fields, strict=True)]
-    )
+        columns[name] = np.repeat(words, counts)
+    return Table([Column(column, name) for name, column in columns.items()])

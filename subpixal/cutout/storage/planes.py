@@ -1,49 +1,133 @@
-"""Storage of the pixels of many cutouts, one class for each place they can be in."""
+"""
+Storage of the pixels of many cutouts, one class for each place of the pixels.
+
+============== ====================================== =========================
+Class          Place of the pixels                    Arrays of cutouts
+============== ====================================== =========================
+PackedPlane    one array in memory                    views
+DeferredPlane  not calculated yet                     views
+LazyPlane      a file, or another slow source         read-only copies
+ImagePlane     the image                              read-only views
+DeferredArray  not read or calculated, one cutout     the array
+============== ====================================== =========================
+"""
 
 from __future__ import annotations
 
-import threading
-import weakref
-import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from subpixal.geometry import PixelBox
-from subpixal.image import cut_box
+from subpixal.image import ImageArray, cut_box
 
 __all__ = [
     "DeferredArray",
     "DeferredPlane",
+    "FlatPlane",
     "ImagePlane",
     "LazyPlane",
     "PackedPlane",
+    "StoredPlane",
 ]
 
 
-class PackedPlane:
+class StoredPlane(ABC):
+    """One plane of the cutouts of a store."""
+
+    dtype: np.dtype
+
+    @abstractmethod
+    def piece(self, row: np.void) -> np.ndarray:
+        """Return the pixels of the cutout that a row of the index describes."""
+
+
+class FlatPlane(StoredPlane):
+    """A plane in which cutouts follow one another, from pixel ``row['start']`` on."""
+
+    @abstractmethod
+    def span(self, start: int, stop: int) -> np.ndarray:
+        """Return pixels of consecutive cutouts; callers do not write to the array."""
+
+    def piece(self, row: np.void) -> np.ndarray:
+        """Return the pixels of the cutout that a row of the index describes."""
+        height, width, start = int(row["height"]), int(row["width"]), int(row["start"])
+        return self.span(start, start + height * width).reshape(height, width)
+
+
+class PackedPlane(FlatPlane):
     """Pixels of all cutouts in one flat array."""
 
     def __init__(self, flat: np.ndarray) -> None:
         self.flat = flat
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the pixels."""
-        return self.flat.dtype
-
-    def piece(self, row) -> np.ndarray:
-        """View of the pixels of the cutout that a row of the index describes."""
-        height, width, start = int(row["height"]), int(row["width"]), int(row["start"])
-        return self.flat[start : start + height * width].reshape(height, width)
+        self.dtype = flat.dtype
 
     def span(self, start: int, stop: int) -> np.ndarray:
-        """View of the pixels of cutouts that follow one another."""
+        """Return a view of the pixels of consecutive cutouts."""
         return self.flat[start:stop]
 
 
-class ImagePlane:
+class DeferredPlane(FlatPlane):
+    """
+    Pixels that are calculated for all cutouts at the first access.
+
+    Parameters
+    ----------
+    calculate : callable
+        ``calculate()`` returns the pixels of all cutouts as a flat array.
+    dtype : dtype
+        Dtype of the pixels.
+    """
+
+    def __init__(self, calculate: Callable[[], np.ndarray], dtype: DTypeLike) -> None:
+        self._calculate = calculate
+        self.dtype = np.dtype(dtype)
+
+    @cached_property
+    def _flat(self) -> np.ndarray:
+        flat = self._calculate()
+        # Release the image.
+        del self._calculate
+        return flat
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        """Return a view of the pixels of consecutive cutouts."""
+        return self._flat[start:stop]
+
+
+class LazyPlane(FlatPlane):
+    """
+    Pixels that are read at each access, and are read-only.
+
+    Parameters
+    ----------
+    fetch : callable
+        ``fetch(start, stop)`` returns pixels of shape ``(stop - start,)``.
+    dtype : dtype
+        Dtype of the pixels.
+    """
+
+    def __init__(self, fetch: Callable[[int, int], np.ndarray], dtype: DTypeLike) -> None:
+        self._fetch = fetch
+        self.dtype = np.dtype(dtype)
+
+    def span(self, start: int, stop: int) -> np.ndarray:
+        """Return pixels of consecutive cutouts, perhaps as a view of a mapped file."""
+        return self._fetch(start, stop)
+
+    def piece(self, row: np.void) -> np.ndarray:
+        """Return a read-only copy of the pixels of a cutout."""
+        # A view of a mapped file would crash the process when the file is truncated.
+        pixels = super().piece(row).copy()
+        pixels.flags.writeable = False
+        return pixels
+
+
+class ImagePlane(StoredPlane):
     """
     Pixels that are still in the image; cutouts get read-only views.
 
@@ -56,15 +140,16 @@ class ImagePlane:
     dtype : dtype
         Dtype of the pixels of cutouts.
     origin : tuple of int
-        Pixel ``(x, y)`` that boxes are counted from, which is not (0, 0) where the image is
-        itself a part of a larger one.
+        Pixel ``(x, y)`` from which boxes are counted. It is not (0, 0) if the image is part
+        of a larger image.
     """
 
-    # The pixels of consecutive cutouts are not consecutive in an image.
-    span = None
-
     def __init__(
-        self, image: np.ndarray, fill: object, dtype: np.dtype, origin: tuple[int, int] = (0, 0)
+        self,
+        image: ImageArray,
+        fill: Any,
+        dtype: np.dtype,
+        origin: tuple[int, int] = (0, 0),
     ) -> None:
         self.image = image
         self.fill = fill
@@ -78,140 +163,47 @@ class ImagePlane:
 
     def piece(self, row: np.void) -> np.ndarray:
         """Return a view of the image, or filled pixels where the box leaves the image."""
-        x, y = int(row["original_x"]) - self.origin[0], int(row["original_y"]) - self.origin[1]
+        x = int(row["original_x"]) - self.origin[0]
+        y = int(row["original_y"]) - self.origin[1]
         box = PixelBox.from_shape((int(row["height"]), int(row["width"])), (x, y))
         pixels = cut_box(self.image, box, self.fill, self.dtype, view=True)
         pixels.flags.writeable = False
         return pixels
 
 
-class DeferredPlane:
-    """Pixels that are made for all cutouts when the first of them is asked for."""
-
-    def __init__(self, make: Callable[[], np.ndarray]) -> None:
-        self._make = make
-
-    @cached_property
-    def _plane(self) -> PackedPlane:
-        return PackedPlane(self.__dict__.pop("_make")())
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Type of the pixels."""
-        return self._plane.dtype
-
-    def piece(self, row) -> np.ndarray:
-        """View of the pixels of the cutout that a row of the index describes."""
-        return self._plane.piece(row)
-
-    def span(self, start: int, stop: int) -> np.ndarray:
-        """View of the pixels of cutouts that follow one another."""
-        return self._plane.span(start, stop)
-
-
-class LazyPlane:
-    """
-    Pixels that are fetched cutout by cutout.
-
-    A piece is kept for as long as somebody holds it, and for as long as the
-    plane lives if it was written to. Where the pixels come from is never changed.
-
-    Parameters
-    ----------
-    fetch : callable
-        ``fetch(start, stop)`` returns pixels of shape (stop - start,).
-    dtype : dtype
-        Of the pixels.
-    """
-
-    def __init__(self, fetch: Callable[[int, int], np.ndarray], dtype: np.dtype) -> None:
-        self._fetch, self.dtype = fetch, np.dtype(dtype)
-        # By the first pixel: pixels that somebody holds, and those that were changed.
-        self._lent: dict[int, tuple[weakref.ref, bytearray]] = {}
-        self._changed: dict[int, bytearray] = {}
-        # Pieces end in whatever thread they end, also in one that is in here.
-        self._lock = threading.RLock()
-
-    def piece(self, row) -> np.ndarray:
-        """Pixels of the cutout that a row of the index describes."""
-        height, width, start = int(row["height"]), int(row["width"]), int(row["start"])
-        return self._take(start, start + height * width).reshape(height, width)
-
-    def span(self, start: int, stop: int) -> np.ndarray:
-        """Pixels of cutouts that follow one another, not to be written to."""
-        # Not in the lock: fetching waits for others who may wait for it.
-        pixels = self._fetch(start, stop)
-        with self._lock:
-            own = {first: self._known(first) for first in {*self._changed, *self._lent}}
-            own = {first: memory for first, memory in own.items() if start <= first < stop}
-            pixels = pixels.copy() if own else pixels
-            for first, memory in own.items():
-                piece = np.frombuffer(memory, self.dtype)
-                pixels[first - start : first - start + piece.size] = piece
-        return pixels
-
-    def _known(self, start) -> bytearray | None:
-        lent = self._lent.get(start)
-        return self._changed.get(start) if lent is None else lent[1]
-
-    def _take(self, start, stop) -> np.ndarray:
-        memory = self._known(start)
-        if memory is None:
-            memory = bytearray(self._fetch(start, stop).tobytes())
-        with self._lock:
-            pixels = self._lent[start][0]() if start in self._lent else None
-            if pixels is None:
-                # All views refer to an array that does not own its memory, so that its
-                # end is the end of all of them.
-                known = self._known(start)
-                memory = memory if known is None else known
-                pixels = np.frombuffer(memory, self.dtype)
-                self._lent[start] = weakref.ref(pixels, self._take_back(start, memory)), memory
-            return pixels
-
-    def _take_back(self, start, memory) -> Callable:
-        """What happens when nobody holds a piece any more: it is kept if it was changed."""
-        before, plane = zlib.crc32(memory), weakref.ref(self)
-
-        def end(lent) -> None:
-            self = plane()
-            if self is None:
-                return
-            with self._lock:
-                if start in self._changed or zlib.crc32(memory) != before:
-                    self._changed[start] = memory
-                # It may have been lent again before we heard.
-                if start in self._lent and self._lent[start][0] is lent:
-                    del self._lent[start]
-
-        return end
-
-
 class DeferredArray:
     """
-    Pixels of one cutout that are read or calculated when they are asked for.
+    Pixels of one cutout that are read or calculated at the first access.
 
     Parameters
     ----------
     make : callable
-        Returns the pixels.
+        ``make()`` returns the pixels.
     dtype : dtype
-        Of the pixels.
+        Dtype of the pixels.
     image : array or LazyArray, optional
-        A plane of the same shape that stands for them where cutouts are cut; the pixels
-        themselves once there are any.
+        A plane of the same shape from which cutouts of the cutout can be cut without
+        reading all pixels. After the first access, ``image`` is the array of pixels.
     """
 
-    def __init__(self, make: Callable[[], np.ndarray], dtype, image=None) -> None:
-        self._make, self.dtype, self.image = make, np.dtype(dtype), image
+    def __init__(
+        self,
+        make: Callable[[], np.ndarray],
+        dtype: DTypeLike,
+        image: ImageArray | None = None,
+    ) -> None:
+        self._make = make
+        self.dtype = np.dtype(dtype)
+        self.image = image
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """The pixels, always the same array."""
+        """The pixels, the same array at each access."""
         pixels = self._make()
-        # Who has the pixels does not need what they were made from.
-        self._make, self.image = None, pixels
+        # Release the arrays from which the pixels were made.
+        del self._make
+        self.image = pixels
         return pixels
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return np.asarray, (self.pixels,)

@@ -1,7 +1,9 @@
-"""Where cutouts live: columns and planes of the cutouts of one image."""
+"""The store: columns and planes of the cutouts of one image."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -9,16 +11,30 @@ import numpy as np
 from subpixal.geometry import PixelBoxes
 from subpixal.image import DATA_UNITS, PLANES, ImageInfo
 
-from .planes import DeferredArray, PackedPlane
+from .overrides import FROM_IMAGE, Overrides, UncertaintyType
+from .planes import DeferredArray, FlatPlane, PackedPlane, StoredPlane
 
-__all__ = ["INDEX", "KEPT_STATUSES", "Store", "as_ids", "boxes_of", "make_index"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "INDEX",
+    "KEPT_STATUSES",
+    "Members",
+    "Store",
+    "as_ids",
+    "boxes_of",
+    "concat",
+    "concat_index",
+    "make_index",
+]
 
 # Statuses of cutouts that are kept; others are in tables of dropped sources.
 KEPT_STATUSES = ("ok", "filled")
 
 INDEX = np.dtype(
     [
-        # Bottom-left pixel in the image, as it is labelled now ...
+        # Bottom-left pixel in the image, as it is labeled now ...
         ("x", np.int32),
         ("y", np.int32),
         # ... and as it was when the pixels were cut.
@@ -26,7 +42,7 @@ INDEX = np.dtype(
         ("original_y", np.int32),
         ("width", np.int32),
         ("height", np.int32),
-        # First pixel in packed planes.
+        # First pixel in flat planes.
         ("start", np.int64),
         ("dx", np.float64),
         ("dy", np.float64),
@@ -40,20 +56,21 @@ INDEX = np.dtype(
 )
 
 
-def as_ids(values) -> np.ndarray:
+def as_ids(values: Iterable[Any]) -> np.ndarray:
     """
-    Identifiers as an array.
+    Return identifiers as an array.
 
     Parameters
     ----------
     values : iterable
-        Anything.
+        Objects of any type.
 
     Returns
     -------
     array of shape (N,)
-        Of integers, floats or strings if all of them are, otherwise of objects:
-        numpy would make strings of numbers, and floats of large integers.
+        An array of integers, floats or strings if all identifiers have that type, otherwise
+        an array of objects: NumPy would turn numbers into strings, and large integers into
+        floats.
     """
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
     if {type(value) for value in values} in ({int}, {float}, {str}):
@@ -66,19 +83,32 @@ def as_ids(values) -> np.ndarray:
     return array
 
 
-def make_index(image: ImageInfo, boxes, *, src_pos=None, src_weight=None) -> np.ndarray:
+def make_index(
+    image: ImageInfo,
+    boxes: PixelBoxes,
+    *,
+    src_pos: ArrayLike | None = None,
+    src_weight: ArrayLike | None = None,
+) -> np.ndarray:
     """
-    Index of cutouts that have just been cut.
+    Return the index of cutouts that have just been cut.
 
     Parameters
     ----------
-    image : Image
+    image : ImageInfo
+        The image.
     boxes : PixelBoxes
         The boxes in the image.
     src_pos : array of float, shape (N, 2), optional
-        Positions ``(x, y)`` in the image; NaN or nothing for the centre of the box.
+        Positions ``(x, y)`` of the sources in the image; NaN or `None` stands for the center
+        of the box.
     src_weight : array of float, shape (N,), optional
-        NaN for none.
+        Weights of the sources; NaN stands for none.
+
+    Returns
+    -------
+    structured array of dtype `INDEX`, shape (N,)
+        One row for each cutout.
     """
     index = np.zeros(len(boxes), INDEX)
     index["x"] = index["original_x"] = boxes.xmin
@@ -86,9 +116,10 @@ def make_index(image: ImageInfo, boxes, *, src_pos=None, src_weight=None) -> np.
     index["width"] = boxes.width
     index["height"] = boxes.height
     index["start"] = boxes.starts
-    center = boxes.center.T
-    pos = center if src_pos is None else np.where(np.isfinite(src_pos), src_pos, center)
-    index["src_x"], index["src_y"] = pos.T
+    positions = boxes.center.T
+    if src_pos is not None:
+        positions = np.where(np.isfinite(src_pos), src_pos, positions)
+    index["src_x"], index["src_y"] = positions.T
     index["src_weight"] = np.nan if src_weight is None else src_weight
     index["exptime"] = image.exptime
     index["data_units"] = DATA_UNITS.index(image.data_units)
@@ -108,210 +139,246 @@ class Store:
 
     Parameters
     ----------
-    image : Image
-        What they share.
-    index : structured array of dtype `INDEX`
-        One row for each cutout. A row taken from it is a view that writes through.
-    ids : array
+    image : ImageInfo
+        The image of all cutouts.
+    index : structured array of dtype `INDEX`, shape (N,)
+        One row for each cutout. A single row is a view that writes through.
+    ids : array of shape (N,)
         Identifiers of the sources, of any type.
     planes : dict
-        Planes that hold the pixels of all of them.
-    own : dict
-        ``own[i]`` is a dict of what cutout *i* has of its own: 2-D arrays that
-        stand in for planes (`DeferredArray` until they are asked for), `None` for a plane it
-        does not have, its ``'meta'``
-        and ``'psf'``, the ``'uncertainty_type'`` (class and unit) of its own
-        uncertainty, and the `PixelBox` of the image that was ``'available'``
-        when it was cut, if not the whole image was.
+        Planes by name; a `StoredPlane` holds the pixels of all cutouts.
+    overrides : dict
+        `Overrides` by the number of the cutout, for cutouts that differ from the image or
+        from the planes.
+
+    Attributes
+    ----------
+    cutouts : weakref.WeakValueDictionary
+        `Cutout` objects that exist, by number. One number always gives the same object.
     """
 
-    __slots__ = ("ids", "image", "index", "objects", "own", "planes")
+    __slots__ = ("cutouts", "ids", "image", "index", "overrides", "planes")
 
-    def __init__(self, image: ImageInfo, index, ids, *, planes=None, own=None) -> None:
+    def __init__(
+        self,
+        image: ImageInfo,
+        index: np.ndarray,
+        ids: np.ndarray,
+        *,
+        planes: dict[str, StoredPlane] | None = None,
+        overrides: dict[int, Overrides] | None = None,
+    ) -> None:
         self.image = image
         self.index = index
         self.ids = ids
         self.planes = {} if planes is None else planes
-        self.own = {} if own is None else own
-        self.objects = WeakValueDictionary()
+        self.overrides = {} if overrides is None else overrides
+        self.cutouts: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
-    def __getstate__(self):
-        return {name: getattr(self, name) for name in self.__slots__ if name != "objects"}
+    def __reduce__(self) -> tuple:
+        state = {"planes": self.planes, "overrides": self.overrides}
+        return _restore, (self.image, self.index, self.ids, state)
 
-    def __setstate__(self, state) -> None:
-        self.__init__(**state)
+    def get_overrides(self, i: int) -> Overrides:
+        """Return the overrides of cutout ``i`` for reading."""
+        return self.overrides.get(i) or Overrides()
 
-    def plane(self, i: int, name: str) -> np.ndarray | None:
-        """2-D pixels of a plane of cutout ``i``, `None` if it does not have it."""
-        own = self.own.get(i)
-        if own is not None and name in own:
-            if isinstance(own[name], DeferredArray):
-                own[name] = own[name].pixels
-            return own[name]
+    def edit_overrides(self, i: int) -> Overrides:
+        """Return the overrides of cutout ``i`` for writing."""
+        return self.overrides.setdefault(i, Overrides())
+
+    def get_plane(self, i: int, name: str) -> np.ndarray | None:
+        """Return the 2-D pixels of a plane of cutout ``i``, `None` if there are none."""
+        overrides = self.overrides.get(i)
+        if overrides is not None and name in overrides.planes:
+            pixels = overrides.planes[name]
+            if isinstance(pixels, DeferredArray):
+                pixels = overrides.planes[name] = pixels.pixels
+            return pixels
         plane = self.planes.get(name)
         return None if plane is None else plane.piece(self.index[i])
 
+    def existing_plane(self, i: int, name: str) -> np.ndarray:
+        """Return the 2-D pixels of a plane that cutout ``i`` has."""
+        pixels = self.get_plane(i, name)
+        if pixels is None:
+            msg = f"the cutout has no plane {name!r}"
+            raise KeyError(msg)
+        return pixels
+
+    def existing_planes(self, i: int) -> dict[str, np.ndarray]:
+        """Return the 2-D pixels of all planes that cutout ``i`` has, by name."""
+        return {name: self.existing_plane(i, name) for name in self.plane_dtypes(i)}
+
     def set_plane(self, i: int, name: str, pixels: np.ndarray | None) -> None:
-        """Give cutout ``i`` pixels of its own."""
-        own = self.own.setdefault(i, {})
-        if isinstance(own.get("mask"), DeferredArray):
-            # It is the mask of the other planes as they were.
-            own["mask"] = own["mask"].pixels
-        own[name] = pixels
+        """Set the pixels of a plane of cutout ``i``; `None` removes the plane."""
+        planes = self.edit_overrides(i).planes
+        mask = planes.get("mask")
+        if isinstance(mask, DeferredArray):
+            # The mask depends on the planes as they are before the change.
+            planes["mask"] = mask.pixels
+        planes[name] = pixels
 
-    def set_id(self, i: int, src_id) -> None:
-        """Set an identifier, whatever its type."""
-        one = as_ids([src_id])
-        if one.dtype != self.ids.dtype:
+    def set_id(self, i: int, src_id: Any) -> None:
+        """Set the identifier of cutout ``i``, which may have any type."""
+        new = as_ids([src_id])
+        if new.dtype != self.ids.dtype:
             self.ids = self.ids.astype(object)
-        self.ids[i] = one[0]
+        self.ids[i] = new[0]
 
-    def plane_names(self, i: int) -> list[str]:
-        """Names of the planes that cutout ``i`` has, ``'data'`` first."""
-        own = self.own.get(i, {})
-        names = dict.fromkeys([*self.planes, *(n for n in own if n in PLANES)])
-        return [n for n in PLANES if n in names and not (n in own and own[n] is None)]
+    def plane_dtypes(self, i: int) -> dict[str, np.dtype]:
+        """Return the dtypes of the planes that cutout ``i`` has, by name, ``'data'`` first."""
+        stored = self.planes | self.get_overrides(i).planes
+        found = {}
+        for name in PLANES:
+            pixels = stored.get(name)
+            if pixels is not None:
+                found[name] = pixels.dtype
+        return found
 
-    def uncertainty_type_and_unit(self, i: int) -> tuple:
-        """Class and unit of the uncertainty of cutout ``i``."""
-        image = self.image.uncertainty_type, self.image.uncertainty_unit
-        own = self.own.get(i)
-        return image if own is None else own.get("uncertainty_type", image)
+    def uncertainty_type_and_unit(self, i: int) -> UncertaintyType:
+        """Return the class and the unit of the uncertainty of cutout ``i``."""
+        own = self.get_overrides(i).uncertainty_type
+        return own or (self.image.uncertainty_type, self.image.uncertainty_unit)
 
-    def rest(self, i: int) -> dict:
-        """What cutout ``i`` has of its own that is not a plane."""
-        rest = {k: v for k, v in self.own.get(i, {}).items() if k not in PLANES}
-        # Who reads metadata leaves an empty dict.
-        meta = rest.pop("meta", None)
-        return rest | {"meta": dict(meta)} if meta else rest
+    def get_psf(self, i: int) -> Any:
+        """Return the PSF of cutout ``i``, which is that of the image unless it was set."""
+        psf = self.get_overrides(i).psf
+        return self.image.psf if psf is FROM_IMAGE else psf
 
-    def extract(self, i: int, planes: dict | None = None) -> Store:
+    def extract(self, i: int, planes: Mapping[str, Any] | None = None) -> Store:
         """
-        Cutout ``i`` alone, sharing its pixels.
+        Return a store of cutout ``i`` alone, which shares the pixels.
 
         Parameters
         ----------
         i : int
+            Number of the cutout.
         planes : dict, optional
-            Planes that it has instead.
+            Planes by name that replace those of the cutout.
         """
-        if planes is None:
-            planes = {name: self.plane(i, name) for name in self.plane_names(i)}
+        overrides = self.get_overrides(i).without_planes()
+        overrides.planes = dict(self.existing_planes(i) if planes is None else planes)
         index = self.index[i : i + 1].copy()
         index["start"] = 0
-        own = {0: planes | self.rest(i)}
-        return Store(self.image, index, self.ids[i : i + 1].copy(), own=own)
+        return Store(self.image, index, self.ids[i : i + 1].copy(), overrides={0: overrides})
 
-    def with_image(self, image: ImageInfo | None) -> Store:
-        """The same cutouts of another image (`None`: of the same), sharing their pixels."""
-        own = {}
-        for i, some in self.own.items():
-            own[i] = {name: pixels for name, pixels in some.items() if name in PLANES}
-            own[i] |= self.rest(i)
-        return Store(
-            image or self.image, self.index.copy(), self.ids.copy(), planes=self.planes, own=own
-        )
+    def with_image(self, image: ImageInfo) -> Store:
+        """Return the same cutouts of another image, which share the pixels."""
+        overrides = {i: own.copy() for i, own in self.overrides.items()}
+        ids = self.ids.copy()
+        return Store(image, self.index.copy(), ids, planes=self.planes, overrides=overrides)
 
-    def group_by_planes(self, rows: np.ndarray) -> dict[tuple, np.ndarray]:
+    def group_by_planes(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """
-        Which cutouts have the same planes.
+        Group cutouts by the names and dtypes of their planes.
 
         Parameters
         ----------
         rows : array of int
+            Numbers of the cutouts.
 
         Returns
         -------
-        dict
-            Arrays of rows, by names and types of their planes.
+        list of array of int
+            Numbers of the cutouts of each group.
         """
-        groups, own = {}, self._with_own(PLANES)
-        common = {name: plane.dtype for name, plane in self.planes.items()}
-        for i in rows.tolist() if own else ():
-            mine = self.own[i] if i in own else {}
-            types = {n: None if mine[n] is None else mine[n].dtype for n in PLANES if n in mine}
-            groups.setdefault(_signature(common | types), []).append(i)
-        if not own and len(rows):
-            groups[_signature(common)] = rows
-        return {key: np.array(some) for key, some in groups.items()}
+        if not self._with_own_planes(PLANES):
+            return [rows] if len(rows) else []
+        groups: dict[tuple, list[int]] = {}
+        for i in rows.tolist():
+            groups.setdefault(tuple(self.plane_dtypes(i).items()), []).append(i)
+        return [np.array(group) for group in groups.values()]
 
-    def _with_own(self, names) -> set[int]:
-        """Cutouts that have planes of their own."""
-        return {i for i, own in self.own.items() if not own.keys().isdisjoint(names)}
+    def _with_own_planes(self, names: Iterable[str]) -> set[int]:
+        """Return the numbers of cutouts that override one of some planes."""
+        names = set(names)
+        return {i for i, own in self.overrides.items() if not names.isdisjoint(own.planes)}
 
-    def pixels(self, name: str, rows: np.ndarray) -> np.ndarray:
+    def get_pixels(self, name: str, rows: NDArray[np.intp]) -> np.ndarray:
         """
-        Pixels of cutouts, one cutout after the other.
+        Return pixels of cutouts, one cutout after the other.
 
         Parameters
         ----------
         name : str
-            A plane that all of them have.
+            A plane that all of the cutouts have.
         rows : array of int
+            Numbers of the cutouts.
 
         Returns
         -------
         array of shape (P,)
-            A view, not to be written to, where they follow one another already.
+            A view if the cutouts follow one another in the plane; callers do not write to it.
         """
-        plane, index = self.planes.get(name), self.index[rows]
-        start, stop = index["start"], index["start"] + boxes_of(index).area
-        span = getattr(plane, "span", None)
-        together = len(rows) > 0 and (start[1:] == stop[:-1]).all()
-        if span and together and self._with_own([name]).isdisjoint(rows.tolist()):
-            return span(int(start[0]), int(stop[-1]))
-        return np.concatenate([self.plane(i, name).ravel() for i in rows.tolist()])
-
-    @classmethod
-    def concat_index(cls, members: list[tuple[Store, np.ndarray]]) -> Store:
-        """
-        Cutouts of one image without their planes, wherever they are.
-
-        Parameters
-        ----------
-        members : list of (Store, array of int)
-            Stores with equal images, and the rows that are taken of each.
-
-        Returns
-        -------
-        Store
-            Its index says where their pixels are in planes that hold them one
-            after the other.
-        """
-        index = np.concatenate([store.index[rows] for store, rows in members])
-        index["start"] = boxes_of(index).starts
-        ids = [store.ids[rows] for store, rows in members]
-        same = len({part.dtype for part in ids}) == 1
-        ids = np.concatenate(ids) if same else as_ids([i for part in ids for i in part.tolist()])
-        own, before = {}, 0
-        for store, rows in members:
-            for k, i in enumerate(rows.tolist(), before) if store.own else ():
-                if rest := store.rest(i):
-                    own[k] = rest
-            before += len(rows)
-        return cls(members[0][0].image, index, ids, own=own)
-
-    @classmethod
-    def concat(cls, members: list[tuple[Store, np.ndarray]]) -> Store:
-        """
-        Copies of cutouts of one image that have the same planes, wherever they are.
-
-        Parameters
-        ----------
-        members : list of (Store, array of int)
-            As for `joined`.
-
-        Returns
-        -------
-        Store
-            With planes of its own; the WCS is referred to.
-        """
-        store, (first, rows) = cls.concat_index(members), members[0]
-        for name in first.plane_names(rows[0]):
-            pieces = [member.pixels(name, rows) for member, rows in members]
-            store.planes[name] = PackedPlane(np.concatenate(pieces))
-        return store
+        plane = self.planes.get(name)
+        index = self.index[rows]
+        start = index["start"]
+        stop = start + boxes_of(index).area
+        consecutive = len(rows) > 0 and bool((start[1:] == stop[:-1]).all())
+        own = self._with_own_planes([name])
+        if isinstance(plane, FlatPlane) and consecutive and own.isdisjoint(rows.tolist()):
+            return plane.span(int(start[0]), int(stop[-1]))
+        return np.concatenate([self.existing_plane(i, name).ravel() for i in rows.tolist()])
 
 
-def _signature(types: dict) -> tuple:
-    return tuple((name, types[name]) for name in PLANES if types.get(name) is not None)
+# Stores with equal images, and the numbers of the cutouts that are taken of each.
+Members = list[tuple[Store, "NDArray[np.intp]"]]
+
+
+def concat_index(members: Members) -> Store:
+    """
+    Return cutouts of one image in one store, without their planes.
+
+    Parameters
+    ----------
+    members : list of (Store, array of int)
+        Stores with equal images, and the numbers of the cutouts that are taken of each.
+
+    Returns
+    -------
+    Store
+        Its index describes flat planes in which the pixels of the cutouts follow one another.
+    """
+    index = np.concatenate([store.index[rows] for store, rows in members])
+    index["start"] = boxes_of(index).starts
+    parts = [store.ids[rows] for store, rows in members]
+    if len({part.dtype for part in parts}) == 1:
+        ids = np.concatenate(parts)
+    else:
+        ids = as_ids([src_id for part in parts for src_id in part.tolist()])
+    overrides = {}
+    first = 0
+    for store, rows in members:
+        for number, i in enumerate(rows.tolist(), first) if store.overrides else ():
+            own = store.get_overrides(i).without_planes()
+            if not own.is_empty:
+                overrides[number] = own
+        first += len(rows)
+    return Store(members[0][0].image, index, ids, overrides=overrides)
+
+
+def concat(members: Members) -> Store:
+    """
+    Return copies of cutouts of one image that have the same planes.
+
+    Parameters
+    ----------
+    members : list of (Store, array of int)
+        Stores with equal images, and the numbers of the cutouts that are taken of each.
+
+    Returns
+    -------
+    Store
+        A store with packed planes. The WCS is not copied.
+    """
+    store = concat_index(members)
+    first_store, first_rows = members[0]
+    for name in first_store.plane_dtypes(first_rows[0]):
+        pixels = [member.get_pixels(name, rows) for member, rows in members]
+        store.planes[name] = PackedPlane(np.concatenate(pixels))
+    return store
+
+
+def _restore(image: ImageInfo, index: np.ndarray, ids: np.ndarray, state: dict) -> Store:
+    return Store(image, index, ids, **state)

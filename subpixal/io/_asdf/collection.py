@@ -14,7 +14,16 @@ from itertools import pairwise
 import numpy as np
 
 from subpixal.cutout import CutoutCollection
-from subpixal.cutout.storage import Dropped, LazyPlane, PackedPlane, Store, boxes_of, dropped_ids
+from subpixal.cutout.storage import (
+    Dropped,
+    LazyPlane,
+    PackedPlane,
+    Selection,
+    Store,
+    boxes_of,
+    concat_index,
+    dropped_ids,
+)
 
 from .columns import (
     ids_to_tree,
@@ -25,7 +34,7 @@ from .columns import (
     tree_to_words,
     words_to_tree,
 )
-from .cutout import rest_to_tree, tree_to_rest
+from .cutout import overrides_to_tree, tree_to_overrides
 from .image import image_to_tree, tree_to_image
 from .pixel_blocks import BlockPixels, block_starts, check_kind, checksums, to_block
 
@@ -51,22 +60,23 @@ def collection_to_tree(collection: CutoutCollection, keep: Callable | None = Non
         As the schema of a collection describes it. Arrays are views of the pixels
         of the collection where they can be.
     """
-    groups, which, rows = collection._groups()
+    groups, selection = collection.selection.group()
     images = {}
     for (store, _), *_ in groups:
-        images.setdefault(store.image.identity, (len(images), store.image))
-    numbers = {identity: number for identity, (number, _) in images.items()}
+        images.setdefault(store.image.sharing_key, (len(images), store.image))
+    numbers = {key: number for key, (number, _) in images.items()}
     tree = {
         "images": [image_to_tree(image) for _, image in images.values()],
         "parts": [
-            {"image": numbers[members[0][0].image.identity], **_part_to_tree(members, keep)}
+            {"image": numbers[members[0][0].image.sharing_key], **_part_to_tree(members, keep)}
             for members in groups
         ],
     }
+    which, rows = selection.store_index, selection.row_index
     if not _is_in_order(which, rows):
         tree["order"] = {"part": which.astype(np.int32), "row": rows.astype(np.int32)}
-    if collection._dropped:
-        tree["dropped"] = _dropped_to_tree(collection._dropped)
+    if collection.dropped_groups:
+        tree["dropped"] = _dropped_to_tree(collection.dropped_groups)
     return tree
 
 
@@ -79,9 +89,9 @@ def _is_in_order(which, rows) -> bool:
 
 def _part_to_tree(members, keep) -> dict:
     """Columns and blocks of cutouts of one image that have the same planes."""
-    store, (first_store, first_rows) = Store.concat_index(members), members[0]
+    store, (first_store, first_rows) = concat_index(members), members[0]
     size = boxes_of(store.index).area
-    dtypes = dict(first_store.group_by_planes(first_rows[:1]).popitem()[0])
+    dtypes = first_store.plane_dtypes(first_rows[0])
     for name, dtype in dtypes.items():
         check_kind(name, dtype)
     first = block_starts(size, max(dtype.itemsize for dtype in dtypes.values()))
@@ -99,8 +109,10 @@ def _part_to_tree(members, keep) -> dict:
         "checksum": np.concatenate(crc),
         "planes": blocks,
     }
-    if store.own:
-        tree["own"] = [{"row": i, **rest_to_tree(own)} for i, own in sorted(store.own.items())]
+    if store.overrides:
+        tree["overrides"] = [
+            {"row": i, **overrides_to_tree(own)} for i, own in sorted(store.overrides.items())
+        ]
     return tree
 
 
@@ -112,7 +124,7 @@ def _pixels(members, name, begin, end) -> np.ndarray:
     for k in here:
         store, rows = members[k]
         some = rows[max(begin - before[k], 0) : end - before[k]]
-        pieces.append(store.pixels(name, some))
+        pieces.append(store.get_pixels(name, some))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
@@ -160,10 +172,9 @@ def tree_to_collection(tree: Mapping, source=None, *, lazy: bool = False) -> Cut
         if not lazy:
             store.planes = {name: PackedPlane(flat) for name, flat in pixels.everything().items()}
         stores.append(store)
-    sizes = [len(store.index) for store in stores]
-    which, rows = _tree_to_order(tree.get("order"), sizes)
+    selection = _tree_to_selection(tree.get("order"), stores)
     dropped = _tree_to_dropped(tree["dropped"]) if "dropped" in tree else ()
-    return CutoutCollection._of(stores, which, rows, dropped)
+    return CutoutCollection.from_selection(selection, dropped)
 
 
 class _TreeSource:
@@ -178,20 +189,20 @@ class _TreeSource:
         return np.asarray(self._tree["parts"][part]["planes"][plane][k])
 
 
-def _tree_to_order(tree, sizes) -> tuple[np.ndarray, np.ndarray]:
-    """Part and row of each cutout."""
+def _tree_to_selection(tree: Mapping | None, stores: list[Store]) -> Selection:
+    """Return the cutouts of all parts in their order."""
     if tree is None:
-        rows = [np.arange(size) for size in sizes]
-        return np.repeat(np.arange(len(sizes)), sizes), np.concatenate([np.empty(0, int), *rows])
+        return Selection.of_stores(stores)
     count = len(tree["part"])
     which, rows = (to_number_column(name, tree[name], count, "i") for name in ("part", "row"))
+    sizes = np.array([len(store.index) for store in stores], int)
     if (
-        not ((which >= 0) & (which < len(sizes)) & (rows >= 0)).all()
-        or (rows >= np.array(sizes, int)[which]).any()
+        not ((which >= 0) & (which < len(stores)) & (rows >= 0)).all()
+        or (rows >= sizes[which]).any()
     ):
-        msg = "the order names cutouts that there are not"
+        msg = "the order contains cutouts that do not exist"
         raise ValueError(msg)
-    return which, rows
+    return Selection(tuple(stores), which.astype(np.intp), rows.astype(np.intp))
 
 
 def _tree_to_store(tree: Mapping, images, read, where) -> tuple[Store, BlockPixels]:
@@ -204,13 +215,13 @@ def _tree_to_store(tree: Mapping, images, read, where) -> tuple[Store, BlockPixe
         raise ValueError(msg)
     size = boxes_of(index).area
     pixels = BlockPixels(index["start"].copy(), size, tree, read, where)
-    own = {}
-    for entry in tree.get("own", ()):
-        if not 0 <= entry["row"] < len(ids) or entry["row"] in own:
+    overrides = {}
+    for entry in tree.get("overrides", ()):
+        if not 0 <= entry["row"] < len(ids) or entry["row"] in overrides:
             msg = f"a part of {len(ids)} cutouts says something of cutout {entry['row']} (again)"
             raise ValueError(msg)
-        own[entry["row"]] = tree_to_rest(entry)
-    return Store(images[tree["image"]], index, ids, own=own), pixels
+        overrides[entry["row"]] = tree_to_overrides(entry)
+    return Store(images[tree["image"]], index, ids, overrides=overrides), pixels
 
 
 def _tree_to_dropped(tree: Mapping) -> list[Dropped]:

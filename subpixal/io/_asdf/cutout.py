@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from subpixal.cutout import Cutout
-from subpixal.cutout.storage import Store
+from subpixal.cutout.storage import FROM_IMAGE, Overrides, Store
 from subpixal.geometry import PixelBox
 from subpixal.image import PLANES
 
@@ -23,13 +23,13 @@ from .image import (
 from .metadata import meta_to_tree
 from .pixel_blocks import check_kind
 
-__all__ = ["cutout_to_tree", "rest_to_tree", "tree_to_cutout", "tree_to_rest"]
+__all__ = ["cutout_to_tree", "overrides_to_tree", "tree_to_cutout", "tree_to_overrides"]
 
 
 def cutout_to_tree(cutout: Cutout) -> dict:
     """Tree of a cutout: its image, one number for each column, 2-D planes."""
-    store, i = cutout._store, cutout._i
-    planes = {n: np.ascontiguousarray(store.plane(i, n)) for n in store.plane_names(i)}
+    store, i = cutout.store, cutout.row
+    planes = {n: np.ascontiguousarray(p) for n, p in store.existing_planes(i).items()}
     for name, pixels in planes.items():
         check_kind(name, pixels.dtype)
     return {
@@ -37,7 +37,7 @@ def cutout_to_tree(cutout: Cutout) -> dict:
         "image": image_to_tree(store.image),
         "index": index_to_tree(store.index[i : i + 1]),
         "planes": planes,
-        **rest_to_tree(store.rest(i)),
+        **overrides_to_tree(store.get_overrides(i)),
     }
 
 
@@ -56,11 +56,12 @@ def tree_to_cutout(tree: Mapping) -> Cutout:
     if not {"data", "mask"} <= set(planes) <= set(PLANES):
         msg = f"a cutout has the planes {list(planes)}"
         raise ValueError(msg)
-    own = {name: _tree_to_plane(name, node, shape) for name, node in planes.items()}
-    own |= tree_to_rest(tree)
+    overrides = tree_to_overrides(tree)
+    overrides.planes = {n: _tree_to_plane(n, node, shape) for n, node in planes.items()}
     ids = np.empty(1, object)
     ids[0] = tree_to_id(tree.get("id"))
-    return Cutout._of(Store(tree_to_image(tree["image"]), index, ids, own={0: own}), 0)
+    store = Store(tree_to_image(tree["image"]), index, ids, overrides={0: overrides})
+    return Cutout.from_store(store, 0)
 
 
 def _tree_to_plane(name, node, shape) -> np.ndarray:
@@ -75,27 +76,31 @@ def _tree_to_plane(name, node, shape) -> np.ndarray:
     return pixels.copy()
 
 
-def rest_to_tree(rest: Mapping) -> dict:
-    """What a cutout has of its own besides planes."""
+def overrides_to_tree(overrides: Overrides) -> dict:
+    """Return the tree of the overrides of a cutout, without planes."""
     tree = {}
-    meta = meta_to_tree(rest.get("meta"), "a cutout")
+    meta = meta_to_tree(overrides.meta or None, "a cutout")
     if meta is not None:
         tree["meta"] = meta
-    if "psf" in rest:
-        tree["psf"] = psf_to_tree(rest["psf"], "the PSF of a cutout")
-    if "uncertainty_type" in rest:
-        tree["uncertainty"] = uncertainty_to_tree(*rest["uncertainty_type"])
-    if "available" in rest:
-        tree["available"] = [*rest["available"].blc, *rest["available"].trc]
+    if overrides.psf is not FROM_IMAGE:
+        tree["psf"] = psf_to_tree(overrides.psf, "the PSF of a cutout")
+    if overrides.uncertainty_type is not None:
+        tree["uncertainty"] = uncertainty_to_tree(*overrides.uncertainty_type)
+    if overrides.parent_box is not None:
+        tree["parent_box"] = [*overrides.parent_box.blc, *overrides.parent_box.trc]
     return tree
 
 
-def tree_to_rest(tree: Mapping) -> dict:
-    """What a cutout has of its own besides planes, of the tree."""
-    # Arrays in them may wait for the file, which will be closed.
-    rest = {name: copy.deepcopy(tree[name]) for name in ("meta", "psf") if name in tree}
+def tree_to_overrides(tree: Mapping) -> Overrides:
+    """Return the overrides of a cutout, without planes."""
+    overrides = Overrides()
+    # Copies, because arrays may refer to the file, which will be closed.
+    if "meta" in tree:
+        overrides.meta = copy.deepcopy(tree["meta"])
+    if "psf" in tree:
+        overrides.psf = copy.deepcopy(tree["psf"])
     if "uncertainty" in tree:
-        rest["uncertainty_type"] = tree_to_uncertainty(tree["uncertainty"])
-    if "available" in tree:
-        rest["available"] = PixelBox(*tree["available"])
-    return rest
+        overrides.uncertainty_type = tree_to_uncertainty(tree["uncertainty"])
+    if "parent_box" in tree:
+        overrides.parent_box = PixelBox(*tree["parent_box"])
+    return overrides

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from subpixal.cutout import CutoutCollection
-from subpixal.cutout.storage import Store
+from subpixal.cutout.storage import concat_index
 from subpixal.image import ImageInfo
 from subpixal.io.paths import check_archive
 
@@ -109,10 +109,11 @@ def _with_known_images(cutouts: CutoutCollection, images: dict[str, ImageInfo]) 
     """The cutouts, with the image of an earlier archive where it is the same."""
     known = {
         store.image: images.setdefault(content_hash(store.image), store.image)
-        for store in dict.fromkeys(cutouts._stores)
+        for store in cutouts.selection.stores
     }
-    stores = [store.with_image(known[store.image]) for store in cutouts._stores]
-    return CutoutCollection._of(stores, cutouts._which, cutouts._rows, cutouts._dropped)
+    selection = cutouts.selection
+    stores = [store.with_image(known[store.image]) for store in selection.stores]
+    return CutoutCollection.from_selection(selection.with_stores(stores), cutouts.dropped_groups)
 
 
 def _without_repeated(found: list[CutoutCollection]) -> CutoutCollection:
@@ -128,28 +129,31 @@ def _without_repeated(found: list[CutoutCollection]) -> CutoutCollection:
             keys = zip(_keys(cutouts[here]), archive[here].tolist(), strict=True)
             new[here] = [first.setdefault(key, number) == number for key, number in keys]
     dropped, first, sharing = [], {}, set(archive[~new].tolist())
-    for number, group in ((k, group) for k, some in enumerate(found) for group in some._dropped):
+    for number, group in (
+        (k, group) for k, some in enumerate(found) for group in some.dropped_groups
+    ):
         before = number
         if group.stage == "primary":
             before = first.setdefault((*group.id.tolist(), *group[1:]), number)
         if before == number or number not in sharing:
             dropped.append(group)
-    return cutouts[new]._with_dropped(dropped)
+    return cutouts[new].with_dropped(dropped)
 
 
 def _keys(cutouts: CutoutCollection) -> list[tuple]:
     """What only cutouts of an image have in common that are the same in all they have."""
-    groups, which, rows = cutouts._groups()
+    groups, selection = cutouts.selection.group()
     parts = collection_to_tree(cutouts, lambda _: None)["parts"]
     keys = []
     for number, (members, part) in enumerate(zip(groups, parts, strict=True)):
-        store = Store.concat_index(members)
+        store = concat_index(members)
         store.index["start"] = 0
-        own = {row: pickle.dumps(rest) for row, rest in store.own.items()}
+        own = {row: pickle.dumps(rest) for row, rest in store.overrides.items()}
         columns = store.ids.tolist(), map(bytes, store.index), part["checksum"].tolist()
         rows_of_part = enumerate(zip(*columns, strict=True))
         keys.append([(number, own.get(row), *key) for row, key in rows_of_part])
-    return [keys[k][row] for k, row in zip(which.tolist(), rows.tolist(), strict=True)]
+    places = zip(selection.store_index.tolist(), selection.row_index.tolist(), strict=True)
+    return [keys[k][row] for k, row in places]
 
 
 class _SpillFile:

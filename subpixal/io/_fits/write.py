@@ -99,8 +99,8 @@ def _image_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
             header.extend(wcs_cards, end=True)
             if name == "data":
                 _add_meta(header, cutout.meta, lost)
-            kind = cutout._store.uncertainty_type_and_unit(cutout._i)[0]
-            pixels = as_pixels(name, cutout._store.plane(cutout._i, name))
+            kind = cutout.store.uncertainty_type_and_unit(cutout.row)[0]
+            pixels = as_pixels(name, cutout.store.existing_plane(cutout.row, name))
             extname = PLANES[name].with_uncertainty_type(kind).fits_name
             hdus.append(fits.ImageHDU(pixels, header, name=extname, ver=extver))
         _note_psf(cutout.psf, lost)
@@ -148,21 +148,21 @@ def _cutout_cards(cutout: Cutout, lost: Lost) -> fits.Header:
 
 def _table_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
     """Return the tables, a flat extension for each plane, and the lookup tables."""
-    stored = list(collection._stored())
+    stored = list(collection.selection)
     columns = _columns(collection, stored)
     planes = []
     for extname, name, pieces in _flat_planes(stored):
         start, flat = _concatenate(name, pieces)
         columns[f"start_{extname.lower()}"] = start
         planes.append(fits.ImageHDU(flat, name=extname))
-    own = sum(bool(store.rest(i).get("meta")) for store, i in stored)
+    own = sum(bool(store.get_overrides(i).meta) for store, i in stored)
     if own:
         _lose(lost, "metadata of single cutouts", f"those of {own} cutouts")
     images, tables = _images(collection, columns, lost)
     if columns["id"].dtype.kind == "O":
         _lose(lost, "ids, which become text", "those of all cutouts")
     for store, i in stored:
-        _note_psf(store.own.get(i, {}).get("psf"), lost)
+        _note_psf(store.get_psf(i), lost)
     return [as_table_hdu(columns, "CUTOUTS"), *planes, images, *tables]
 
 
@@ -204,7 +204,7 @@ def _flat_planes(
     """Yield extension, plane, and the pieces of all cutouts, `None` for missing ones."""
     kinds = [store.uncertainty_type_and_unit(i)[0] for store, i in stored]
     for name, plane in PLANES.items():
-        pieces = [store.plane(i, name) for store, i in stored]
+        pieces = [store.get_plane(i, name) for store, i in stored]
         extnames = [
             None if piece is None else plane.with_uncertainty_type(kind).fits_name
             for piece, kind in zip(pieces, kinds, strict=True)
