@@ -1,4 +1,16 @@
-"""What the pixels are: cutouts, collections of them, and how they are made."""
+"""
+Cutouts, collections of cutouts, and the functions that make them.
+
+Read the modules in this order:
+
+- ``storage``: columns and planes that hold many cutouts;
+- ``properties`` and ``position``: a row of a store as the attributes of a cutout;
+- ``extract``: cut one cutout, and nested cutouts;
+- ``cutout``: the class `Cutout`, with ``arithmetic``, ``convert`` and ``repr``;
+- ``collection``: the class `CutoutCollection`, with ``stack``, ``measure``, ``epsf`` and
+  ``connect``;
+- ``_create``: the functions that cut all sources of a catalog.
+"""
 
 from subpixal.cutout._create.api import (
     create_cutouts,

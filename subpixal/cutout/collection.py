@@ -1,11 +1,11 @@
-"""Many cutouts: a list and a table in one."""
+"""A collection of cutouts: a list and a table in one."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io.registry import UnifiedReadWriteMethod
@@ -20,6 +20,10 @@ from .measure import measure_cutouts
 from .stack import Stack, stack_cutouts
 from .storage import KEPT_STATUSES, Dropped, Selection, as_ids, concat, dropped_table
 
+if TYPE_CHECKING:
+    from astropy.table import QTable, Table
+    from photutils.psf import EPSFStars
+
 __all__ = ["CutoutCollection"]
 
 
@@ -27,20 +31,21 @@ class CutoutCollection(Sequence):
     """
     Cutouts of one image or of many, as a list and as a table.
 
-    As in a list, what is set on a cutout lasts for as long as the collection
-    lives, and a slice holds the same cutouts as its parent. A cutout is made
-    when somebody asks for it; the pixels are in few large arrays.
+    As in a list, changes of a cutout last as long as the collection exists, and a slice
+    holds the same cutouts as its parent. The pixels are in a few large arrays; a `Cutout`
+    object is made at the first access.
 
     Parameters
     ----------
     cutouts : iterable of `Cutout`
-        They are referred to, not copied.
+        The cutouts. The collection refers to them and does not copy them.
 
     Attributes
     ----------
-    images : tuple
-        The images that the cutouts were cut from. The ``image`` column of
-        `table` points into it.
+    selection : Selection
+        The stores and the rows of the cutouts, for code that reads and writes many cutouts.
+    dropped_groups : tuple of Dropped
+        The sources that were not cut, grouped by reason.
     """
 
     def __init__(self, cutouts: Iterable[Cutout] = ()) -> None:
@@ -80,15 +85,12 @@ class CutoutCollection(Sequence):
             Position of a cutout, or positions of several.
         """
         try:
-            # NumPy accepts a boolean as an index, but a boolean is not a position.
-            i = operator.index(None if isinstance(item, bool | np.bool) else item)
+            i = operator.index(item)
         except TypeError:
-            pass
-        else:
-            selection = self.selection
-            return Cutout.from_store(
-                selection.stores[selection.store_index[i]], int(selection.row_index[i])
-            )
+            i = None
+        # NumPy accepts a boolean as an index, but a boolean is not a position.
+        if i is not None and not isinstance(item, bool | np.bool):
+            return Cutout.from_store(*self.selection.pair(i))
         if not isinstance(item, slice):
             item = np.asarray(item)
             if (item.dtype.kind not in "biu" and item.size) or item.ndim != 1:
@@ -123,30 +125,30 @@ class CutoutCollection(Sequence):
 
         return f"<p>{escape(repr(self))}</p>{self.table._repr_html_()}"
 
-    # As a table
+    # The collection as a table
 
     @property
     def images(self) -> tuple[ImageInfo, ...]:
-        """The images that the cutouts were cut from."""
+        """Images of the cutouts; the column ``image`` of `table` contains positions in it."""
         return tuple(self.selection.images)
 
     @property
-    def dropped(self):
+    def dropped(self) -> Table:
         """
-        Sources that the call which made the collection dropped.
+        Sources that were dropped when the collection was made.
 
-        A new `~astropy.table.Table` with the columns ``id, status, stage, image,
-        message``. Slices start empty.
+        A new `~astropy.table.Table` with the columns ``id, status, stage, image, message``.
+        Slices of a collection have no dropped sources.
         """
         return dropped_table(self.dropped_groups)
 
     @property
-    def table(self):
+    def table(self) -> Table:
         """
-        The index as a new `~astropy.table.Table`.
+        The cutouts as a new `~astropy.table.Table`, one row for each.
 
-        One row for each cutout; the columns are named as the attributes of a
-        cutout, and ``image`` is a number in `images`.
+        The columns have the names of the attributes of a cutout. The column ``image`` contains
+        positions in `images`.
         """
         from astropy.table import Table
 
@@ -179,13 +181,13 @@ class CutoutCollection(Sequence):
 
     @property
     def image_numbers(self) -> np.ndarray:
-        """For each cutout, the number of its image in `images`."""
+        """Position in `images` of the image of each cutout."""
         numbers = np.array(self.selection.number_images(), np.intp)
         return numbers[self.selection.store_index]
 
-    def select(self, src_id) -> CutoutCollection:
+    def select(self, src_id: Any) -> CutoutCollection:
         """
-        All cutouts of a source.
+        Return all cutouts of a source.
 
         Parameters
         ----------
@@ -195,7 +197,7 @@ class CutoutCollection(Sequence):
         Raises
         ------
         KeyError
-            If there is none.
+            If no cutout has the identifier.
         """
         found = np.array([i == src_id for i in self.ids.tolist()], bool)
         if not found.any():
@@ -203,9 +205,9 @@ class CutoutCollection(Sequence):
             raise KeyError(msg)
         return self[found]
 
-    def group_by(self, column: str) -> dict[object, CutoutCollection]:
+    def group_by(self, column: str) -> dict[Hashable, CutoutCollection]:
         """
-        Collections of the cutouts with equal values in a column.
+        Return collections of the cutouts with equal values in a column.
 
         Parameters
         ----------
@@ -215,18 +217,20 @@ class CutoutCollection(Sequence):
         Returns
         -------
         dict
-            In the order in which the values first occur; NaN is `None`.
+            Collections by value, in the order in which the values first occur. The key of NaN
+            is `None`.
         """
-        values = self._column(column).tolist()
-        rows = {}
-        for i, value in enumerate(values):
-            rows.setdefault(_key(value), []).append(i)
-        return {value: self[np.array(where)] for value, where in rows.items()}
+        positions: dict[Hashable, list[int]] = {}
+        for i, value in enumerate(self._get_column(column).tolist()):
+            positions.setdefault(_to_key(value), []).append(i)
+        return {value: self[np.array(chosen)] for value, chosen in positions.items()}
 
-    def _column(self, name) -> np.ndarray:
-        direct = {"id": lambda: self.ids, "image": lambda: self.image_numbers}
-        if name in direct:
-            return direct[name]()
+    def _get_column(self, name: str) -> np.ndarray:
+        # These two columns are needed often, and the table is slow to make.
+        if name == "id":
+            return self.ids
+        if name == "image":
+            return self.image_numbers
         table = self.table
         if name not in table.colnames:
             msg = f"column must be one of {table.colnames}, got {name!r}"
@@ -241,94 +245,100 @@ class CutoutCollection(Sequence):
 
     def copy(self) -> CutoutCollection:
         """
-        A collection on its own, with pixels of its own and the same WCSs.
+        Return an independent collection with its own pixels and the same WCSs.
 
-        The pixels of all cutouts of an image are then in one array for each plane.
+        Each plane of the cutouts of an image is one array in the copy.
         """
         groups, selection = self.selection.group()
         stores = [concat(members) for members in groups]
         return self.from_selection(selection.with_stores(stores), self.dropped_groups)
 
-    def to_stack(self, shape: tuple[int, int], *, planes=tuple(PLANES), fillval=np.nan) -> Stack:
+    def to_stack(
+        self,
+        shape: tuple[int, int],
+        *,
+        planes: Sequence[str] = tuple(PLANES),
+        fillval: complex = np.nan,
+    ) -> Stack:
         """
-        Arrays of three dimensions, with the sources in the centres.
+        Return the planes as arrays of three dimensions, with the sources in the centers.
 
-        The pixel that a source is in becomes the pixel ``(ny - 1) // 2,
-        (nx - 1) // 2``: the central one of an odd size, the one before the
-        centre of an even size. Pixels are copied, never resampled.
+        The pixel that contains the source becomes the pixel ``(ny - 1) // 2, (nx - 1) // 2``:
+        the central pixel of an odd size, the pixel before the center of an even size. Pixels
+        are copied, never resampled.
 
         Parameters
         ----------
         shape : tuple of int
             ``(ny, nx)`` of the stack.
         planes : sequence of str
-            The planes that are stacked, out of ``'data', 'mask', 'uncertainty',
-            'flags', 'weight', 'segmentation'``; by default all that there are.
+            The planes to stack, out of ``'data', 'mask', 'uncertainty', 'flags', 'weight',
+            'segmentation'``; by default all planes of the cutouts.
         fillval : scalar
-            Value of data where a cutout has no pixels. There, the mask is `True`,
-            weight, flags, segmentation and inverse variance are 0, other
-            uncertainties NaN.
+            Value of the data where a cutout has no pixels. There, the mask is `True`;
+            weight, flags, segmentation and inverse variance are 0; other uncertainties are
+            NaN.
 
         Returns
         -------
         Stack
-            In the order of the collection. Integer data become floats.
+            The stack, in the order of the collection. Integer data become floats.
 
         Raises
         ------
         ValueError
-            If the cutouts differ in unit or kind of uncertainty, if no type of
-            pixels holds those of all, or if ``shape``, ``planes`` or ``fillval``
-            is not possible.
+            If the cutouts differ in the unit or in the class of uncertainty, if no dtype
+            holds the pixels of all cutouts, or if ``shape``, ``planes`` or ``fillval`` is
+            invalid.
         """
         return stack_cutouts(self, shape, planes=planes, fillval=fillval)
 
-    def to_epsf_stars(self):
+    def to_epsf_stars(self) -> EPSFStars:
         """
-        Stars for the `~photutils.psf.EPSFBuilder` of photutils, without cutting again.
+        Return stars for the `~photutils.psf.EPSFBuilder` of photutils.
 
         Returns
         -------
         `~photutils.psf.EPSFStars`
-            In the order of the collection. Centres are ``cutout_src_pos``, labels
-            ``src_id``. Weights are 1, or where there are uncertainties, 1 over their
-            standard deviations; 0 where pixels are masked. Cutouts with too few good
-            pixels are left out, with a `~subpixal.errors.SubpixalWarning`.
+            Stars in the order of the collection. Centers are ``cutout_src_pos``, labels are
+            ``src_id``. Weights are the inverse of the standard deviations, or 1 without
+            uncertainties; masked pixels have the weight 0. Cutouts with too few good pixels
+            are left out with a `~subpixal.errors.SubpixalWarning`.
         """
         return make_epsf_stars(self)
 
-    def measure(self, function: Callable, *planes: str, **named: str):
+    def measure(self, function: Callable, *planes: str, **named: str) -> QTable:
         """
         Apply a function to each cutout.
 
         Parameters
         ----------
         function : callable
-            It returns a number, an array, a `~astropy.units.Quantity`, a string, a
-            tuple of numbers, or a dict of these.
+            A function that returns a number, an array, a `~astropy.units.Quantity`, a
+            string, a tuple of numbers, or a dict of these.
         *planes : str
-            What the function is given, by default ``'data'``: names of planes, or of
-            any other attributes of a cutout, such as ``'error'`` or ``'wcs'``;
-            ``'cutout'`` is the cutout itself. The pixels are those of the cutout,
-            not copies.
+            Positional arguments of the function, by default ``'data'``: names of planes, or
+            of other attributes of a cutout such as ``'error'`` or ``'wcs'``; ``'cutout'``
+            stands for the cutout itself. Pixels are not copied.
         **named : str
-            The same for arguments by name: ``mask='mask'``. For other options of the
-            function there is ``functools.partial``.
+            Keyword arguments of the function, such as ``mask='mask'``. Use
+            ``functools.partial`` for other options of the function.
 
         Returns
         -------
         `~astropy.table.QTable`
-            A row for each cutout, with the columns ``id, image, status, message`` and
-            one that is called as the function (``value``, if it has no name), or those
-            of the dict. Where the function raised an exception, ``status`` is
-            ``'error'``, ``message`` says which, and numbers are NaN (integers become
-            floats). What has not one shape, or is not a number, is kept as an object.
+            A row for each cutout, with the columns ``id, image, status, message`` and a
+            column with the name of the function (``value`` if it has no name), or one column
+            for each key of the dict. Where the function raised an exception, ``status`` is
+            ``'error'``, ``message`` contains the exception, and numbers are NaN (integers
+            become floats). Columns of objects hold results of different shapes, and results
+            that are not numbers.
 
         Raises
         ------
         ValueError
-            If a cutout has no attribute of a name, or the dict has keys that are
-            columns already.
+            If a cutout has no attribute of a name, or if a key of the dict is the name of
+            another column.
 
         Examples
         --------
@@ -350,20 +360,20 @@ class CutoutCollection(Sequence):
     def __reduce__(self) -> tuple:
         return self.from_selection, (self.copy().selection, self.dropped_groups)
 
-    def with_image_wcs(self, wcs) -> CutoutCollection:
+    def with_image_wcs(self, wcs: Any) -> CutoutCollection:
         """
-        The same cutouts with a corrected WCS of their image.
+        Return the same cutouts with a corrected WCS of their image.
 
         Parameters
         ----------
         wcs : object or mapping
-            The new WCS of the one image, or new WCSs by number of image; images
-            that are not in the mapping keep theirs.
+            The new WCS if there is one image, or new WCSs by position in `images`. Images
+            that are not in the mapping keep their WCS.
 
         Returns
         -------
         CutoutCollection
-            It shares the pixels; positions in the image stay as they are.
+            A collection that shares the pixels. Positions in the image do not change.
         """
         images = self.images
         if not isinstance(wcs, Mapping):
@@ -389,8 +399,8 @@ class CutoutCollection(Sequence):
         return self.from_selection(selection.with_stores(stores), self.dropped_groups)
 
 
-def _key(value):
-    """What a value of a column is called among the keys of a dict."""
+def _to_key(value: Any) -> Hashable:
+    """Return the key of a dict for a value of a column."""
     if isinstance(value, list):
         return tuple(value)
     return None if isinstance(value, float) and np.isnan(value) else value

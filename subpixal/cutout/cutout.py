@@ -6,7 +6,7 @@ import copy as copying
 from collections import ChainMap
 from collections.abc import MutableMapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from astropy import units as u
@@ -179,8 +179,9 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
                 # `reparent` needs the WCS of the image; that of the cutout costs time to make.
                 arguments = replace(arguments, wcs=data.image_wcs)
             image, sources = parse_image(arguments)
-            box = parse_box(blc, trc, image.shape)
-            check_overlap(box, image.shape, mode)
+            ny, nx = sources["data"].shape
+            box = parse_box(blc, trc, (ny, nx))
+            check_overlap(box, (ny, nx), mode)
             planes = cut_one(sources, box, image, fillval, view=not copy)
         index = make_index(
             image,
@@ -246,7 +247,9 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     @property
     def meta(self) -> MutableMapping:
         """Metadata of the cutout, followed by those of the image."""
-        return ChainMap(self.store.edit_overrides(self.row).meta, self.image.meta)
+        # A chain writes only to its first mapping.
+        image_meta = cast("MutableMapping", self.image.meta)
+        return ChainMap(self.store.edit_overrides(self.row).meta, image_meta)
 
     @meta.setter
     def meta(self, value: Any) -> None:

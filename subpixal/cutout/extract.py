@@ -75,7 +75,9 @@ def cut_one(
         Arrays or `DeferredArray` of the shape of the box, always with a ``'mask'``.
     """
     cut: Planes = {}
-    is_whole_image = box.blc == (0, 0) and box.shape == image.shape
+    ny, nx = planes["data"].shape
+    shape = ny, nx
+    is_whole_image = box.blc == (0, 0) and box.shape == shape
     can_defer = view and is_whole_image
     for name, source in planes.items():
         plane = PLANES[name].with_uncertainty_type(image.uncertainty_type)
@@ -85,7 +87,7 @@ def cut_one(
             cut[name] = DeferredArray(partial(_read_all, source, dtype), dtype, source)
         else:
             cut[name] = cut_box(source, box, plane.fill_value(fillval), dtype, view=view)
-    make_mask = partial(_find_bad, dict(cut), box, image)
+    make_mask = partial(_find_bad, dict(cut), outside_image(box, shape), image.dqbitmask)
     defers_mask = can_defer and "mask" not in cut
     cut["mask"] = DeferredArray(make_mask, bool) if defers_mask else make_mask()
     return cut
@@ -108,7 +110,7 @@ def slice_planes(planes: Planes, slices: Slices, image: ImageInfo) -> Planes:
     for name, plane in planes.items():
         if not isinstance(plane, DeferredArray):
             parts[name] = plane[slices]
-        elif name != "mask":
+        elif plane.image is not None:
             parts[name] = _read_all(plane.image[slices], plane.dtype)
     if "mask" not in parts:
         parts["mask"] = bad_pixels(parts, dqbitmask=image.dqbitmask)
@@ -126,15 +128,16 @@ def _read_all(pixels: ImageArray, dtype: np.dtype) -> np.ndarray:
     return pixels
 
 
-def _find_bad(planes: Planes, box: PixelBox, image: ImageInfo) -> NDArray[np.bool_]:
+def _find_bad(
+    planes: Planes, outside: NDArray[np.bool_], dqbitmask: int | None
+) -> NDArray[np.bool_]:
     """Return the mask of a cutout. Weights mask only in the functions that cut many sources."""
     masking = {}
     for name, pixels in planes.items():
         if PLANES[name].masks and name != "weight":
             masking[name] = pixels.pixels if isinstance(pixels, DeferredArray) else pixels
-    outside = outside_image(box, image.shape)
     masking["mask"] = masking["mask"] | outside if "mask" in masking else outside
-    return bad_pixels(masking, dqbitmask=image.dqbitmask)
+    return bad_pixels(masking, dqbitmask=dqbitmask)
 
 
 def reparent(store: Store, parent: Cutout) -> None:

@@ -45,7 +45,6 @@ def _describe(cutout: Cutout) -> dict[str, str]:
     if cutout.dx or cutout.dy:
         displacement = f"({cutout.dx:.5g}, {cutout.dy:.5g})"
     uncertainty_type, _ = store.uncertainty_type_and_unit(cutout.row)
-    has_uncertainty = uncertainty_type is not None and "uncertainty" in dtypes
     unit = "" if cutout.unit is None else f" [{cutout.unit}]"
     x, y = cutout.src_pos
     return {
@@ -58,6 +57,6 @@ def _describe(cutout: Cutout) -> dict[str, str]:
         "pixels": cutout.data_units + unit,
         "exposure time": f"{cutout.exptime:.6g} s",
         "planes": ", ".join(f"{name} ({dtype})" for name, dtype in dtypes.items()),
-        "uncertainty": uncertainty_type.__name__ if has_uncertainty else "",
+        "uncertainty": uncertainty_type.__name__ if "uncertainty" in dtypes else "",
         "WCS": type(cutout.image_wcs).__name__,
     }

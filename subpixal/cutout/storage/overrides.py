@@ -11,13 +11,13 @@ from .planes import DeferredArray
 if TYPE_CHECKING:
     import numpy as np
     from astropy import units as u
-    from astropy.nddata import NDUncertainty
 
     from subpixal.geometry import PixelBox
 
 __all__ = ["FROM_IMAGE", "Overrides"]
 
-UncertaintyType = tuple["type[NDUncertainty]", "u.UnitBase | None"]
+# Class of the uncertainty and its unit.
+UncertaintyType = tuple[Any, "u.UnitBase | None"]
 
 
 class _Sentinel(Enum):
@@ -60,7 +60,7 @@ class Overrides:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the cutout differs in nothing."""
+        """`True` if the cutout does not differ."""
         from_image = self.psf is FROM_IMAGE and not self.uncertainty_type
         return from_image and self.parent_box is None and not (self.planes or self.meta)
 

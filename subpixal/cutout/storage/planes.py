@@ -202,7 +202,8 @@ class DeferredArray:
         pixels = self._make()
         # Release the arrays from which the pixels were made.
         del self._make
-        self.image = pixels
+        if self.image is not None:
+            self.image = pixels
         return pixels
 
     def __reduce__(self) -> tuple:

@@ -63,6 +63,10 @@ class Selection:
         for k, row in zip(self.store_index.tolist(), self.row_index.tolist(), strict=True):
             yield self.stores[k], row
 
+    def pair(self, i: int) -> tuple[Store, int]:
+        """Return the store and the row of the cutout at a position."""
+        return self.stores[self.store_index[i]], int(self.row_index[i])
+
     def __add__(self, other: Selection) -> Selection:
         numbers = {store: k for k, store in enumerate(dict.fromkeys(self.stores + other.stores))}
         store_index = [

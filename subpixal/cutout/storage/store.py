@@ -347,15 +347,22 @@ def concat_index(members: Members) -> Store:
         ids = np.concatenate(parts)
     else:
         ids = as_ids([src_id for part in parts for src_id in part.tolist()])
+    return Store(members[0][0].image, index, ids, overrides=_concat_overrides(members))
+
+
+def _concat_overrides(members: Members) -> dict[int, Overrides]:
+    """Return the overrides without planes, by the number of the cutout among all members."""
     overrides = {}
     first = 0
     for store, rows in members:
-        for number, i in enumerate(rows.tolist(), first) if store.overrides else ():
-            own = store.get_overrides(i).without_planes()
-            if not own.is_empty:
-                overrides[number] = own
+        # Most stores have no overrides, and a loop over all rows is slow.
+        if store.overrides:
+            for number, i in enumerate(rows.tolist(), first):
+                own = store.get_overrides(i).without_planes()
+                if not own.is_empty:
+                    overrides[number] = own
         first += len(rows)
-    return Store(members[0][0].image, index, ids, overrides=overrides)
+    return overrides
 
 
 def concat(members: Members) -> Store:
