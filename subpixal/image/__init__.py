@@ -1,16 +1,16 @@
 """
-What is cut: an image, its planes, masks and units, and arrays that are read in parts.
+An image: its planes, masks and units, and arrays that are read in parts.
 
-The package knows nothing of sources, cutouts or files. Other packages import its
-names from here. Read the modules in this order:
+The package is independent of sources, cutouts and files. Other packages import its names from
+here. Read the modules in this order:
 
-- `planes`: the planes that an image may have;
-- `units`: counts and rates;
-- `lazy`: arrays that are read in parts;
-- `validation`: checks of single arguments;
-- `extraction` and `masks`: kernels that cut and mask boxes of pixels;
-- `info`: the record that all cutouts of an image share;
-- `arguments`: parse an image that a user passes.
+- ``planes``: the planes that an image may have;
+- ``units``: counts and rates;
+- ``lazy``: arrays that are read in parts;
+- ``validation``: checks of single arguments;
+- ``extraction`` and ``masks``: kernels that cut and mask boxes of pixels;
+- ``info``: the record that all cutouts of an image share;
+- ``defaults`` and ``arguments``: parse an image that a user passes.
 """
 
 from .arguments import ImageArguments, parse_image

@@ -15,7 +15,7 @@ from astropy.utils.masked import Masked
 from subpixal.geometry import low_level_wcs
 
 from .defaults import DEFAULT_DQBITMASK, DEFAULT_EXPTIME, DEFAULT_RATE, ImplicitDefault
-from .info import ImageInfo, as_uncertainty, flag_names_of
+from .info import ImageInfo, as_uncertainty, get_flag_names
 from .lazy import ImageArray, as_image
 from .masks import mask_without_flags, unite_masks
 from .planes import PLANES
@@ -36,8 +36,8 @@ class ImageArguments:
     Attributes
     ----------
     data : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
-        The image. What an NDData has besides its data is used where nothing else is given.
-        All planes may be arrays that are read in parts.
+        The image. Attributes of an NDData replace arguments that are not given. All planes
+        may be arrays that are read in parts.
     wcs : object or None
         WCS of the image.
     planes : mapping
@@ -67,7 +67,7 @@ class ImageArguments:
     prefix: str = ""
 
     def name(self, argument: str) -> str:
-        """Return the name of an argument as the caller knows it."""
+        """Return the name of an argument in the signature of the function."""
         has_prefix = self.prefix != "im" or argument in _WITH_IM
         return self.prefix + argument if has_prefix else argument
 
@@ -93,25 +93,28 @@ def parse_image(arguments: ImageArguments) -> tuple[ImageInfo, dict[str, ImageAr
         arguments = _complete_from_nddata(arguments, arguments.data)
     arguments = _resolve_defaults(arguments)
     arguments = _split_mask_and_unit(arguments)
-    data = _parse_plane("data", arguments.data, arguments, None)
+    data = _parse_plane("data", arguments.data, arguments)
+    ny, nx = data.shape
+    shape = ny, nx
     if arguments.wcs is None:
         msg = f"{arguments.name('wcs')} must be given: the image is not an NDData that has a WCS"
         raise ValueError(msg)
     unit = _single_unit(arguments)
     uncertainty = as_uncertainty(arguments.planes.get("uncertainty"))
     uncertainty_unit = _uncertainty_unit(uncertainty, unit)
-    given = {**arguments.planes, "uncertainty": None if uncertainty is None else uncertainty.array}
-    planes = {
+    given = {**arguments.planes, "uncertainty": getattr(uncertainty, "array", None)}
+    planes: dict[str, Any] = {
         "data": data,
-        "mask": unite_masks(arguments.masks, data.shape, arguments.prefix),
-        **{name: _parse_plane(name, given.get(name), arguments, data.shape)
-           for name in PLANES if name not in ("data", "mask")},
-    }  # fmt: skip
+        "mask": unite_masks(arguments.masks, shape, arguments.prefix),
+    }
+    for name in PLANES:
+        if name not in planes and given.get(name) is not None:
+            planes[name] = _parse_plane(name, given[name], arguments, shape)
     # Raises an error for everything but a WCS of two pixel axes.
     low_level_wcs(arguments.wcs)
     image = ImageInfo(
         wcs=arguments.wcs,
-        shape=data.shape,
+        shape=shape,
         unit=unit,
         data_units=get_data_units(unit) or validate_data_units(arguments.data_units),
         exptime=validate_exptime(arguments.name("exptime"), arguments.exptime),
@@ -127,7 +130,7 @@ def parse_image(arguments: ImageArguments) -> tuple[ImageInfo, dict[str, ImageAr
 
 def _complete_from_nddata(arguments: ImageArguments, nd: NDData) -> ImageArguments:
     """Return the arguments, completed by the attributes of the NDData that is the image."""
-    deferred = getattr(nd, "_deferred_planes", dict)()
+    deferred: dict[str, Any] = getattr(nd, "_deferred_planes", dict)()
 
     def plane(name: str) -> Any:
         return deferred[name] if name in deferred else getattr(nd, name, None)
@@ -174,22 +177,25 @@ def _resolve_defaults(arguments: ImageArguments) -> ImageArguments:
 
 def _split_mask_and_unit(arguments: ImageArguments) -> ImageArguments:
     """Return the arguments with plain data: masked arrays and quantities are taken apart."""
-    data, masks, units = arguments.data, arguments.masks, arguments.units
+    data: Any = arguments.data
+    masks = arguments.masks
+    units = arguments.units
     if isinstance(data, np.ma.MaskedArray):
-        data, masks = data.data, (*masks, data.mask)
+        masks = (*masks, data.mask)
+        data = data.data
     if isinstance(data, Masked):
-        data, masks = data.unmasked, (*masks, data.mask)
+        masks = (*masks, data.mask)
+        data = data.unmasked
     if isinstance(data, u.Quantity):
-        data, units = data.value, (*units, data.unit)
+        units = (*units, data.unit)
+        data = data.value
     return replace(arguments, data=data, masks=masks, units=units)
 
 
 def _parse_plane(
-    name: str, array: Any, arguments: ImageArguments, shape: tuple | None
-) -> ImageArray | None:
+    name: str, array: Any, arguments: ImageArguments, shape: tuple[int, int] | None = None
+) -> ImageArray:
     """Return a plane as an array of two axes, which has the shape of the image."""
-    if array is None and name != "data":
-        return None
     plane = PLANES[name]
     argument = arguments.name(plane.argument)
     refuse_name(argument, "hold numbers", array, "read_image")
@@ -214,16 +220,16 @@ def _parse_bit_mask(arguments: ImageArguments) -> int | None:
     value = arguments.dqbitmask
     if value is None or type(value) is int:
         return value
-    names = flag_names_of(arguments.meta)
+    names = get_flag_names(arguments.meta)
     try:
         return interpret_bit_flags(value, flag_name_map=names)
     except (AttributeError, TypeError, ValueError) as error:
-        known = "; names are those in meta['flag_names'] of an image, which this one does not have"
+        allowed = "the image has no names of flags in meta['flag_names']"
         if names is not None:
-            known = f"; known are {', '.join(arguments.meta['flag_names'])}"
+            allowed = f"the names of flags are {', '.join(arguments.meta['flag_names'])}"
         msg = (
-            f"{arguments.name('dqbitmask')} must be flags that are good, "
-            f"as bits or by names that the image has, got {value!r}{known}"
+            f"{arguments.name('dqbitmask')} must be the good flags, as bits or by names, "
+            f"got {value!r}; {allowed}"
         )
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(msg) from error
@@ -245,7 +251,8 @@ def _uncertainty_unit(uncertainty: NDUncertainty | None, unit: Any) -> u.UnitBas
 
 
 def _grid_wcs(nd: NDData) -> Any:
-    """Return the WCS of the pixels of an NDData; a whole image has that of its image."""
+    """Return the WCS of the pixels of an NDData."""
+    # The WCS of a cutout costs time to make; for a whole image it is the WCS of the image.
     whole = getattr(nd, "origin", None) == (0, 0)
     return nd.image_wcs if whole else nd.wcs
 

@@ -1,4 +1,4 @@
-"""Cut boxes of pixels out of an image, and fill what lies outside the image."""
+"""Cut boxes of pixels out of an image, and fill the pixels outside the image."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def cut_box(
     view : bool
         Whether the result may be a read-only view of the image.
     """
-    if not box.is_inside(image.shape):
+    ny, nx = image.shape
+    if not box.is_inside((ny, nx)):
         check_fill(fill, dtype)
         pixels = np.empty(box.shape, dtype)
         _fill_box(pixels, image, box, fill)
@@ -82,7 +83,8 @@ def cut_box(
 
 def _fill_box(pixels: np.ndarray, image: ImageArray, box: PixelBox, fill: object) -> None:
     pixels[...] = fill
-    common = overlap(box, image.shape)
+    ny, nx = image.shape
+    common = overlap(box, (ny, nx))
     if common is not None:
         extraction, insertion = common
         pixels[insertion] = image[extraction]

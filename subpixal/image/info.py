@@ -6,27 +6,23 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 from astropy import units as u
-from astropy.nddata import (
-    BitFlagNameMap,
-    NDUncertainty,
-    StdDevUncertainty,
-    extend_bit_flag_map,
-)
+from astropy.nddata import BitFlagNameMap, NDUncertainty, StdDevUncertainty, extend_bit_flag_map
 
 from subpixal.geometry import PixelGrid
 from subpixal.geometry.fits_wcs import exact_pickle
 
 from .lazy import as_image
 
-__all__ = ["ImageInfo", "as_uncertainty"]
+__all__ = ["ImageInfo", "as_uncertainty", "get_flag_names"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageInfo:
     """
-    What all cutouts of an image share.
+    An image without its pixels: the record that all its cutouts share.
 
     Attributes
     ----------
@@ -37,7 +33,7 @@ class ImageInfo:
     unit : `~astropy.units.Unit` or None
         Unit of the pixels.
     data_units : {'counts', 'rate'}
-        What the pixels are.
+        Kind of the pixels.
     exptime : float
         Exposure time in seconds.
     uncertainty_type : type or None
@@ -45,25 +41,25 @@ class ImageInfo:
     uncertainty_unit : `~astropy.units.Unit` or None
         Unit of the uncertainty.
     psf : object
-        What the image has as its PSF.
+        PSF of the image.
     meta : mapping
-        What is known of the image.
+        Metadata of the image.
     dqbitmask : int or None
-        The bits of flags that are good; `None` if flags do not matter.
+        Bits of good flags; `None` if no flag masks.
     name : str
-        Which image it is.
+        Name of the image.
     stage : str
-        Which step of the chain cut it: ``'primary'``, ``'input_image'``, ``'drz'``.
+        Step of the chain that cut the image: ``'primary'``, ``'input_image'``, ``'drz'``.
     """
 
-    wcs: object
+    wcs: Any
     shape: tuple[int, int] | None
     unit: u.UnitBase | None = None
     data_units: str = "rate"
     exptime: float = 1.0
     uncertainty_type: type | None = None
     uncertainty_unit: u.UnitBase | None = None
-    psf: object = None
+    psf: Any = None
     meta: Mapping = field(default_factory=dict)
     dqbitmask: int | None = 0
     name: str = ""
@@ -76,8 +72,8 @@ class ImageInfo:
 
     @property
     def flag_names(self) -> type[BitFlagNameMap] | None:
-        """What the flags are called, by ``meta['flag_names']``; `None` if they have no names."""
-        return flag_names_of(self.meta)
+        """Names of the flags from ``meta['flag_names']``, `None` if they have no names."""
+        return get_flag_names(self.meta)
 
     @property
     def sharing_key(self) -> tuple:
@@ -94,12 +90,12 @@ class ImageInfo:
     def __copy__(self) -> ImageInfo:
         return replace(self)
 
-    def __deepcopy__(self, memo) -> ImageInfo:
+    def __deepcopy__(self, memo: dict) -> ImageInfo:
         return replace(
             self, **{f.name: deepcopy(getattr(self, f.name), memo) for f in fields(self)}
         )
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "grid"}
         return state | {"wcs": exact_pickle(self.wcs)}
 
@@ -110,15 +106,16 @@ class ImageInfo:
         return f"<Image {self.name!r}{size} of {self.data_units}{unit}, {self.exptime} s, {wcs}>"
 
 
-def flag_names_of(meta) -> type[BitFlagNameMap] | None:
+def get_flag_names(meta: Mapping | None) -> type[BitFlagNameMap] | None:
+    """Return the names of flags in the metadata of an image, `None` if there are none."""
     names = None if meta is None else meta.get("flag_names")
     return extend_bit_flag_map("FlagNames", **names) if isinstance(names, Mapping) else None
 
 
-def as_uncertainty(value) -> NDUncertainty | None:
-    """Uncertainty as an NDUncertainty; a bare array means standard deviations."""
+def as_uncertainty(value: Any) -> NDUncertainty | None:
+    """Return an NDUncertainty; a plain array contains standard deviations."""
     if isinstance(value, NDUncertainty):
-        # NDData allows one without values.
+        # NDData allows an uncertainty without values.
         return None if value.array is None else value
     if value is None:
         return None

@@ -1,8 +1,9 @@
-"""Images that are not in memory: only the rows that are needed are read."""
+"""Arrays that are not in memory, and functions that read the rows that are needed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -11,43 +12,46 @@ from astropy.utils.masked import Masked
 
 from subpixal.geometry import PixelBoxes
 
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
 __all__ = ["ImageArray", "LazyArray", "as_image", "read_bands", "read_points", "read_rows"]
 
-# Of pixels that are read at once.
+# Largest band of pixels that is read at once.
 _BAND_BYTES = 2**25
 
-# What fits into the cache of a processor, for pixels that are in memory.
+# Largest band of pixels in memory; the band fits into the cache of a processor.
 _CACHE_PIXELS = 2**20
 
 
 class LazyArray:
     """
-    An array that is read piece by piece.
+    An array that is read in parts.
 
     Parameters
     ----------
     array : object
-        It has ``shape`` and ``dtype`` and is indexed by slices: a section of a FITS
-        file, an array of dask, h5py, zarr.
+        An object with ``shape`` and ``dtype`` that is indexed by slices: a section of a FITS
+        file, or an array of dask, h5py or zarr.
     """
 
-    def __init__(self, array) -> None:
+    def __init__(self, array: Any) -> None:
         self._array = array
         self.shape = tuple(int(n) for n in array.shape)
         self.ndim = len(self.shape)
         self.dtype = np.dtype(array.dtype)
         if hasattr(array, "hdu") and self.ndim == 2 and 0 not in self.shape:
-            # A section of a compressed FITS file does not know of unsigned integers.
+            # A section of a compressed FITS file has the dtype of signed integers.
             self.dtype = np.asarray(array[0:1, 0:1]).dtype
 
-    def __getitem__(self, item) -> np.ndarray:
+    def __getitem__(self, item: Any) -> np.ndarray:
         pixels = self._array[item]
-        # Otherwise dask would drop a mask without a word.
+        # Converting an array of dask with numpy.asarray would drop its mask silently.
         pixels = pixels.compute() if hasattr(pixels, "compute") else pixels
         if isinstance(pixels, np.ma.MaskedArray | Masked | u.Quantity):
             msg = (
-                f"an image that is read piece by piece must have plain pixels, got "
-                f"{type(pixels).__name__}: its mask or unit must be passed as such"
+                f"an image that is read in parts must have plain pixels, got "
+                f"{type(pixels).__name__}: pass its mask or unit as an argument"
             )
             raise TypeError(msg)
         pixels = np.asarray(pixels)
@@ -56,7 +60,7 @@ class LazyArray:
             raise TypeError(msg)
         return pixels
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self[(slice(None),) * self.ndim], dtype=dtype, copy=copy or None)
 
 
@@ -64,42 +68,45 @@ class LazyArray:
 ImageArray = np.ndarray | LazyArray
 
 
-def as_image(value) -> np.ndarray | LazyArray:
+def as_image(value: Any) -> ImageArray:
     """
-    An array, or what is read piece by piece as a `LazyArray`.
+    Return an array, or a `LazyArray` for an object that is read in parts.
 
     Parameters
     ----------
     value : object
+        An array, or any object that NumPy converts.
     """
-    if isinstance(value, np.ndarray | np.generic | NDData | LazyArray):
-        return value if isinstance(value, LazyArray) else np.asarray(value)
+    if isinstance(value, LazyArray):
+        return value
+    if isinstance(value, np.ndarray | np.generic | NDData):
+        return np.asarray(value)
     if not all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__")):
         return np.asarray(value)
     try:
         return LazyArray(value)
     except (TypeError, ValueError):
-        # Its types are not those of numpy, or its shape is not known.
+        # The dtype is not one of NumPy, or the shape is not known.
         return np.asarray(value)
 
 
-def read_bands(image: ImageArray, boxes: PixelBoxes) -> Iterator[tuple]:
+def read_bands(image: ImageArray, boxes: PixelBoxes) -> Iterator[tuple[Any, int, int, np.ndarray]]:
     """
-    Read what boxes need of an image, in bands of rows.
+    Read the pixels of boxes, in bands of rows.
 
-    Each row is read once, unless bands have to be cut at the limit of their size.
+    Each row is read once, unless a band exceeds the limit of its size.
 
     Parameters
     ----------
     image : array or LazyArray
-        An array is one band as it is.
+        The image. An array in memory is one band.
     boxes : PixelBoxes
         The boxes in the image; they may leave the image.
 
     Yields
     ------
     selected : slice or array of int
-        Boxes of which the band has all pixels that the image has.
+        Boxes whose pixels in the image all lie in the band.
     x, y : int
         The first pixel of the band in the image.
     pixels : array
@@ -118,8 +125,10 @@ def read_bands(image: ImageArray, boxes: PixelBoxes) -> Iterator[tuple]:
         yield selected, x1, y1, band
 
 
-def _group_by_rows(corners, nx, max_pixels) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Groups of boxes that share rows, and what encloses them, of not too many pixels."""
+def _group_by_rows(
+    corners: NDArray[np.int64], nx: int, max_pixels: int
+) -> Iterator[tuple[NDArray[np.intp], list[int]]]:
+    """Yield groups of boxes that share rows, with the corners of the rectangle around them."""
     order = np.lexsort((corners[3], corners[1]))
     first, around = 0, None
     for k, (x1, y1, x2, y2) in enumerate(corners[:, order].T.tolist()):
@@ -127,7 +136,7 @@ def _group_by_rows(corners, nx, max_pixels) -> Iterator[tuple[np.ndarray, list[i
             around = [x1, y1, x2, y2]
         wider = [min(around[0], x1), around[1], max(around[2], x2), max(around[3], y2)]
         if 2 * (wider[2] - wider[0]) > nx:
-            # Whole rows are one piece of a file.
+            # Whole rows are contiguous in a file.
             wider[0], wider[2] = 0, nx
         if y1 > around[3] or (wider[2] - wider[0]) * (wider[3] - wider[1]) > max_pixels:
             if k > first:
@@ -138,15 +147,16 @@ def _group_by_rows(corners, nx, max_pixels) -> Iterator[tuple[np.ndarray, list[i
         yield order[first:], around
 
 
-def read_points(image, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def read_points(image: ImageArray, x: NDArray[np.int64], y: NDArray[np.int64]) -> np.ndarray:
     """
     Read single pixels of an image.
 
     Parameters
     ----------
     image : array or LazyArray
+        The image.
     x, y : array of int, shape (P,)
-        They lie in the image.
+        Pixels in the image.
     """
     if not isinstance(image, LazyArray):
         return image[y, x]
@@ -164,23 +174,26 @@ def read_points(image, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return values
 
 
-def read_rows(image) -> Iterator[tuple[int, np.ndarray]]:
+def read_rows(image: ImageArray) -> Iterator[tuple[int, np.ndarray]]:
     """
-    Read all of an image, a band of rows after the other.
+    Read a whole image, one band of rows after the other.
 
     Parameters
     ----------
     image : array or LazyArray
+        The image.
 
     Yields
     ------
     y : int
         The first row of the band.
     pixels : array
+        The band.
     """
     ny, nx = image.shape
-    lazy = isinstance(image, LazyArray)
-    most = _BAND_BYTES // image.dtype.itemsize if lazy else _CACHE_PIXELS
-    step = max(1, most // max(1, nx))
+    max_pixels = _CACHE_PIXELS
+    if isinstance(image, LazyArray):
+        max_pixels = _BAND_BYTES // image.dtype.itemsize
+    step = max(1, max_pixels // max(1, nx))
     for y in range(0, ny if nx else 0, step):
         yield y, image[y : min(y + step, ny), :]

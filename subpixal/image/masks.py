@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.nddata import (
-    NDData,
-    bitfield_to_boolean_mask,
-)
+from astropy.nddata import NDData, bitfield_to_boolean_mask
 
 from subpixal.geometry import PixelBox, PixelBoxes
 
 from .extraction import overlap
-from .lazy import LazyArray, as_image
+from .lazy import ImageArray, LazyArray, as_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,26 +20,47 @@ if TYPE_CHECKING:
 __all__ = ["UnitedMask", "bad_flags", "bad_pixels", "mask_outside", "outside_image"]
 
 
-def mask_without_flags(nd: NDData):
-    """Mask of an image that is to be masked by other flags than when it was read."""
+def mask_without_flags(nd: NDData) -> Any:
+    """Return the mask of an image without the pixels that its flags mask."""
     image = getattr(nd, "image", None)
-    # Cutouts of sources are masked by segments, too, which cannot be told from flags.
+    # Masks of sources also contain segments, which cannot be separated from flags.
     if image is None or image.stage or nd.flags is None:
         return nd.mask
     return nd.mask & ~bad_flags(nd.flags, image.dqbitmask)
 
 
-def unite_masks(masks, shape, prefix):
-    masks = [as_image(m) for m in masks if m is not None]
-    for mask in masks:
+def unite_masks(
+    masks: Iterable[Any], shape: tuple[int, int], prefix: str
+) -> ImageArray | UnitedMask | None:
+    """
+    Return the logical or of masks of an image.
+
+    Parameters
+    ----------
+    masks : iterable of array, bool or None
+        Masks of the shape of the image; a single value stands for all pixels.
+    shape : tuple of int
+        ``(ny, nx)`` of the image.
+    prefix : str
+        Prefix of the argument in errors.
+
+    Returns
+    -------
+    array, LazyArray, UnitedMask or None
+        `None` if no mask is given.
+    """
+    arrays = []
+    for mask in (as_image(mask) for mask in masks if mask is not None):
         if mask.ndim and mask.shape != shape:
             msg = f"the mask of {prefix}data has shape {mask.shape}, the image has {shape}"
             raise ValueError(msg)
-    masks = [m for m in masks if m.ndim or m]
-    masks = [m if m.ndim else np.broadcast_to(m, shape) for m in masks]
-    if len(masks) < 2:
-        return masks[0] if masks else None
-    united = UnitedMask(masks)
+        if mask.ndim:
+            arrays.append(mask)
+        elif mask:
+            arrays.append(np.broadcast_to(mask, shape))
+    if len(arrays) < 2:
+        return arrays[0] if arrays else None
+    united = UnitedMask(arrays)
     return LazyArray(united) if united.lazy else united
 
 
@@ -52,7 +71,7 @@ def mask_outside(mask: NDArray[np.bool_], boxes: PixelBoxes, shape: tuple[int, i
     Parameters
     ----------
     mask : array of bool, shape (P,)
-        Changed in place.
+        The mask of the boxes, one after the other; it is changed in place.
     boxes : PixelBoxes
         The boxes in the image.
     shape : tuple of int
@@ -73,19 +92,20 @@ def outside_image(box: PixelBox, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return outside
 
 
-def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np.ndarray:
+def bad_pixels(
+    planes: Mapping[str, np.ndarray], *, dqbitmask: int | None = None, with_weight: bool = False
+) -> NDArray[np.bool_]:
     """
-    Mask of pixels that their own values call bad.
+    Return the mask of pixels that are not finite, flagged or masked.
 
     Parameters
     ----------
     planes : dict
-        Arrays of one shape: ``'data'`` and as far as there are any ``'mask',
-        'flags', 'weight'``. The mask is the one of the image, `True` outside it.
+        Arrays of one shape: ``'data'`` and, if they exist, ``'mask', 'flags', 'weight'``.
     dqbitmask : int or None
-        Bits of flags that are good; 0 for none, `None` if flags do not matter.
+        Bits of good flags; with 0, any flag masks; with `None`, no flag masks.
     with_weight : bool
-        Whether a weight that is zero or not finite is bad.
+        Whether a weight that is zero or not finite masks.
     """
     good = np.isfinite(planes["data"])
     flags, weight = planes.get("flags"), planes.get("weight")
@@ -95,13 +115,14 @@ def bad_pixels(planes: dict, *, dqbitmask=None, with_weight: bool = False) -> np
     bad = np.logical_not(good, out=good)
     if flags is not None and dqbitmask is not None:
         bad |= bad_flags(flags, dqbitmask)
-    if planes.get("mask") is not None:
-        bad |= planes["mask"].astype(bool, copy=False)
+    mask = planes.get("mask")
+    if mask is not None:
+        bad |= mask.astype(bool, copy=False)
     return bad
 
 
-def bad_flags(flags: np.ndarray, dqbitmask: int | None) -> np.ndarray:
-    """Mask of pixels with flags that are not good."""
+def bad_flags(flags: np.ndarray, dqbitmask: int | None) -> NDArray[np.bool_]:
+    """Return the mask of pixels with flags that are not good."""
     if dqbitmask == 0:
         return flags != 0
     if flags.dtype.kind == "b":
@@ -113,22 +134,24 @@ def bad_flags(flags: np.ndarray, dqbitmask: int | None) -> np.ndarray:
 
 class UnitedMask:
     """
-    Masks of an image that are or-ed where they are read.
+    Masks of an image that are combined by a logical or at each access.
 
     Parameters
     ----------
     masks : list of array or LazyArray
-        Of one shape.
+        Masks of one shape.
     """
 
-    def __init__(self, masks) -> None:
+    def __init__(self, masks: Sequence[ImageArray]) -> None:
         self._masks = masks
-        self.shape, self.ndim, self.dtype = masks[0].shape, masks[0].ndim, np.dtype(bool)
+        self.shape = masks[0].shape
+        self.ndim = masks[0].ndim
+        self.dtype = np.dtype(bool)
 
     @property
     def lazy(self) -> bool:
-        """Whether a mask is not in memory."""
+        """`True` if a mask is not in memory."""
         return any(isinstance(mask, LazyArray) for mask in self._masks)
 
-    def __getitem__(self, item) -> np.ndarray:
+    def __getitem__(self, item: Any) -> np.ndarray:
         return reduce(np.logical_or, [mask[item] for mask in self._masks])

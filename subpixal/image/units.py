@@ -1,8 +1,9 @@
-"""Whether numbers are counts or counts per time, and what their uncertainties are."""
+"""Counts and rates, and their uncertainties."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -28,7 +29,7 @@ DATA_UNITS = ("rate", "counts")
 
 _COUNT_UNITS = (u.ct, u.electron, u.DN, u.adu, u.photon)
 
-# With what power of a factor the numbers of an uncertainty go.
+# Scaling of an uncertainty: exponent of a factor that multiplies the data.
 _POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
 
@@ -40,8 +41,8 @@ def validate_data_units(value: str) -> str:
     return str(value)
 
 
-def validate_exptime(name: str, value) -> float:
-    """Exposure time in seconds, also of a `~astropy.units.Quantity`."""
+def validate_exptime(name: str, value: Any) -> float:
+    """Return an exposure time in seconds; ``value`` may be a `~astropy.units.Quantity`."""
     try:
         time = float(value.to_value(u.s) if isinstance(value, u.Quantity) else value)
     except (TypeError, ValueError):
@@ -54,7 +55,7 @@ def validate_exptime(name: str, value) -> float:
 
 def get_data_units(unit: u.UnitBase | None) -> str | None:
     """
-    What a unit says of its numbers.
+    Return the kind of pixels that a unit implies.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def get_data_units(unit: u.UnitBase | None) -> str | None:
     Returns
     -------
     {'counts', 'rate'} or None
-        `None` where the unit does not tell.
+        `None` if the unit implies neither.
     """
     powers = _powers(unit)
     if any(powers.get(count) == 1 for count in _COUNT_UNITS):
@@ -74,7 +75,7 @@ def get_data_units(unit: u.UnitBase | None) -> str | None:
 
 
 def is_countable(unit: u.UnitBase | None) -> bool:
-    """Whether an exposure time turns numbers of this unit into counts and back."""
+    """Return `True` if an exposure time converts values in the unit to counts and back."""
     return (
         unit is None
         or unit == u.dimensionless_unscaled
@@ -82,8 +83,8 @@ def is_countable(unit: u.UnitBase | None) -> bool:
     )
 
 
-def exposure(exptime: float, unit: u.UnitBase | None):
-    """Exposure time as what multiplies a rate of some unit and divides counts."""
+def exposure(exptime: float, unit: u.UnitBase | None) -> float | u.Quantity:
+    """Return the factor between a rate and counts, in the unit of time of the rate."""
     if unit is None or unit == u.dimensionless_unscaled:
         return exptime
     times = [base for base in unit.bases if base.physical_type == "time"]
@@ -91,17 +92,18 @@ def exposure(exptime: float, unit: u.UnitBase | None):
 
 
 def uncertainty_power(kind: type) -> int | None:
-    """Power of a factor with which an uncertainty of some class goes, `None` if unknown."""
+    """Return the exponent with which an uncertainty scales with the data, `None` if unknown."""
     return next((power for known, power in _POWERS.items() if issubclass(kind, known)), None)
 
 
-def standard_deviations(uncertainty: NDUncertainty | None, unit) -> np.ndarray | None:
+def standard_deviations(uncertainty: NDUncertainty | None, unit: Any) -> np.ndarray | None:
     """
-    Standard deviations that an uncertainty stands for, as numbers.
+    Return the standard deviations of an uncertainty as numbers.
 
     Parameters
     ----------
     uncertainty : `~astropy.nddata.NDUncertainty` or None
+        Uncertainty of the data.
     unit : `~astropy.units.Unit` or None
         Unit of the data, and of the result.
 
@@ -113,7 +115,7 @@ def standard_deviations(uncertainty: NDUncertainty | None, unit) -> np.ndarray |
     Raises
     ------
     TypeError
-        If nobody knows what the uncertainty is.
+        If the class of the uncertainty cannot be converted to standard deviations.
     """
     if uncertainty is None:
         return None
@@ -122,19 +124,20 @@ def standard_deviations(uncertainty: NDUncertainty | None, unit) -> np.ndarray |
             with np.errstate(divide="ignore", invalid="ignore"):
                 uncertainty = uncertainty.represent_as(StdDevUncertainty)
         except TypeError:
-            msg = f"a {type(uncertainty).__name__} is not known to be any standard deviation"
+            kind = type(uncertainty).__name__
+            msg = f"{kind} cannot be converted to standard deviations"
             raise TypeError(msg) from None
     if uncertainty.unit in (None, unit):
         return uncertainty.array
     return uncertainty.array * uncertainty.unit.to(unit)
 
 
-def _powers(unit) -> dict:
+def _powers(unit: Any) -> dict:
     if unit is None:
         return {}
     try:
         base = unit.decompose()
         return dict(zip(base.bases, base.powers, strict=True))
     except (AttributeError, TypeError):
-        # Magnitudes and other functions of a unit.
+        # Magnitudes and other functions of a unit have no base units.
         return {}

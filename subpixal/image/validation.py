@@ -7,7 +7,7 @@ import numbers
 import operator
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 
-def validate_meta(value) -> Mapping:
-    """Metadata, an empty dict where there are none."""
+def validate_meta(value: Any) -> Mapping:
+    """Return metadata; an empty dict for `None`."""
     if not isinstance(value, Mapping | None):
         msg = f"meta must be a mapping, got {type(value).__name__}"
         raise TypeError(msg)
@@ -63,18 +63,18 @@ def validate_kind(name: str, value: ArrayLike | LazyArray, kinds: str) -> ImageA
     return array
 
 
-def check_fill(value, dtype: np.dtype) -> None:
+def check_fill(value: Any, dtype: np.dtype) -> None:
     """
-    Raise if an array of a dtype cannot hold a fill value.
+    Raise an error if an array of a dtype cannot hold a fill value.
 
     Raises
     ------
     ValueError
-        Naming the value and the dtype.
+        If the value overflows, has another kind or is not a number.
     """
     dtype = np.dtype(dtype)
     try:
-        # Rounding is no harm, overflow is.
+        # Rounding is allowed, overflow is not.
         with np.errstate(over="ignore"):
             held = dtype.type(value)
         floats = dtype.kind in "fc"
@@ -87,34 +87,38 @@ def check_fill(value, dtype: np.dtype) -> None:
         raise ValueError(msg)
 
 
-def refuse_name(argument: str, must: str, value, reader: str) -> None:
+def refuse_name(argument: str, must: str, value: object, reader: str) -> None:
     """
-    Raise if an argument is the name of a file.
+    Raise an error if an argument is the name of a file.
 
     Parameters
     ----------
     argument, must : str
-        Name of the argument, and what it must be.
+        Name of the argument, and the requirement, such as ``'hold numbers'``.
     value : object
+        Value of the argument.
     reader : str
         The function of `subpixal.io` that reads such files.
 
     Raises
     ------
     TypeError
+        If the value is a name or a path.
     """
     if isinstance(value, str | PathLike):
         msg = f"{argument} must {must}, got {value!r}; subpixal.io.{reader} reads files"
         raise TypeError(msg)
 
 
-def describe_type(array) -> str:
-    """What an array is in errors; what is none was put into one without axes."""
-    return f"an array of {array.dtype}" if array.ndim else type(array.item()).__name__
+def describe_type(array: ImageArray) -> str:
+    """Return a text for errors: the dtype of an array, or the class of a single object."""
+    if array.ndim:
+        return f"an array of {array.dtype}"
+    return type(np.asarray(array).item()).__name__
 
 
-def validate_pixel_pair(value, name: str) -> tuple[int, int]:
-    """Two integers ``(x, y)``."""
+def validate_pixel_pair(value: Any, name: str) -> tuple[int, int]:
+    """Return two integers ``(x, y)``."""
     try:
         x, y = value
         return operator.index(x), operator.index(y)
@@ -123,8 +127,8 @@ def validate_pixel_pair(value, name: str) -> tuple[int, int]:
         raise TypeError(msg) from None
 
 
-def validate_position(value, name: str) -> tuple[float, float]:
-    """Two finite numbers ``(x, y)``."""
+def validate_position(value: Any, name: str) -> tuple[float, float]:
+    """Return two finite numbers ``(x, y)``."""
     try:
         x, y = (validate_finite(name, number) for number in value)
     except (TypeError, ValueError):
@@ -133,7 +137,7 @@ def validate_position(value, name: str) -> tuple[float, float]:
     return x, y
 
 
-def validate_finite(name: str, value) -> float:
+def validate_finite(name: str, value: Any) -> float:
     """Return a number that must be finite."""
     try:
         number = float(value)
@@ -145,9 +149,10 @@ def validate_finite(name: str, value) -> float:
     return number
 
 
-def validate_pad(pad) -> int:
-    """Number of pixels around a box."""
-    if not isinstance(pad, numbers.Real) or not 0 <= pad < np.inf or pad != int(pad):
+def validate_pad(pad: Any) -> int:
+    """Return a number of pixels that is added around a box."""
+    number = float(pad) if isinstance(pad, numbers.Real) else math.nan
+    if not 0 <= number < math.inf or number != int(number):
         msg = f"pad must be a number of pixels, 0 or more, got {pad!r}"
         raise ValueError(msg)
-    return int(pad)
+    return int(number)
