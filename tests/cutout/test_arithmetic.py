@@ -385,7 +385,7 @@ def test_meta():
 
 def test_not_possible():
     cutout = make()
-    with pytest.raises(TypeError, match="add needs two operands where it is called on the class"):
+    with pytest.raises(TypeError, match="add needs two operands"):
         Cutout.add(cutout)
     with pytest.raises(TypeError, match="divide needs a Cutout among its operands, got int and "):
         Cutout.divide(1, NDData(1))
@@ -407,12 +407,10 @@ def test_shapes_that_differ(operation):
     """Operands that do not go together are named, with their shapes."""
     one, other = make(), make()[:5, :4]
     other.src_id = "b8"
-    message = rf"^{operation} needs .* cutout of source 'a7' .* \(9, 13\), .* 'b8' \(5, 4\)"
+    message = rf"^{operation} needs .* cutout of source 'a7' .* \(9, 13\), .* 'b8' .* \(5, 4\)"
     with pytest.raises(ValueError, match=message):
         getattr(one, operation)(other)
-    with pytest.raises(
-        ValueError, match=r"the ndarray has shape \(2, 3\), the cutout of .* \(9, 13\)"
-    ):
+    with pytest.raises(ValueError, match=r"ndarray .* \(2, 3\), the cutout of .* \(9, 13\)"):
         getattr(Cutout, operation)(np.ones((2, 3)), one)
     # A row goes with every row, as in numpy.
     assert getattr(one, operation)(np.ones(13)).shape == CORNER
