@@ -1,4 +1,4 @@
-"""How large cutouts are."""
+"""Sizes of cutouts: padding, given sizes, factors and limits."""
 
 import numpy as np
 import pytest
@@ -20,28 +20,29 @@ boxes = st.tuples(*[st.integers(-100, 100)] * 2, *[st.integers(1, 40)] * 2).map(
 
 
 def sizes(found):
+    """Return width and height of each box."""
     return np.stack([found.width, found.height], axis=-1).tolist()
 
 
 @given(segment=boxes, pad=st.integers(0, 9))
-def test_padding(segment, pad):
-    """Padding adds pixels on each side and moves nothing."""
+def test_padding_adds_pixels_on_each_side(segment, pad):
+    """Padding adds pixels on each side and keeps the center."""
     found = BoxPolicy(pad=pad).boxes(segment, np.full((1, 2), np.nan))
     assert_array_equal(found.low, segment.low - pad)
     assert_array_equal(found.high, segment.high + pad)
 
 
 @given(segment=boxes, size=st.integers(1, 50), x=st.floats(-50, 50), y=st.floats(-50, 50))
-def test_fixed_size(segment, size, x, y):
-    """A box of a given size has its centre within half a pixel of the source."""
+def test_box_of_a_given_size_is_centered_on_the_source(segment, size, x, y):
+    """The center of a box of a given size lies within half a pixel of the source."""
     found = BoxPolicy(pad=3, size=size).boxes(segment, np.array([[x, y]]))
     assert sizes(found) == [[size, size]]
     assert (np.abs(found.center[:, 0] - [x, y]) <= 0.5 + 1e-9).all()
 
 
 @given(segment=boxes, factor=st.integers(8, 40).map(lambda n: n / 8), pad=st.integers(0, 3))
-def test_factor(segment, factor, pad):
-    """A factor scales the segment about its own centre, which stays inside with its padding."""
+def test_factor_scales_the_segment(segment, factor, pad):
+    """A factor scales the segment about its center, and the box contains the padded segment."""
     found = BoxPolicy(pad=pad, factor=factor).boxes(segment, np.zeros((1, 2)))
     expected = np.ceil(np.array(sizes(segment)) * factor) + 2 * pad
     assert_array_equal(sizes(found), expected)
@@ -49,15 +50,15 @@ def test_factor(segment, factor, pad):
     assert (found.high >= segment.high).all()
 
 
-def test_size_of_each():
-    """Each source has its own size; one without a position is centred on its segment."""
+def test_each_source_has_its_own_size():
+    """Each source has its own size. A source without a position gets the center of its segment."""
     found = BoxPolicy(size=np.array([5, 8])).boxes(SEGMENTS, POS)
     assert found.low.T.tolist() == [[10, 20], [39, 51]]
     assert found.high.T.tolist() == [[14, 24], [46, 58]]
 
 
-def test_limits():
-    """Boxes are not smaller and not larger than allowed, whatever they come from."""
+def test_limits_apply_to_all_boxes():
+    """The limits apply to sizes from segments and to given sizes."""
     policy = BoxPolicy(pad=1, min_size=8, max_size=9)
     assert sizes(policy.boxes(SEGMENTS, POS)) == [[9, 8], [8, 9]]
     assert sizes(BoxPolicy(size=3, min_size=8).boxes(SEGMENTS, POS)) == [[8, 8]] * 2
@@ -74,14 +75,14 @@ def test_limits():
         ({"min_size": 9, "max_size": 5}, "min_size 9 is larger than max_size 5"),
     ],
 )
-def test_refused(options, message):
-    """What is no size is refused by name."""
+def test_invalid_sizes_are_errors(options, message):
+    """The error names the argument, its value and the allowed values."""
     with pytest.raises(ValueError, match=message):
         BoxPolicy(**options).boxes(SEGMENTS, POS)
 
 
-def test_in_cutouts():
-    """Cutouts have the sizes that are asked for, filled where they leave the image."""
+def test_cutouts_have_the_given_size():
+    """Cutouts have the given size. Cutouts that reach beyond the image are filled."""
     labels, catalog = make_segmentation((120, 140), 30, seed=4)
     image = np.random.default_rng(1).random(labels.shape)
     wcs = make_wcs("tan", labels.shape)

@@ -1,4 +1,4 @@
-"""What goes wrong: sources that cannot be mapped, arguments that are none."""
+"""Errors of the create functions: sources that cannot be mapped, and invalid arguments."""
 
 from pathlib import Path
 
@@ -27,15 +27,17 @@ SEGMENTATION[40:45, 50:54] = 2
 
 
 def cut(src_id=1, blc=(38, 28), trc=(43, 32), wcs=DRZ_WCS, **keywords):
+    """Cut a box out of the combined image."""
     return Cutout(DATA, wcs, blc, trc, src_id=src_id, mode="fill", **keywords)
 
 
 def get_reasons(cutouts):
+    """Return the status of each rejected source."""
     return {row["id"]: row["status"] for row in cutouts.dropped}
 
 
 def make_primary():
-    """Two good sources and one for each reason to drop one."""
+    """Return cutouts of two good sources and one source for each reason to reject it."""
     twisted = make_wcs("tan", SHAPE, center=(10.0, 2.2))
     return [
         cut(1),
@@ -64,7 +66,7 @@ EXPECTED = {
 @pytest.mark.parametrize("kind", ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"])
 @pytest.mark.parametrize("copy", [True, False])
 def test_bad_sources_do_not_stop_a_batch(kind, copy):
-    """Each bad source is dropped for its own reason; the good ones are cut."""
+    """Each bad source is rejected for its own reason, and the good sources are cut."""
     data = DATA.copy()
     data[22:38, 15:30] = np.nan
     wcs = make_wcs(kind, SHAPE)
@@ -73,8 +75,8 @@ def test_bad_sources_do_not_stop_a_batch(kind, copy):
     assert get_reasons(cutouts) == get_reasons(valid) == EXPECTED
 
 
-def test_bad_sources_in_fill_mode():
-    """To fill is to keep what the edge cuts, no more."""
+def test_fill_mode_keeps_sources_on_the_edge():
+    """In the mode "fill", only sources that overlap the image partially are kept in addition."""
     wcs = make_wcs("sip", SHAPE)
     cutouts, _ = create_input_image_cutouts(make_primary(), DATA, wcs, mode="fill")
     assert [c.src_id for c in cutouts] == [1, "on the edge", 2, "spoilt"]
@@ -86,8 +88,8 @@ def test_bad_sources_in_fill_mode():
     [((-4, 5), False), ((-3, 5), True), ((5, -4), False), ((5, -3), True),
      ((79, 5), True), ((80, 5), False), ((5, 59), True), ((5, 60), False)],
 )  # fmt: skip
-def test_one_pixel_decides(blc, touches):
-    """A box of which one row or column is on the image touches it, its neighbour does not."""
+def test_box_overlaps_the_image_by_one_pixel(blc, touches):
+    """A box overlaps the image if one of its rows or columns lies on the image."""
     grid = Cutout(None, DRZ_WCS, blc, (blc[0] + 3, blc[1] + 3))
     filled, _ = create_input_image_cutouts([grid], DATA, DRZ_WCS, mode="fill", pad=0)
     assert [c.blc for c in filled] == [blc] * touches
@@ -96,7 +98,7 @@ def test_one_pixel_decides(blc, touches):
 
 
 def test_box_far_larger_than_the_image():
-    """A box around all of the exposure is mapped, and not wholly on it."""
+    """A box that contains the whole exposure is mapped and overlaps the exposure partially."""
     wide = make_wcs("tan", (4000, 4000))
     big = Cutout(np.zeros((4000, 4000), np.float32), wide, src_id=7)
     flt_wcs = make_wcs("sip", SHAPE)
@@ -109,7 +111,7 @@ def test_box_far_larger_than_the_image():
 
 
 def test_box_that_cannot_be_mapped():
-    """Of a box that reaches where the distortion folds over, that is said."""
+    """A box that reaches to the fold of the distortion is reported as not converged."""
     wide = make_wcs("tan", (40, 40), scale=500.0)
     big = Cutout(np.zeros((40, 40), np.float32), wide, src_id=7)
     for mode in ("strict", "fill"):
@@ -122,8 +124,8 @@ def test_box_that_cannot_be_mapped():
         create_input_image_cutouts([big, cut(1)], DATA, make_wcs("sip", SHAPE), quiet=False)
 
 
-def test_box_that_covers_a_part_and_folds():
-    """A box that the exposure sees is not called off it, wherever its source is."""
+def test_box_on_the_image_and_on_the_fold():
+    """A box that overlaps the exposure and reaches to the fold is not reported as outside."""
     wide = make_wcs("tan", (40, 40), scale=500.0)
     big = Cutout(np.zeros((40, 40), np.float32), wide, src_id=7, src_pos=(1.0, 1.0))
     twice = [cut(7), big]
@@ -135,8 +137,8 @@ def test_box_that_covers_a_part_and_folds():
 
 
 @pytest.mark.parametrize("src_id", [0, "J1234+5", None, 2.5, np.nan, (1, 2)])
-def test_ids_that_are_no_labels(src_id):
-    """Without a label there is no segment: background is not a source."""
+def test_invalid_labels_have_no_segment(src_id):
+    """A source whose id is no label has no segment. The label 0 is the background."""
     cutouts, valid = drz_from_input_cutouts([cut(src_id), cut(1)], SEGMENTATION, DATA, DRZ_WCS)
     assert [c.src_id for c in cutouts] == [c.src_id for c in valid] == [1]
     assert cutouts.dropped["status"].tolist() == ["not_in_segmentation"]
@@ -147,16 +149,16 @@ def test_ids_that_are_no_labels(src_id):
 
 
 @pytest.mark.parametrize("src_id", [1, np.int16(1), 1.0, np.uint64(1)])
-def test_ids_that_are_labels(src_id):
-    """A label is a label, whatever its type."""
+def test_numbers_of_any_type_are_labels(src_id):
+    """An integral number of any type is a label."""
     (cutout,), _ = drz_from_input_cutouts([cut(src_id)], SEGMENTATION, DATA, DRZ_WCS)
     y, x = cutout.extraction_slice
     assert_array_equal(cutout.mask, SEGMENTATION[y, x] != 1)
 
 
 @pytest.mark.parametrize("copy", [True, False])
-def test_label_that_is_elsewhere(copy):
-    """A source of which no pixel is in its box is not there, rather than masked."""
+def test_label_outside_the_box_is_not_masked(copy):
+    """A source without a pixel in its box is "not_in_segmentation", not "all_masked"."""
     cutouts, _ = drz_from_input_cutouts(
         [cut(2), cut(1), cut(77)], SEGMENTATION, DATA, DRZ_WCS, copy=copy
     )
@@ -164,8 +166,8 @@ def test_label_that_is_elsewhere(copy):
     assert get_reasons(cutouts) == {2: "not_in_segmentation", 77: "not_in_segmentation"}
 
 
-def test_one_cutout_twice():
-    """The same source may come twice: nothing says that it must not."""
+def test_same_cutout_may_occur_twice():
+    """The same cutout in the input twice gives two cutouts."""
     source = cut(1)
     cutouts, valid = create_input_image_cutouts([source, source], DATA, FLT_WCS)
     assert len(cutouts) == len(valid) == 2
@@ -173,24 +175,24 @@ def test_one_cutout_twice():
 
 
 def test_empty_grids_can_be_mapped():
-    """A cutout without pixels has a place all the same."""
+    """A cutout without pixels has a position and can be mapped."""
     grid = Cutout(None, DRZ_WCS, (38, 28), (43, 32), src_id=1)
     (actual,), _ = create_input_image_cutouts([grid], DATA, FLT_WCS)
     (expected,), _ = create_input_image_cutouts([cut(1)], DATA, FLT_WCS)
     assert actual.box == expected.box
 
 
-def test_iterables():
-    """Any iterable of cutouts will do."""
+def test_any_iterable_of_cutouts_is_accepted():
+    """Lists, tuples, iterators and collections of cutouts are accepted."""
     sources = make_primary()[:1]
-    for some in (sources, tuple(sources), iter(sources), CutoutCollection(sources)):
-        cutouts, valid = create_input_image_cutouts(some, DATA, FLT_WCS)
+    for iterable in (sources, tuple(sources), iter(sources), CutoutCollection(sources)):
+        cutouts, valid = create_input_image_cutouts(iterable, DATA, FLT_WCS)
         assert len(cutouts) == 1
         assert valid[0] is sources[0]
 
 
-def test_exposure_as_nddata():
-    """What an NDData has is used, and an explicit argument wins; masks are or-ed."""
+def test_explicit_arguments_override_nddata():
+    """Explicit arguments override the attributes of an NDData, and masks are combined."""
     mask = DATA % 2 == 1
     meta = {"FILENAME": "a_flt.fits"}
     nd = NDData(DATA, wcs=FLT_WCS, unit="electron", mask=mask, meta=meta)
@@ -205,8 +207,8 @@ def test_exposure_as_nddata():
     assert other[0].image_wcs is DRZ_WCS
 
 
-def test_cutouts_of_a_cutout():
-    """A part of an image, as a Cutout, is an image, and its cutouts are those of the whole."""
+def test_cutouts_of_a_part_equal_cutouts_of_the_image():
+    """A part of an image can serve as the image, and the cutouts stay the same."""
     part = Cutout(DATA, FLT_WCS, (20, 10), (69, 49), dq=np.zeros(SHAPE, int), exptime=7)
     (inner,), _ = create_input_image_cutouts([cut(1)], part, None)
     (expected,), _ = create_input_image_cutouts([cut(1)], DATA, FLT_WCS)
@@ -216,8 +218,8 @@ def test_cutouts_of_a_cutout():
     np.testing.assert_allclose(inner.src_pos, expected.src_pos, atol=1e-6)
 
 
-def test_the_two_images_are_not_mixed_up():
-    """Every argument of an image reaches that image."""
+def test_arguments_reach_their_image():
+    """Each argument of an image applies only to this image."""
     ones = np.ones(SHAPE, np.float32)
     flt, drz = create_cutouts(
         [cut(1)], SEGMENTATION, DATA, DRZ_WCS, -DATA, FLT_WCS,
@@ -284,8 +286,8 @@ BAD_CUTOUTS = [
         *(("cutouts", value, TypeError, match) for value, match in BAD_CUTOUTS),
     ],
 )
-def test_bad_arguments(name, value, error, match):
-    """One error names the argument, whatever the function, also where there is no source."""
+def test_invalid_arguments_are_named(name, value, error, match):
+    """The error names the argument in all functions, also for an input without sources."""
     functions = [create_input_image_cutouts, drz_from_input_cutouts]
     if name == "mode":
         del functions[1]
@@ -305,8 +307,8 @@ def test_bad_arguments(name, value, error, match):
 
 @pytest.mark.parametrize("prefix", ["drz_", "flt_"])
 @pytest.mark.parametrize(("name", "value", "error", "match"), [*BAD_IMAGES, *BAD_OTHERS])
-def test_bad_images(prefix, name, value, error, match):
-    """create_cutouts says which of its two images is wrong, before it cuts either."""
+def test_invalid_arguments_of_two_images_are_named(prefix, name, value, error, match):
+    """The error of `create_cutouts` names the image of the argument before any image is cut."""
     good = {"primary_cutouts": [], "segmentation_image": SEGMENTATION, "drz_data": DATA,
             "drz_wcs": DRZ_WCS, "flt_data": DATA, "flt_wcs": FLT_WCS,
             "flt_dq": np.zeros(SHAPE, int)}  # fmt: skip
@@ -323,16 +325,16 @@ def test_bad_images(prefix, name, value, error, match):
         ("primary_cutouts", [DATA], TypeError, "primary_cutouts .* number 0 is a ndarray"),
     ],
 )
-def test_bad_common_arguments(name, value, error, match):
-    """Arguments for both images are checked, too."""
+def test_invalid_common_arguments_are_named(name, value, error, match):
+    """Arguments that apply to both images are checked."""
     good = {"primary_cutouts": [], "segmentation_image": SEGMENTATION, "drz_data": DATA,
             "drz_wcs": DRZ_WCS, "flt_data": DATA, "flt_wcs": FLT_WCS}  # fmt: skip
     with pytest.raises(error, match=match):
         create_cutouts(**(good | {name: value}))
 
 
-def test_accuracy_and_steps():
-    """A search that is cut short finds nothing, one that asks for less stops sooner."""
+def test_accuracy_and_maxiter_limit_the_search():
+    """A low accuracy changes the result. A search without iterations does not converge."""
     wcs = make_wcs("lookup", SHAPE, rotation=20)
     exact, _ = create_input_image_cutouts([cut()], DATA, wcs, mode="fill")
     rough, _ = create_input_image_cutouts([cut()], DATA, wcs, mode="fill", accuracy=0.3)
@@ -344,14 +346,14 @@ def test_accuracy_and_steps():
 @pytest.mark.parametrize(
     ("name", "value"), [("accuracy", 0), ("accuracy", "high"), ("maxiter", -1), ("maxiter", 2.5)]
 )
-def test_accuracy_that_is_none(name, value):
-    """What cannot limit a search is refused by name and value."""
+def test_invalid_accuracy_and_maxiter_are_errors(name, value):
+    """The error names the argument and the value."""
     with pytest.raises(ValueError, match=f"{name} must be a .* number.*, got {value!r}"):
         create_input_image_cutouts([cut()], DATA, FLT_WCS, **{name: value})
 
 
 def make_labels():
-    """Segments of six sources, and a catalogue of their positions on the sky."""
+    """Return segments of six sources and a catalog of their positions on the sky."""
     labels = np.zeros(SHAPE, int)
     x, y = 20 + 10 * np.arange(6), np.full(6, 30)
     for k in range(6):
@@ -361,8 +363,8 @@ def make_labels():
 
 
 @pytest.mark.parametrize("shift", [0.01, 1, 90, 180])
-def test_catalogue_of_another_field(shift):
-    """A catalogue on the sky is refused if its sources are not there, however far they are."""
+def test_catalog_of_another_field_is_an_error(shift):
+    """A catalog with all sources off their segments is an error at any distance."""
     labels, catalog = make_labels()
     image = np.ones(labels.shape)
     assert len(create_primary_cutouts(catalog, labels, image, DRZ_WCS)) == 6
@@ -371,8 +373,8 @@ def test_catalogue_of_another_field(shift):
         create_primary_cutouts(catalog, labels, image, DRZ_WCS)
 
 
-def test_catalogue_of_a_larger_field():
-    """Sources that have no segment here say nothing of those that have one."""
+def test_catalog_may_cover_a_larger_field():
+    """Sources without a segment are rejected and do not affect the check of the others."""
     labels, catalog = make_labels()
     labels[labels > 3] = 0
     catalog["ra"][3:] += 50
@@ -381,8 +383,8 @@ def test_catalogue_of_a_larger_field():
     assert set(cutouts.dropped["status"]) == {"not_in_segmentation"}
 
 
-def test_names_of_files():
-    """Who passes a name of a file is told what reads it."""
+def test_file_names_are_errors_with_the_reader():
+    """The error of a file name names the function that reads the file."""
     labels, pixels = np.ones((5, 5), int), np.ones((5, 5))
     wcs, catalog = make_wcs("tan", (5, 5)), {"id": [1]}
     for arguments, reader in (

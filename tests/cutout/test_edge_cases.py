@@ -1,4 +1,4 @@
-"""Rules that only odd cases show."""
+"""Rules that show only in rare cases."""
 
 import pickle
 
@@ -16,8 +16,8 @@ WCS = make_wcs("sip", SHAPE)
 IMAGE = np.random.default_rng(1).random(SHAPE)
 
 
-def test_sky_stays_out_of_pickles():
-    """What an image remembers of its WCS is made again, and takes no place in a pickle."""
+def test_cached_pixel_grid_is_not_pickled():
+    """The cached values of a WCS are not pickled and are computed again."""
     cutout = Cutout(IMAGE, WCS)
     before = len(pickle.dumps(cutout))
     cutout.world2pix(*cutout.pix2world(3, 4))
@@ -26,16 +26,16 @@ def test_sky_stays_out_of_pickles():
     assert_allclose(pickle.loads(after).pix2world(3, 4), cutout.pix2world(3, 4), rtol=1e-12)
 
 
-def test_images_with_other_uncertainties():
-    """Images that differ in the kind of their uncertainty are two."""
+def test_images_with_different_uncertainty_types_differ():
+    """Images that differ only in the type of their uncertainty are two images."""
     one = Cutout(IMAGE, WCS, uncertainty=StdDevUncertainty(IMAGE))
     two = Cutout(IMAGE, WCS, uncertainty=InverseVariance(IMAGE))
     assert len(CutoutCollection([one, two]).images) == 2
     assert len(CutoutCollection([one, Cutout(IMAGE, WCS, uncertainty=IMAGE)]).images) == 1
 
 
-def test_labels_end_with_their_pixels():
-    """A pixel of the segmentation image reaches half a pixel to each side, and not farther."""
+def test_labels_extend_to_the_edges_of_pixels():
+    """A pixel of the segmentation image extends half a pixel to each side."""
     segmentation = Segmentation(np.full((4, 6), 7))
     x = np.array([-0.5, -0.51, 5.49, 5.5, 2.0, 2.0, 2.0, 2.0, np.nan])
     y = np.array([1.0, 1.0, 1.0, 1.0, -0.5, -0.51, 3.49, 3.5, 1.0])
@@ -43,8 +43,8 @@ def test_labels_end_with_their_pixels():
 
 
 @pytest.mark.parametrize(("policy", "status"), [("neighbours", None), ("segment", 1)])
-def test_without_the_own_label(policy, status):
-    """A source without a pixel of its own is lost only where the own segment is asked for."""
+def test_source_without_label_is_rejected_only_for_policy_segment(policy, status):
+    """A source without a segment is rejected only if the mask policy needs the segment."""
     labels = np.zeros(SHAPE, int)
     labels[12:15, 12:15] = 2
     cutout = Cutout(IMAGE, WCS, (10, 10), (20, 20), src_id=1)
@@ -55,32 +55,32 @@ def test_without_the_own_label(policy, status):
         assert found.dropped["status"].tolist() == ["not_in_segmentation"]
 
 
-def test_grid_far_off_its_image():
-    """Positions on a cutout are found wherever it is."""
+def test_world2pix_of_a_cutout_far_outside_its_image():
+    """World positions map to a cutout at any distance from its image."""
     wcs = make_wcs("tan", SHAPE)
     grid = Cutout(None, wcs, (20_000, 9_000), (20_010, 9_010))
     x, y = np.array([0.25, 10.0]), np.array([3.5, -0.5])
     assert_allclose(grid.world2pix(*grid.pix2world(x, y)), (x, y), rtol=0, atol=1e-5)
 
 
-def test_masked_array_as_data():
-    """What is masked in new pixels is masked in the cutout."""
+def test_masked_array_as_data_sets_the_mask():
+    """Masked values of new data are masked in the cutout."""
     cutout = Cutout(IMAGE, WCS, (0, 0), (3, 2))
     cutout.data = np.ma.masked_greater(np.arange(12.0).reshape(3, 4), 9)
     assert cutout.mask.sum() == 2
     assert cutout.data[2, 3] == 11
 
 
-def test_a_boolean_is_no_index():
-    """True and False pick nothing."""
+def test_booleans_are_no_indices():
+    """Indexing a collection with `True` or `False` is an error."""
     collection = CutoutCollection([Cutout(IMAGE, WCS)])
     for item in (True, np.True_, np.False_):
         with pytest.raises(IndexError):
             collection[item]
 
 
-def test_one_image_however_often_it_is_cut():
-    """A cutout as the image brings the metadata of its image, not a copy of it."""
+def test_cutouts_of_one_cutout_share_one_image():
+    """A cutout that serves as the image passes on its image with the metadata, not a copy."""
     whole = Cutout(IMAGE, WCS, meta={"filter": "F140W"})
     parts = CutoutCollection([Cutout(whole, None, (i, 0), (i + 3, 3)) for i in range(4)])
     assert len(parts.images) == 1

@@ -1,4 +1,4 @@
-"""Images as NDData, CCDData and cutouts: the cutouts are those of the arrays."""
+"""Images as NDData, CCDData and cutouts make_image_arguments the same cutouts as arrays."""
 
 import pickle
 from functools import cache
@@ -38,7 +38,7 @@ OPTIONS = {"dqbitmask": 2, "exptime": 7, "keep_segmentation": True, "pad": 3}
 
 @cache
 def planes(number):
-    """The combined image (-1) or an exposure with planes of all kinds."""
+    """Return planes of all kinds of the cut_combined image (-1) or of an exposure."""
     image = SCENE.combined if number < 0 else SCENE.exposures[number]
     rng = np.random.default_rng(number + 10)
     shape = image.data.shape
@@ -52,8 +52,8 @@ def planes(number):
     }
 
 
-def give(number, kind, uncertainty=StdDevUncertainty):
-    """Arguments for an image: itself, its WCS, flags, weights, and the uncertainty."""
+def make_image_arguments(number, kind, uncertainty=StdDevUncertainty):
+    """Return positional and keyword arguments for an image with all planes."""
     p = planes(number)
     error, nd = uncertainty(p["sigma"]), {name: p[name] for name in ("wcs", "mask")}
     nd |= {"unit": UNIT, "uncertainty": error}
@@ -63,7 +63,7 @@ def give(number, kind, uncertainty=StdDevUncertainty):
     if kind == "nddata":
         return (NDData(p["data"], **nd), None, p["dq"], p["weight"]), {}
     if kind == "ccddata":
-        # It takes a FITS WCS only.
+        # CCDData accepts only a FITS WCS, so that the WCS of later exposures is an argument.
         wcs = None if number < 2 else nd.pop("wcs")
         return (CCDData(p["data"], flags=p["dq"], **nd), wcs, None, p["weight"]), {}
     whole = Cutout(
@@ -79,8 +79,8 @@ def cut_primary():
                                   SCENE.combined.wcs, pad=2)  # fmt: skip
 
 
-def primary(image, more, options, at=(0, 0), size=None):
-    """Primary cutouts of an image, or of the part of it of some size at some place."""
+def cut_primary_from(image, more, options, at=(0, 0), size=None):
+    """Cut cut_primary_from cutouts out of an image, or out of a part with the origin `at`."""
     x0, y0 = at
     ny, nx = SCENE.segmentation.shape if size is None else size
     labels = SCENE.segmentation[y0 : y0 + ny, x0 : x0 + nx]
@@ -88,39 +88,44 @@ def primary(image, more, options, at=(0, 0), size=None):
     return create_primary_cutouts(catalog, labels, *image, **more, **options)
 
 
-def input_image(image, more, options, **_):
+def cut_exposure(image, more, options, **_):
     more = more | {"segmentation_image": SCENE.segmentation}
     more |= {"segmentation_wcs": SCENE.combined.wcs}
     return create_input_image_cutouts(cut_primary(), *image, **more, **options)[0]
 
 
-def combined(image, more, options, **_):
+def cut_combined(image, more, options, **_):
     exposure = SCENE.exposures[1]
     flt, _ = create_input_image_cutouts(cut_primary(), exposure.data, exposure.wcs)
     more = more | {"segmentation_wcs": SCENE.combined.wcs}
     return drz_from_input_cutouts(flt, SCENE.segmentation, *image, **more, **options)[0]
 
 
-CUTTERS = {"primary": (primary, -1), "flt": (input_image, 0), "lookup": (input_image, 1),
-           "gwcs": (input_image, 2), "drz": (combined, -1)}  # fmt: skip
+CUTTERS = {
+    "primary": (cut_primary_from, -1),
+    "flt": (cut_exposure, 0),
+    "lookup": (cut_exposure, 1),
+    "gwcs": (cut_exposure, 2),
+    "drz": (cut_combined, -1),
+}
 
 
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("kind", ["nddata", "ccddata", "cutout"])
 @pytest.mark.parametrize("step", CUTTERS)
-def test_images_of_all_kinds(step, kind, copy):
-    """Pixels, masks, flags, uncertainties, boxes and WCSs are those of the arrays, bit for bit."""
+def test_all_kinds_of_images_give_the_same_cutouts(step, kind, copy):
+    """Planes, boxes and WCSs equal the ones of the arrays bit for bit."""
     cut, number = CUTTERS[step]
     options = OPTIONS | {"copy": copy}
     for uncertainty in KINDS:
-        expected = cut(*give(number, "arrays", uncertainty), options)
-        actual = cut(*give(number, kind, uncertainty), options)
+        expected = cut(*make_image_arguments(number, "arrays", uncertainty), options)
+        actual = cut(*make_image_arguments(number, kind, uncertainty), options)
         assert len(expected) >= 10
         assert_cutouts_equal(actual, expected)
 
 
-def assert_same_place(actual, expected):
-    """Two collections have the same pixels of the same places of one image."""
+def assert_same_cutouts(actual, expected):
+    """Check that two collections have the same pixels at the same positions of one image."""
     assert actual.ids.tolist() == expected.ids.tolist()
     for one, other in zip(actual, expected, strict=True):
         assert one.planes == other.planes
@@ -140,12 +145,12 @@ def assert_same_place(actual, expected):
 
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("step", CUTTERS)
-def test_parts_of_images(step, copy, tmp_path):
-    """What is cut out of a part of an image is what is cut out of the image."""
+def test_parts_give_the_same_cutouts_as_the_image(step, copy, tmp_path):
+    """Complete cutouts of a part of an image equal the cutouts of the image."""
     cut, number = CUTTERS[step]
     options = OPTIONS | {"copy": copy}
-    expected = cut(*give(number, "cutout"), options)
-    whole, _ = give(number, "cutout")[0]
+    expected = cut(*make_image_arguments(number, "cutout"), options)
+    whole, _ = make_image_arguments(number, "cutout")[0]
     ny, nx = whole.shape
     at = 15, 20
     part = Cutout(whole, None, at, (nx - 11, ny - 9))
@@ -155,8 +160,8 @@ def test_parts_of_images(step, copy, tmp_path):
     inside &= np.isin(expected.ids, actual.ids)
     assert 5 <= inside.sum() <= len(expected)
     complete = np.array([c.status == "ok" for c in actual])
-    assert_same_place(actual[complete], expected[inside])
-    # Copies, pickles and archives have pixels of their own.
+    assert_same_cutouts(actual[complete], expected[inside])
+    # Copies, pickles and archives store the pixels anew.
     assert_cutouts_equal(actual.copy(), actual)
     assert_cutouts_equal(pickle.loads(pickle.dumps(actual)), actual)
     actual.write(tmp_path / "cutouts.asdf")
@@ -164,9 +169,9 @@ def test_parts_of_images(step, copy, tmp_path):
 
 
 @pytest.mark.parametrize("copy", [True, False])
-def test_beyond_a_part(copy):
-    """Pixels that the part does not have are filled, though the image had them."""
-    whole, _ = give(0, "cutout")[0]
+def test_pixels_beyond_a_part_are_filled(copy):
+    """Pixels beyond the part are filled, although the image has values inside_image."""
+    whole, _ = make_image_arguments(0, "cutout")[0]
     part = Cutout(whole, None, (60, 30), (110, 110))
     cutouts, sources = create_input_image_cutouts(
         cut_primary(), part, None, mode="fill", copy=copy, fillval=-7
@@ -175,13 +180,15 @@ def test_beyond_a_part(copy):
     assert filled
     assert len(filled) < len(cutouts)
     for cutout in cutouts:
-        there = np.zeros(cutout.shape, bool)
-        there[cutout.insertion_slice] = True
-        assert_array_equal(cutout.data[there].reshape(cutout.data[cutout.insertion_slice].shape),
-                           whole.data[cutout.extraction_slice])  # fmt: skip
-        assert (cutout.data[~there] == -7).all()
-        assert cutout.mask[~there].all()
-    # Back from there, boxes enclose where they came from.
+        inside_image = np.zeros(cutout.shape, bool)
+        inside_image[cutout.insertion_slice] = True
+        assert_array_equal(
+            cutout.data[inside_image].reshape(cutout.data[cutout.insertion_slice].shape),
+            whole.data[cutout.extraction_slice],
+        )
+        assert (cutout.data[~inside_image] == -7).all()
+        assert cutout.mask[~inside_image].all()
+    # Boxes on the combined image contain the boxes of the primary cutouts.
     back, _ = drz_from_input_cutouts(
         cutouts, SCENE.segmentation, SCENE.combined.data, SCENE.combined.wcs, mask_policy=None
     )
@@ -189,8 +196,8 @@ def test_beyond_a_part(copy):
     assert all(origin[c.src_id].box in c.box for c in back)
 
 
-def test_parts_in_both_directions():
-    """The chain there and back on parts is the chain on the images."""
+def test_parts_give_the_same_cutouts_in_both_directions():
+    """The cutouts of parts equal the cutouts of the images, on exposures and on combined images."""
     image, exposure = SCENE.combined, SCENE.exposures[1]
     drz, flt = Cutout(image.data, image.wcs), Cutout(exposure.data, exposure.wcs)
     options = {"mask_policy": "segment", "flt_mask_policy": "neighbours"}
@@ -200,16 +207,16 @@ def test_parts_in_both_directions():
     actual = create_cutouts(
         cut_primary(), labels[3:-2, 4:-3], parts[0], None, parts[1], None, **options
     )
-    for some, every in zip(actual, expected, strict=True):
-        same = np.isin(every.ids, some.ids)
+    for partial, complete in zip(actual, expected, strict=True):
+        same = np.isin(complete.ids, partial.ids)
         assert same.sum() > 10
-        unfilled = np.array([c.status == "ok" for c in some])
-        assert_same_place(some[unfilled], every[same][unfilled])
+        unfilled = np.array([c.status == "ok" for c in partial])
+        assert_same_cutouts(partial[unfilled], complete[same][unfilled])
 
 
-def test_what_a_filled_image_does_not_have():
-    """A part that was filled to the size of the image has no more than the part."""
-    whole, _ = give(-1, "cutout")[0]
+def test_filled_part_has_only_the_pixels_of_the_part():
+    """A part that is filled to the size of the image gives no more pixels than the part."""
+    whole, _ = make_image_arguments(-1, "cutout")[0]
     ny, nx = whole.shape
     filled = Cutout(whole[30:, 40:], None, (-40, -30), (nx - 41, ny - 31), mode="fill")
     assert (filled.box, filled.origin) == (whole.box, (0, 0))
@@ -220,8 +227,8 @@ def test_what_a_filled_image_does_not_have():
                                                      slice(0, cutout.width)))  # fmt: skip
 
 
-def test_a_moved_part():
-    """Where a displaced part was moved to, there are its cutouts."""
+def test_cutouts_of_a_displaced_and_moved_part():
+    """Cutouts follow the displacement and the move of the part."""
     exposure = SCENE.exposures[0]
     part = Cutout(exposure.data, exposure.wcs, (20, 10), (140, 110))
     part.dx, part.dy = 0.25, -0.5
@@ -239,8 +246,8 @@ def test_a_moved_part():
         assert_allclose(cutout.pix2world(0, 0), part.pix2world(x, y), rtol=0, atol=1e-12)
 
 
-def test_parts_have_the_image_of_the_whole():
-    """Cutouts of the parts of an image are cutouts of one image."""
+def test_cutouts_of_parts_share_one_image():
+    """Cutouts of several parts of an image are cutouts of one image."""
     image = SCENE.combined
     whole = Cutout(image.data, image.wcs, exptime=5)
     labels = SCENE.segmentation
@@ -254,8 +261,8 @@ def test_parts_have_the_image_of_the_whole():
     assert len(everything.images) == 1
 
 
-def test_labels_of_a_cutout_are_cut():
-    """A cutout of a cutout that knows the labels knows them."""
+def test_segmentation_of_a_cutout_is_cut():
+    """A cutout of a cutout with a segmentation plane has its part of the plane."""
     p = planes(-1)
     (parent, *_) = create_primary_cutouts(CATALOG, SCENE.segmentation, p["data"], p["wcs"],
                                           keep_segmentation=True, size=21)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where a cutout is: the same rules for WCSs of every kind, all of the same sky."""
+"""Positions of cutouts: the same rules for all kinds of WCSs, which describe the same sky."""
 
 import pickle
 from functools import lru_cache
@@ -23,12 +23,12 @@ SHAPE = NY, NX = 120, 150
 SKY = {"center": (1.5, 1.0), "scale": 2.0, "rotation": 25.0}
 DEG = SKY["scale"] / 3600
 KINDS = ("tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse")
-OTHERS = ("low level", "high level")
+WRAPPED_KINDS = ("low level", "high level")
 IMAGE = np.arange(NX * NY, dtype=np.float32).reshape(SHAPE)
 
 
 class LowLevelOnly(BaseWCSWrapper):
-    """A WCS that has the low-level interface and nothing else."""
+    """WCS with the low-level interface of APE 14 and nothing else."""
 
     def pixel_to_world_values(self, *pixel):
         return self._wcs.pixel_to_world_values(*pixel)
@@ -38,16 +38,17 @@ class LowLevelOnly(BaseWCSWrapper):
 
 
 @lru_cache
-def image_wcs(kind):
+def make_image_wcs(kind):
+    """Return the WCS of the image."""
     if kind == "low level":
-        return LowLevelOnly(image_wcs("sip"))
+        return LowLevelOnly(make_image_wcs("sip"))
     if kind == "high level":
-        return HighLevelWCSWrapper(image_wcs("low level"))
+        return HighLevelWCSWrapper(make_image_wcs("low level"))
     return make_wcs(kind, SHAPE, **SKY)
 
 
-def world_of(wcs, x, y):
-    """What the WCS itself says of pixels, also off the image."""
+def map_to_world(wcs, x, y):
+    """Return the world values of pixels from the WCS itself, also for pixels outside the image."""
     if not isinstance(wcs, BaseLowLevelWCS):
         wcs = wcs.low_level_wcs
     if hasattr(wcs, "bounding_box"):
@@ -56,53 +57,53 @@ def world_of(wcs, x, y):
 
 
 def assert_same_sky(actual, expected, pixels=1e-9):
-    """Of world values near the equator, to a fraction of a pixel."""
+    """Compare world values near the equator to a fraction of a pixel."""
     assert_allclose(actual, expected, rtol=0, atol=pixels * DEG)
 
 
-def make(place, wcs):
-    """A cutout and where its pixel (0, 0) is in the image."""
-    if place == "strict":
+def make_cutout(position, wcs):
+    """Return a cutout and the position of its pixel (0, 0) in the image."""
+    if position == "strict":
         return Cutout(IMAGE, wcs, (20, 31), (59, 49)), (20, 31)
-    if place == "filled":
+    if position == "filled":
         return Cutout(IMAGE, wcs, (-7, -12), (20, 16), mode="fill"), (-7, -12)
-    if place == "empty":
+    if position == "empty":
         return Cutout(None, wcs, (140, -30), (170, -5)), (140, -30)
     cutout = Cutout(IMAGE, wcs, (20, 31), (59, 49))
-    if place == "moved":
+    if position == "moved":
         cutout.blc = (-5, 101)
         return cutout, (-5, 101)
     cutout.dx, cutout.dy = 0.3, -1.7
     return cutout, (20 - 0.3, 31 + 1.7)
 
 
-PLACES = ("strict", "filled", "empty", "moved", "displaced")
+POSITIONS = ("strict", "filled", "empty", "moved", "displaced")
 X = np.array([0.0, 3.0, 7.25, -0.5, 18.5])
 Y = np.array([0.0, 11.0, 2.5, 14.49, -0.5])
 
-every_kind = pytest.mark.parametrize("kind", KINDS + OTHERS)
-every_place = pytest.mark.parametrize("place", PLACES)
+every_kind = pytest.mark.parametrize("kind", KINDS + WRAPPED_KINDS)
+every_position = pytest.mark.parametrize("position", POSITIONS)
 
 
 # On the sky
 
 
 @every_kind
-@every_place
-def test_pix2world(kind, place):
-    """A pixel of the cutout is pixel x + blc - dx of the image."""
-    wcs = image_wcs(kind)
-    cutout, (x0, y0) = make(place, wcs)
-    assert_same_sky(cutout.pix2world(X, Y), world_of(wcs, X + x0, Y + y0))
+@every_position
+def test_pix2world_adds_the_origin_and_subtracts_the_displacement(kind, position):
+    """Pixel ``x`` of the cutout is pixel ``x + blc - dx`` of the image."""
+    wcs = make_image_wcs(kind)
+    cutout, (x0, y0) = make_cutout(position, wcs)
+    assert_same_sky(cutout.pix2world(X, Y), map_to_world(wcs, X + x0, Y + y0))
     assert cutout.image_wcs is wcs
 
 
 @every_kind
-@every_place
-def test_wcs(kind, place):
-    """The WCS of a cutout describes its own pixels, displacement included."""
-    cutout, _ = make(place, image_wcs(kind))
-    assert_same_sky(world_of(cutout.wcs, X, Y), cutout.pix2world(X, Y))
+@every_position
+def test_wcs_maps_like_pix2world(kind, position):
+    """The WCS of a cutout includes the displacement."""
+    cutout, _ = make_cutout(position, make_image_wcs(kind))
+    assert_same_sky(map_to_world(cutout.wcs, X, Y), cutout.pix2world(X, Y))
     sky = cutout.wcs.pixel_to_world(X, Y)
     assert isinstance(sky, SkyCoord)
     assert_same_sky((sky.ra.deg, sky.dec.deg), cutout.pix2world(X, Y))
@@ -111,65 +112,65 @@ def test_wcs(kind, place):
 
 
 @every_kind
-@every_place
-def test_world2pix(kind, place):
-    """It inverts pix2world, whatever inverse the WCS has."""
-    cutout, _ = make(place, image_wcs(kind))
+@every_position
+def test_world2pix_inverts_pix2world(kind, position):
+    """The inverse agrees for a WCS with any or no inverse of its own."""
+    cutout, _ = make_cutout(position, make_image_wcs(kind))
     assert_allclose(cutout.world2pix(*cutout.pix2world(X, Y)), (X, Y), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS[1:] + OTHERS)
-def test_same_sky(kind):
-    """The kinds do describe one sky, so that what holds for one is no accident."""
-    cutout, _ = make("filled", image_wcs(kind))
-    reference, _ = make("filled", image_wcs("sip"))
+@pytest.mark.parametrize("kind", KINDS[1:] + WRAPPED_KINDS)
+def test_kinds_of_wcs_describe_the_same_sky(kind):
+    """The WCSs of these tests agree to half a pixel, so that the kinds are comparable."""
+    cutout, _ = make_cutout("filled", make_image_wcs(kind))
+    reference, _ = make_cutout("filled", make_image_wcs("sip"))
     assert_same_sky(cutout.pix2world(X, Y), reference.pix2world(X, Y), pixels=0.5)
 
 
 @pytest.mark.parametrize("kind", KINDS[:4])
-def test_wcs_of_a_fits_image(kind):
-    """The WCS of a cutout of a FITS image is a FITS WCS; that of the image is left alone."""
-    before = pickle.dumps(image_wcs(kind))
-    cutout, _ = make("displaced", image_wcs(kind))
+def test_cutout_of_a_fits_image_has_a_fits_wcs(kind):
+    """The WCS of the cutout is a FITS WCS, and the WCS of the image stays unchanged."""
+    before = pickle.dumps(make_image_wcs(kind))
+    cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     assert type(cutout.wcs) is astropy.wcs.WCS
-    assert_allclose(cutout.wcs.wcs.crpix, image_wcs(kind).wcs.crpix - (19.7, 32.7), rtol=1e-14)
-    assert pickle.dumps(image_wcs(kind)) == before
+    assert_allclose(cutout.wcs.wcs.crpix, make_image_wcs(kind).wcs.crpix - (19.7, 32.7), rtol=1e-14)
+    assert pickle.dumps(make_image_wcs(kind)) == before
 
 
 @pytest.mark.parametrize("kind", KINDS[4:])
-def test_wcs_of_a_gwcs_image(kind):
-    """That of a gwcs is a gwcs without bounding box."""
+def test_cutout_of_a_gwcs_image_has_a_gwcs(kind):
+    """The WCS of the cutout is a gwcs without bounding box."""
     gwcs = pytest.importorskip("gwcs")
-    cutout, _ = make("filled", image_wcs(kind))
+    cutout, _ = make_cutout("filled", make_image_wcs(kind))
     assert type(cutout.wcs) is gwcs.WCS
     assert cutout.wcs.bounding_box is None
     assert cutout.wcs.pixel_shape == cutout.naxis
-    assert image_wcs(kind).bounding_box is not None
+    assert make_image_wcs(kind).bounding_box is not None
 
 
-@pytest.mark.parametrize("kind", OTHERS)
-def test_wcs_of_another_image(kind):
-    """Any other is wrapped."""
-    assert isinstance(make("moved", image_wcs(kind))[0].wcs, HighLevelWCSWrapper)
+@pytest.mark.parametrize("kind", WRAPPED_KINDS)
+def test_other_wcs_are_wrapped(kind):
+    """The WCS of the cutout is a wrapper around any other WCS."""
+    assert isinstance(make_cutout("moved", make_image_wcs(kind))[0].wcs, HighLevelWCSWrapper)
 
 
-def test_wcs_follows():
-    """It is made when it is asked for, once, and follows what the cutout does."""
-    cutout, _ = make("strict", image_wcs("sip"))
+def test_wcs_is_made_again_after_a_move():
+    """The WCS is made once and made again after a change of the position."""
+    cutout, _ = make_cutout("strict", make_image_wcs("sip"))
     first = cutout.wcs
     assert cutout.wcs is first
     for move in ({"dx": 0.5}, {"blc": (3, 4)}, {"dy": -2}, {"trc": (70, 80)}):
         for name, value in move.items():
             setattr(cutout, name, value)
         assert cutout.wcs is not first
-        assert_same_sky(world_of(cutout.wcs, X, Y), cutout.pix2world(X, Y))
+        assert_same_sky(map_to_world(cutout.wcs, X, Y), cutout.pix2world(X, Y))
 
 
-def test_wcs_has_no_setter():
-    cutout, _ = make("strict", image_wcs("tan"))
+def test_wcs_cannot_be_set():
+    cutout, _ = make_cutout("strict", make_image_wcs("tan"))
     for name in ("wcs", "image_wcs"):
         with pytest.raises(AttributeError):
-            setattr(cutout, name, image_wcs("sip"))
+            setattr(cutout, name, make_image_wcs("sip"))
 
 
 @given(
@@ -178,9 +179,9 @@ def test_wcs_has_no_setter():
     displacement=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
     at=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-def test_any_place(blc, naxis, displacement, at):
-    """Wherever a cutout is, its methods and its WCS agree with the image and with each other."""
-    wcs = image_wcs("sip")
+def test_methods_and_wcs_agree_at_any_position(blc, naxis, displacement, at):
+    """The methods of a cutout and its WCS agree with the image and with each other."""
+    wcs = make_image_wcs("sip")
     cutout = Cutout(None, wcs, blc, np.add(blc, naxis) - 1)
     cutout.dx, cutout.dy = displacement
     x, y = np.multiply(at, naxis) - 0.5
@@ -195,9 +196,9 @@ def test_any_place(blc, naxis, displacement, at):
 
 
 @pytest.mark.parametrize("kind", ["sip", "gwcs", "gwcs-noinverse"])
-def test_forms(kind):
-    """Two arrays of any one shape, or one table, are answered in the same form."""
-    cutout, _ = make("displaced", image_wcs(kind))
+def test_positions_come_in_the_form_of_the_arguments(kind):
+    """Two arrays of any common shape or one table return positions in the same form."""
+    cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     table = np.stack([X, Y], axis=-1)
     for method in (cutout.pix2world, cutout.world2pix):
         columns = method(*table.T)
@@ -214,9 +215,9 @@ def test_forms(kind):
         table = np.transpose(columns)
 
 
-def test_order_and_units():
-    """World values come as the low-level values of the WCS do: here latitude first, in arcsec."""
-    header = image_wcs("sip").to_header(relax=True)
+def test_world_values_keep_the_order_and_units_of_the_wcs():
+    """World values are the low-level values of the WCS: in this test latitude first, in arcsec."""
+    header = make_image_wcs("sip").to_header(relax=True)
     header.update(
         CTYPE1="GLAT-TAN", CTYPE2="GLON-TAN", CRVAL1=3600, CRVAL2=7200, CDELT1=2, CDELT2=2
     )
@@ -225,7 +226,7 @@ def test_order_and_units():
         for key in header[f"{name}_*"]:
             del header[key]
     wcs = astropy.wcs.WCS(header, preserve_units=True)
-    cutout, _ = make("strict", wcs)
+    cutout, _ = make_cutout("strict", wcs)
     latitude, longitude = cutout.pix2world(X, Y)
     assert_array_equal((latitude, longitude), wcs.pixel_to_world_values(X + 20, Y + 31))
     assert_allclose(latitude, 3600, atol=300)
@@ -234,17 +235,17 @@ def test_order_and_units():
     assert_allclose(cutout.wcs.pixel_to_world_values(X, Y), (latitude, longitude), rtol=1e-12)
 
 
-def test_broadcasting():
-    """Two arrays go together as numpy has it."""
-    cutout, _ = make("strict", image_wcs("sip"))
+def test_coordinates_are_broadcast():
+    """Coordinates ``x`` and ``y`` follow the broadcasting rules of NumPy."""
+    cutout, _ = make_cutout("strict", make_image_wcs("sip"))
     x, y = np.arange(3), np.arange(4)[:, None]
     assert_array_equal(cutout.pix2world(x, y), cutout.pix2world(*np.broadcast_arrays(x, y)))
 
 
 @pytest.mark.parametrize("kind", ["sip", "gwcs"])
-def test_origin(kind):
-    """With origin=1, the first pixel is number 1."""
-    cutout, _ = make("displaced", image_wcs(kind))
+def test_origin_of_one(kind):
+    """With ``origin=1``, the first pixel has number 1."""
+    cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     world = cutout.pix2world(X, Y)
     assert_same_sky(cutout.pix2world(X + 1, Y + 1, origin=1), world)
     moved = np.subtract(cutout.world2pix(*world, origin=1), cutout.world2pix(*world))
@@ -252,8 +253,8 @@ def test_origin(kind):
 
 
 @pytest.mark.parametrize("origin", [2, -1, 0.5, None])
-def test_wrong_origin(origin):
-    cutout, _ = make("strict", image_wcs("tan"))
+def test_invalid_origin_is_an_error(origin):
+    cutout, _ = make_cutout("strict", make_image_wcs("tan"))
     with pytest.raises(ValueError, match=f"origin must be 0 or 1, got {origin}"):
         cutout.pix2world(1, 2, origin=origin)
 
@@ -261,17 +262,17 @@ def test_wrong_origin(origin):
 @pytest.mark.parametrize(
     "args", [(1,), (1, 2, 3), (np.zeros((2, 5)),), (np.zeros(2),), (np.zeros((1, 3)),), ()]
 )
-def test_wrong_forms(args):
-    cutout, _ = make("strict", image_wcs("tan"))
+def test_invalid_forms_of_positions_are_errors(args):
+    cutout, _ = make_cutout("strict", make_image_wcs("tan"))
     for method in (cutout.pix2world, cutout.world2pix):
         with pytest.raises(ValueError, match=r"2 arrays, or one array of shape \(N, 2\); got"):
             method(*args)
 
 
 @pytest.mark.parametrize("kind", ["tan", "sip", "gwcs", "gwcs-noinverse"])
-def test_not_found(kind):
-    """A position that does not map is NaN, or an error that says which one."""
-    cutout, _ = make("strict", image_wcs(kind))
+def test_positions_that_do_not_map(kind):
+    """A position that does not map is NaN, or an error with the number of the position."""
+    cutout, _ = make_cutout("strict", make_image_wcs(kind))
     ra, dec = np.transpose([cutout.pix2world(3, 4), (181.5, 1.0), (np.nan, 1.0), (91.5, 80.0)])
     x, y = cutout.world2pix(ra, dec)
     assert_allclose((x[0], y[0]), (3, 4), rtol=0, atol=1e-5)
@@ -282,8 +283,8 @@ def test_not_found(kind):
     assert cutout.world2pix(ra[0], dec[0], quiet=False)
 
 
-def test_defaults_of_a_class():
-    """The constants are what the method takes where nothing else is said."""
+def test_class_constants_are_defaults():
+    """The constants of a class are the defaults of the arguments of `world2pix`."""
 
     class Loud(Cutout):
         DEFAULT_QUIET = False
@@ -294,14 +295,14 @@ def test_defaults_of_a_class():
     class Sloppy(Cutout):
         DEFAULT_ACCURACY = 3.0
 
-    wcs = image_wcs("gwcs-noinverse")
+    wcs = make_image_wcs("gwcs-noinverse")
     with pytest.raises(NotConvergedError):
         Loud(IMAGE, wcs).world2pix(181.5, 1.0)
     world = Cutout(IMAGE, wcs).pix2world(13.3, 14.1)
     assert np.isnan(Hasty(IMAGE, wcs).world2pix(*world)).all()
     assert not np.isnan(Hasty(IMAGE, wcs).world2pix(*world, maxiter=50)).any()
-    # What its tables do, the start of a search does not know.
-    wcs = image_wcs("lookup")
+    # The first guess of the inverse ignores the distortion tables, so that its error is large.
+    wcs = make_image_wcs("lookup")
     world = Cutout(IMAGE, wcs).pix2world(13.3, 14.1)
     error = np.hypot(*np.subtract(Sloppy(IMAGE, wcs).world2pix(*world), (13.3, 14.1)))
     fine = Sloppy(IMAGE, wcs).world2pix(*world, accuracy=1e-8)
@@ -312,9 +313,9 @@ def test_defaults_of_a_class():
 # The bounding box
 
 
-def test_bbox():
-    """The outer corners of the corner pixels, in the order of the reference page."""
-    cutout, _ = make("displaced", image_wcs("sip"))
+def test_bbox_holds_outer_corners():
+    """The box holds the outer corners of the corner pixels in the documented order."""
+    cutout, _ = make_cutout("displaced", make_image_wcs("sip"))
     x1, y1, x2, y2 = 19.5, 30.5, 59.5, 49.5
     assert_array_equal(cutout.get_bbox(), [(x1, y1), (x1, y2), (x2, y2), (x2, y1)])
     assert_array_equal(cutout.get_bbox("orig"), cutout.get_bbox())
@@ -323,26 +324,26 @@ def test_bbox():
 
 
 @every_kind
-def test_bbox_on_the_sky(kind):
-    """On the sky it is where the displaced corners are."""
-    cutout, _ = make("displaced", image_wcs(kind))
+def test_bbox_on_the_sky_includes_the_displacement(kind):
+    """The bounding box on the sky holds the positions of the displaced corners."""
+    cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     assert cutout.get_bbox("world").shape == (4, 2)
     assert_array_equal(cutout.get_bbox(wrt="world"), cutout.pix2world(cutout.get_bbox("blc")))
-    at_rest, _ = make("strict", image_wcs(kind))
+    at_rest, _ = make_cutout("strict", make_image_wcs(kind))
     assert np.abs(at_rest.get_bbox("world") - cutout.get_bbox("world")).max() > DEG
 
 
-def test_bbox_of_what():
+def test_bbox_of_unknown_coordinates_is_an_error():
     with pytest.raises(ValueError, match="wrt must be 'orig', 'blc' or 'world', got 'sky'"):
-        make("strict", image_wcs("tan"))[0].get_bbox("sky")
+        make_cutout("strict", make_image_wcs("tan"))[0].get_bbox("sky")
 
 
 # Moving
 
 
-def test_move():
-    """Setting a corner re-labels where the same pixels sit; slices are history."""
-    cutout = Cutout(IMAGE, image_wcs("sip"), (-3, 4), (10, 20), mode="fill")
+def test_move_keeps_pixels_and_slices():
+    """Setting a corner changes the position of the pixels, and the slices stay unchanged."""
+    cutout = Cutout(IMAGE, make_image_wcs("sip"), (-3, 4), (10, 20), mode="fill")
     pixels, slices = cutout.data.copy(), (cutout.extraction_slice, cutout.insertion_slice)
     assert slices == (np.s_[4:21, 0:11], np.s_[0:17, 3:14])
     cutout.blc = (7, -8)
@@ -357,8 +358,8 @@ def test_move():
 
 @pytest.mark.parametrize("name", ["blc", "trc"])
 @pytest.mark.parametrize("value", [(1.5, 2), (1.0, 2.0), 3, None, (1, 2, 3), "ab"])
-def test_corners_are_integers(name, value):
-    cutout, _ = make("strict", image_wcs("tan"))
+def test_corners_must_be_integers(name, value):
+    cutout, _ = make_cutout("strict", make_image_wcs("tan"))
     with pytest.raises(TypeError, match=rf"{name} must be two integers \(x, y\), got"):
         setattr(cutout, name, value)
     assert cutout.blc == (20, 31)
@@ -366,16 +367,16 @@ def test_corners_are_integers(name, value):
 
 @pytest.mark.parametrize("name", ["dx", "dy"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, None, "far"])
-def test_displacements_are_numbers(name, value):
-    cutout, _ = make("displaced", image_wcs("tan"))
+def test_displacements_must_be_finite_numbers(name, value):
+    cutout, _ = make_cutout("displaced", make_image_wcs("tan"))
     with pytest.raises(ValueError, match=f"{name} must be a finite number, got {value!r}"):
         setattr(cutout, name, value)
     assert (cutout.dx, cutout.dy) == (0.3, -1.7)
 
 
-def test_source_position():
-    """It is in the image, and neither displacement nor move changes it."""
-    cutout = Cutout(IMAGE, image_wcs("sip"), (20, 31), (59, 48), src_pos=(33.25, 40.5))
+def test_source_position_stays_after_a_move():
+    """The source position refers to the image, so that displacements and moves do not change it."""
+    cutout = Cutout(IMAGE, make_image_wcs("sip"), (20, 31), (59, 48), src_pos=(33.25, 40.5))
     assert cutout.src_pos == (33.25, 40.5)
     assert cutout.cutout_src_pos == (13.25, 9.5)
     cutout.dx, cutout.dy = 0.5, -2
@@ -384,13 +385,13 @@ def test_source_position():
     cutout.blc = (19, 30)
     assert cutout.src_pos == (33.25, 40.5)
     assert cutout.cutout_src_pos == (14.75, 8.5)
-    source = world_of(cutout.image_wcs, *cutout.src_pos)
+    source = map_to_world(cutout.image_wcs, *cutout.src_pos)
     assert_same_sky(cutout.pix2world(*cutout.cutout_src_pos), source)
 
 
-def test_source_position_set():
-    """By default it is the centre; any two numbers can be set."""
-    cutout = Cutout(IMAGE, image_wcs("sip"), (20, 31), (59, 49))
+def test_source_position_can_be_set():
+    """The source position is the center by default and can be any two numbers."""
+    cutout = Cutout(IMAGE, make_image_wcs("sip"), (20, 31), (59, 49))
     assert cutout.src_pos == (39.5, 40)
     cutout.src_pos = np.array([-3, 1e4])
     assert cutout.src_pos == (-3, 1e4)
@@ -404,28 +405,30 @@ def test_source_position_set():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pscale(kind):
-    """It is that of astropy in degrees; tables add a little of their own."""
-    cutout, _ = make("displaced", image_wcs(kind))
+def test_pscale_is_in_degrees(kind):
+    """The pixel scale is the one of astropy in degrees. Distortion tables change it slightly."""
+    cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     assert_allclose(cutout.pscale, DEG, rtol=2e-2 if kind == "lookup" else 1e-4)
     if kind == "tan":
-        assert_allclose(cutout.pscale, np.sqrt(proj_plane_pixel_area(image_wcs(kind))), rtol=1e-8)
+        assert_allclose(
+            cutout.pscale, np.sqrt(proj_plane_pixel_area(make_image_wcs(kind))), rtol=1e-8
+        )
 
 
-# Others that use it
+# Apertures of photutils
 
 
-# The numerical inverse of gwcs, which photutils would use, does not know TAN.
-@pytest.mark.parametrize("kind", [k for k in KINDS + OTHERS if k != "gwcs-noinverse"])
-def test_sky_aperture(kind):
-    """An aperture on the sky measures the same on a cutout and on the image."""
+# photutils would call the numerical inverse of gwcs, which does not support TAN.
+@pytest.mark.parametrize("kind", [k for k in KINDS + WRAPPED_KINDS if k != "gwcs-noinverse"])
+def test_sky_aperture_measures_the_same_on_cutout_and_image(kind):
+    """An aperture on the sky has the same sum on a cutout and on the image."""
     photutils = pytest.importorskip("photutils.aperture")
     from astropy.nddata import NDData, StdDevUncertainty
 
-    wcs, sigma = image_wcs(kind), np.sqrt(IMAGE + 1)
+    wcs, sigma = make_image_wcs(kind), np.sqrt(IMAGE + 1)
     x, y = np.array([38.0, 41.7]), np.array([40.2, 39.0])
     aperture = photutils.SkyCircularAperture(
-        SkyCoord(*world_of(wcs, x, y), unit="deg"), 7 * u.arcsec
+        SkyCoord(*map_to_world(wcs, x, y), unit="deg"), 7 * u.arcsec
     )
     image = NDData(IMAGE * u.ct, wcs=wcs, uncertainty=StdDevUncertainty(sigma), mask=IMAGE % 7 == 0)
     whole = photutils.aperture_photometry(image, aperture)

@@ -1,4 +1,4 @@
-"""A FITS WCS that was filled in by hand and never used."""
+"""A FITS WCS whose attributes were set by hand, without a call of ``set``."""
 
 import numpy as np
 from astropy.wcs import WCS
@@ -6,8 +6,8 @@ from astropy.wcs import WCS
 from subpixal import Cutout
 
 
-def test_wcs_that_was_never_set_up():
-    """It has no units before it is set up; that is done for the user."""
+def test_wcs_without_units_is_set_up():
+    """A WCS has no units before its ``set`` is called. `Cutout` does the call."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = [10, 20], [5, 5], [-1e-4, 1e-4]
