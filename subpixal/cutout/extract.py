@@ -87,7 +87,7 @@ def cut_one(
             cut[name] = DeferredArray(partial(_read_all, source, dtype), dtype, source)
         else:
             cut[name] = cut_box(source, box, plane.fill_value(fillval), dtype, view=view)
-    make_mask = partial(_find_bad, dict(cut), outside_image(box, shape), image.dqbitmask)
+    make_mask = partial(_find_bad, dict(cut), box, shape, image.dqbitmask)
     defers_mask = can_defer and "mask" not in cut
     cut["mask"] = DeferredArray(make_mask, bool) if defers_mask else make_mask()
     return cut
@@ -129,13 +129,14 @@ def _read_all(pixels: ImageArray, dtype: np.dtype) -> np.ndarray:
 
 
 def _find_bad(
-    planes: Planes, outside: NDArray[np.bool_], dqbitmask: int | None
+    planes: Planes, box: PixelBox, shape: tuple[int, int], dqbitmask: int | None
 ) -> NDArray[np.bool_]:
     """Return the mask of a cutout. Weights mask only in the functions that cut many sources."""
     masking = {}
     for name, pixels in planes.items():
         if PLANES[name].masks and name != "weight":
             masking[name] = pixels.pixels if isinstance(pixels, DeferredArray) else pixels
+    outside = outside_image(box, shape)
     masking["mask"] = masking["mask"] | outside if "mask" in masking else outside
     return bad_pixels(masking, dqbitmask=dqbitmask)
 

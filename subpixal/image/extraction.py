@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -118,7 +118,7 @@ def cut_boxes(image: ImageArray, boxes: PixelBoxes, fill: object, dtype: np.dtyp
 
 
 def copy_boxes(
-    planes: Sequence[tuple[np.ndarray, object, np.ndarray]],
+    planes: Sequence[tuple[ImageArray, Any, np.ndarray]],
     boxes: PixelBoxes,
     starts: NDArray[np.int64],
 ) -> None:

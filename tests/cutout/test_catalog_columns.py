@@ -45,7 +45,7 @@ class Frame(dict):
 def check(sources, tolerance=1e-12):
     assert sources.ids.tolist() == IDS
     assert sources.ids.dtype == np.int64
-    assert_allclose(sources.pos, np.stack([X, Y], axis=-1), rtol=0, atol=tolerance)
+    assert_allclose(sources.positions, np.stack([X, Y], axis=-1), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("kind", [Table, QTable, dict, Table.as_array, Frame, fits.FITS_rec])
@@ -124,7 +124,7 @@ def test_sky_columns_for_a_galactic_image(sky):
     image = PixelGrid(wcs, (80, 100))
     sources = parse_catalog({"id": IDS, "ra": sky.ra.deg, "dec": sky.dec.deg}, image)
     expected = wcs.wcs_world2pix(sky.transform_to(Galactic()).l, sky.galactic.b, 0)
-    assert_allclose(sources.pos.T, expected, rtol=0, atol=1e-5)
+    assert_allclose(sources.positions.T, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("bad", [(np.nan, np.nan), (-99.0, -99.0), (1e30, 1e30), (np.inf, 0.0)])
@@ -132,7 +132,7 @@ def test_one_bad_sky_position(bad, image, sky):
     """A sky position that is none, such as -99, is no position, and no harm to the others."""
     lon, lat = np.array([sky.ra.deg, sky.dec.deg])
     lon[1], lat[1] = bad
-    pos = parse_catalog({"id": IDS, "ra": lon, "dec": lat}, image).pos
+    pos = parse_catalog({"id": IDS, "ra": lon, "dec": lat}, image).positions
     assert_allclose(pos[[0, 2]], np.stack([X, Y], axis=-1)[[0, 2]], rtol=0, atol=1e-5)
     assert np.isnan(pos[1]).all()
 
@@ -142,7 +142,7 @@ def test_half_a_position_is_none(bad, image):
     """A position of which one coordinate is not known is not known."""
     x = MaskedColumn(X.copy())
     x[1] = bad
-    pos = parse_catalog(Table({"id": IDS, "x": x, "y": Y}), image).pos
+    pos = parse_catalog(Table({"id": IDS, "x": x, "y": Y}), image).positions
     assert np.isnan(pos[1]).all()
     assert pos[[0, 2]].tolist() == np.stack([X, Y], axis=-1)[[0, 2]].tolist()
 
@@ -151,9 +151,9 @@ def test_half_a_position_is_none(bad, image):
 def test_no_positions(columns, image):
     """Without a pair of coordinates, positions are NaN: the centre of the box will serve."""
     sources = parse_catalog({"id": IDS} | columns, image)
-    assert np.isnan(sources.pos).all()
+    assert np.isnan(sources.positions).all()
     assert np.isnan(sources.weight).all()
-    assert sources.pos.shape == (3, 2)
+    assert sources.positions.shape == (3, 2)
 
 
 def test_explicit_positions_win(image):
@@ -189,7 +189,7 @@ def test_source_catalog(scene_catalog, image):
     """A photutils catalogue: labels and centroids, and no more is computed."""
     sources = parse_catalog(scene_catalog, image)
     assert sources.ids.tolist() == [1, 2, 4]
-    assert_allclose(sources.pos, np.stack([X, Y], axis=-1), atol=0.05)
+    assert_allclose(sources.positions, np.stack([X, Y], axis=-1), atol=0.05)
     assert "kron_flux" not in scene_catalog.__dict__
     assert "sky_centroid" not in scene_catalog.__dict__
 
@@ -199,16 +199,16 @@ def test_source_catalog_and_its_table(scene_catalog, image):
     expected = parse_catalog(scene_catalog, image)
     actual = parse_catalog(scene_catalog.to_table(), image)
     assert actual.ids.tolist() == expected.ids.tolist()
-    assert actual.pos.tolist() == expected.pos.tolist()
+    assert actual.positions.tolist() == expected.positions.tolist()
     table = scene_catalog.to_table(columns=["label", "sky_centroid"])
-    assert_allclose(parse_catalog(table, image).pos, expected.pos, rtol=0, atol=1e-5)
+    assert_allclose(parse_catalog(table, image).positions, expected.positions, rtol=0, atol=1e-5)
 
 
 def test_parts_of_a_source_catalog(scene_catalog, image):
     """A photutils catalogue of one source is a catalogue, too."""
     sources = parse_catalog(scene_catalog[1], image)
     assert sources.ids.tolist() == [2]
-    assert sources.pos.shape == (1, 2)
+    assert sources.positions.shape == (1, 2)
 
 
 def test_weight_from_a_source_catalog(scene_catalog, image):
@@ -224,7 +224,7 @@ def test_empty_catalogue(image):
     for catalog in (Table({"id": [], "x": [], "y": []}), {"id": [], "ra": [], "dec": []}):
         sources = parse_catalog(catalog, image)
         assert sources.ids.shape == (0,)
-        assert sources.pos.shape == (0, 2)
+        assert sources.positions.shape == (0, 2)
         assert sources.weight.shape == (0,)
 
 
@@ -235,7 +235,7 @@ def test_empty_catalogue(image):
         ([1, 2], TypeError, "catalog must be a table, got list"),
         (np.arange(3), TypeError, "catalog must be a table, got ndarray"),
         ("cat.ecsv", TypeError, "catalog must be a table"),
-        ({"x": X, "y": Y}, ValueError, "catalog must have a column id, label, NUMBER"),
+        ({"x": X, "y": Y}, ValueError, "catalog must have a column id or label or NUMBER"),
         ({"id": ["a", "b"]}, ValueError, "column 'id' of catalog must hold integers"),
         ({"id": [1.5, 2]}, ValueError, "column 'id' of catalog must hold integers"),
         ({"id": [1, np.nan]}, ValueError, "column 'id' of catalog must hold integers"),

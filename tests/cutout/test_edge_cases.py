@@ -42,7 +42,7 @@ def test_labels_extend_to_the_edges_of_pixels():
     assert segmentation._nearest(x, y).tolist() == [7, 0, 7, 0, 7, 0, 7, 0, 0]
 
 
-@pytest.mark.parametrize(("policy", "status"), [("neighbours", None), ("segment", 1)])
+@pytest.mark.parametrize(("policy", "status"), [("neighbors", None), ("segment", 1)])
 def test_source_without_label_is_rejected_only_for_policy_segment(policy, status):
     """A source without a segment is rejected only if the mask policy needs the segment."""
     labels = np.zeros(SHAPE, int)

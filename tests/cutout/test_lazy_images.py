@@ -134,7 +134,7 @@ def test_any_array_is_mapped(other):
     for planes in (PLANES, other):
         options = {"imdq": planes["dq"], "imweight": planes["weight"], "segmentation_wcs": moved}
         flt, _ = create_input_image_cutouts(
-            primary, planes["data"], WCS, mode="fill", mask_policy="neighbours",
+            primary, planes["data"], WCS, mode="fill", mask_policy="neighbors",
             segmentation_image=planes["labels"], **options)  # fmt: skip
         drz, _ = drz_from_input_cutouts(flt, planes["labels"], planes["data"], WCS, **options)
         assert len(drz) == 4

@@ -200,7 +200,7 @@ def test_parts_give_the_same_cutouts_in_both_directions():
     """The cutouts of parts equal the cutouts of the images, on exposures and on combined images."""
     image, exposure = SCENE.combined, SCENE.exposures[1]
     drz, flt = Cutout(image.data, image.wcs), Cutout(exposure.data, exposure.wcs)
-    options = {"mask_policy": "segment", "flt_mask_policy": "neighbours"}
+    options = {"mask_policy": "segment", "flt_mask_policy": "neighbors"}
     labels = SCENE.segmentation
     expected = create_cutouts(cut_primary(), labels, drz, None, flt, None, **options)
     parts = drz[3:-2, 4:-3], flt[5:-5, 2:-2]

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from photutils.segmentation import SegmentationImage
 
-from subpixal.cutout._create.labels import label_boxes, nearer_to_neighbour
+from subpixal.cutout._create.labels import label_boxes, nearer_to_neighbor
 from subpixal.cutout._create.segmentation import (
     MASK_POLICIES,
     Segmentation,
@@ -164,12 +164,17 @@ SCENE = np.array(
 )
 
 
+def test_british_spelling_of_a_mask_policy():
+    """The policy 'neighbours' is the policy 'neighbors'."""
+    assert parse_mask_policy("neighbours", None) == "neighbors"
+
+
 @pytest.mark.parametrize("policy", MASK_POLICIES)
 def test_mask_policies(policy):
     """Each policy masks what its name says, for the own label of each cutout."""
     expected = {
         "segment": (SCENE != 1, SCENE != 2),
-        "neighbours": (SCENE == 2, SCENE == 1),
+        "neighbors": (SCENE == 2, SCENE == 1),
         "uberseg": (_nearer(2, 1), _nearer(1, 2)),
         None: (np.zeros_like(SCENE, bool),) * 2,
     }[policy]
@@ -193,7 +198,7 @@ def _nearer(other, own):
 @pytest.mark.parametrize(("labels", "masked"), [([[0, 0]], False), ([[0, 5]], True)])
 def test_uberseg_without_own_segment(labels, masked):
     """Without the own segment everything is nearer to a neighbour, if there is one."""
-    assert (nearer_to_neighbour(np.array(labels), 1) == masked).all()
+    assert (nearer_to_neighbor(np.array(labels), 1) == masked).all()
 
 
 def test_no_boxes():

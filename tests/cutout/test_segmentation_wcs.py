@@ -74,7 +74,7 @@ def test_kept_labels_of_the_image(scene, primary):
         assert cutout.segmentation.dtype == scene.segmentation.dtype
 
 
-@pytest.mark.parametrize("policy", ["segment", "neighbours", "uberseg", None])
+@pytest.mark.parametrize("policy", ["segment", "neighbors", "uberseg", None])
 def test_create_cutouts(scene, primary, policy):
     """Exposure and combined image have a policy each; what they keep is asked for once."""
     drz, flt = scene.combined, scene.exposures[0]

@@ -1,34 +1,36 @@
-"""From a combined image to its exposures and back."""
+"""Functions that cut all sources of a catalog, and map cutouts between images."""
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from astropy.nddata import NDData
 
 from subpixal.cutout.collection import CutoutCollection
 from subpixal.cutout.cutout import Cutout
 from subpixal.cutout.extract import reparent
 from subpixal.errors import naming_arguments
-from subpixal.geometry import ACCURACY, MAXITER, PixelGrid, corner_distance, same_grid
+from subpixal.geometry import ACCURACY, MAXITER
 from subpixal.image import (
     DEFAULT_COUNTS,
     DEFAULT_DQBITMASK,
     DEFAULT_EXPTIME,
     DEFAULT_RATE,
     ImageArguments,
-    parse_image,
     validate_pad,
 )
 
 from .box_policy import BoxPolicy
 from .catalog import parse_catalog
 from .cutter import Cutter
-from .segmentation import LabelArguments, Segmentation, parse_mask_policy
-from .selection import cut_sources, map_cutouts
+from .segmentation import LabelArguments, parse_mask_policy
+from .selection import Search, cut_sources, map_cutouts
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "create_cutouts",
@@ -39,118 +41,116 @@ __all__ = [
 
 
 def create_primary_cutouts(
-    catalog,
-    segmentation_image,
-    imdata,
-    imwcs,
-    imdq=None,
-    imweight=None,
-    data_units=DEFAULT_COUNTS,
-    exptime=DEFAULT_EXPTIME,
-    pad=1,
+    catalog: Any,
+    segmentation_image: Any,
+    imdata: Any,
+    imwcs: Any,
+    imdq: Any = None,
+    imweight: Any = None,
+    data_units: Any = DEFAULT_COUNTS,
+    exptime: Any = DEFAULT_EXPTIME,
+    pad: int = 1,
     *,
-    uncertainty=None,
-    dqbitmask=DEFAULT_DQBITMASK,
-    segmentation_wcs=None,
-    quiet=True,
-    accuracy=ACCURACY,
-    maxiter=MAXITER,
-    mask_policy="segment",
-    combine_seg_mask=None,
-    keep_segmentation=False,
-    size=None,
-    factor=1,
-    min_size=None,
-    max_size=None,
-    src_pos=None,
-    src_weight=None,
-    fillval=np.nan,
-    copy=True,
+    uncertainty: Any = None,
+    dqbitmask: Any = DEFAULT_DQBITMASK,
+    segmentation_wcs: Any = None,
+    quiet: bool = True,
+    accuracy: float = ACCURACY,
+    maxiter: int = MAXITER,
+    mask_policy: str | None = "segment",
+    combine_seg_mask: bool | None = None,
+    keep_segmentation: bool = False,
+    size: Any = None,
+    factor: float = 1,
+    min_size: int | None = None,
+    max_size: int | None = None,
+    src_pos: ArrayLike | None = None,
+    src_weight: ArrayLike | str | None = None,
+    fillval: complex = np.nan,
+    copy: bool = True,
 ) -> CutoutCollection:
     """
-    Cut the sources of a catalogue out of the image that they were found in.
+    Cut the sources of a catalog out of the image in which they were detected.
 
     Parameters
     ----------
     catalog : table, mapping or `photutils.segmentation.SourceCatalog`
         Sources, with their labels in a column ``id``, ``label`` or ``NUMBER``.
-        Positions are taken from ``x, y``, ``x_centroid, y_centroid``,
-        ``xcentroid, ycentroid``, the 1-based ``X_IMAGE, Y_IMAGE``, or from sky
-        columns; a source without a position has it in the centre of its box.
+        Positions come from the columns ``x, y``, ``x_centroid, y_centroid``,
+        ``xcentroid, ycentroid``, the 1-based ``X_IMAGE, Y_IMAGE``, or from columns on the
+        sky. The position of other sources is the center of the box.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
         Labels of the sources.
     imdata : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
-        The (combined) image, of shape ``(ny, nx)``. What an NDData has besides
-        its data is used unless it is given explicitly. If it is a `Cutout`, catalogue
-        and labels are on its grid; the result are cutouts of the image of that one. All
-        images may be arrays that are read piece by piece, such as a section of a FITS
-        file or an array of dask.
+        The (combined) image, of shape ``(ny, nx)``. The attributes of an NDData replace
+        arguments that are not given. If the image is a `Cutout`, catalog and labels are on
+        its grid, and the result contains cutouts of the image of that cutout. All images may
+        be arrays that are read in parts, such as a section of a FITS file or an array of
+        dask.
     imwcs : object
-        WCS of the image, anything with the APE 14 interface; `None` where
-        ``imdata`` is an NDData that has one.
+        WCS of the image with the APE 14 interface; `None` if ``imdata`` is an NDData with a
+        WCS.
     imdq : array of int, optional
         Data quality flags of the image.
     imweight : array, optional
-        Weights of the image; pixels whose weight is 0 or not finite are masked.
+        Weights of the image; a weight that is 0 or not finite masks the pixel.
     data_units : {'counts', 'rate'}
-        What the pixels are, where their unit does not tell; by default what they
-        are in the image if it is a `Cutout`. The default of `create_cutouts` is another
-        one for the combined image: of an array, say it in both.
+        Kind of the pixels, if their unit does not determine it. The default is that of an
+        image that is a `Cutout`. For plain arrays, pass the argument to `create_cutouts`
+        too, because the default there differs for the combined image.
     exptime : float
-        Exposure time in seconds; by default that of the image if it has one.
+        Exposure time in seconds; by default that of the image.
     pad : int
-        Pixels around the smallest box that holds the segment.
+        Pixels around the smallest box that contains the segment.
     uncertainty : `~astropy.nddata.NDUncertainty` or array, optional
-        Uncertainty of the image; an array means standard deviations.
+        Uncertainty of the image; an array contains standard deviations.
     dqbitmask : int, str, list or None
-        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`:
-        0, any flag masks; `None`, flags do not mask. By default those that are good
-        in the image if it is a `Cutout`. They may be called by their names where
-        ``meta['flag_names']`` of the image has them.
+        Good flags, as in `~astropy.nddata.bitfield_to_boolean_mask`: with 0, any flag masks;
+        with `None`, no flag masks. By default those of an image that is a `Cutout`. Names
+        of flags are allowed if ``meta['flag_names']`` of the image defines them.
     segmentation_wcs : object, optional
-        WCS of the segmentation image and of the pixel positions of the catalogue,
-        where they are not on the grid of the image. A segmentation image that is an
-        NDData with another WCS than the image is refused without.
+        WCS of the segmentation image and of the pixel positions of the catalog, if their
+        grid differs from that of the image. The argument is required if the segmentation
+        image is an NDData with another pixel grid than the image.
     quiet : bool
-        Whether sources that cannot be mapped from there (``not_converged``) are
-        dropped, or are an error that names them.
+        Whether sources that cannot be mapped to the image (``not_converged``) are dropped;
+        otherwise the function raises an error that lists them.
     accuracy : float
         Largest error of a mapped position, in pixels.
     maxiter : int
-        Largest number of Newton steps that a position may take.
-    mask_policy : {'segment', 'neighbours', 'uberseg', None}
-        What the segmentation masks: pixels outside the own segment, pixels of
-        other segments, pixels that are nearer to another segment than to the own
-        (Jarvis et al. 2016), or nothing.
+        Largest number of Newton steps of a position.
+    mask_policy : {'segment', 'neighbors', 'uberseg', None}
+        Pixels that the segmentation masks: pixels outside the segment of the source, pixels
+        of other segments, pixels that are nearer to another segment than to the segment of
+        the source (Jarvis et al. 2016), or none.
     combine_seg_mask : bool, optional
-        The same, spelt `True` for ``'segment'`` or `False` for `None`.
+        Older form of ``mask_policy``: `True` for ``'segment'``, `False` for `None`.
     keep_segmentation : bool
         Whether the cutouts get the labels as a plane.
     size : int or array of int, shape (N,), optional
-        Width and height of all cutouts, or of each of them; they are then
-        centred on the sources, and ``pad`` does not count.
+        Width and height of all cutouts, or of each cutout. Cutouts of a given size are
+        centered on the sources, and ``pad`` does not matter.
     factor : float
-        Size of a cutout in sizes of the segment, before padding.
+        Size of a cutout divided by the size of the segment, before padding.
     min_size, max_size : int, optional
         Limits of width and height.
     src_pos : array of shape (N, 2), optional
-        Positions ``(x, y)`` that stand in for those of the catalogue.
+        Positions ``(x, y)`` that replace those of the catalog.
     src_weight : array of shape (N,) or str, optional
         Weights of the sources, or the name of their column.
     fillval : scalar
         Value of data outside the image.
     copy : bool
-        `False` leaves read-only views of the image until a pixel is written or
-        the collection is copied; masks are made when one is asked for. What is read
-        piece by piece is read at once in any case.
+        `False` returns read-only views of the image; masks are made at the first access.
+        Images that are read in parts are always copied.
 
     Returns
     -------
     CutoutCollection
-        In the order of the catalogue. A cutout of which only the padding
-        leaves the image is filled. ``dropped`` has the sources that were not
-        cut: segments at the border of the image, labels that are not there or
-        come twice, sources of which all pixels are masked.
+        Cutouts in the order of the catalog. A cutout is filled if only its padding leaves
+        the image. ``dropped`` contains the sources that were not cut: segments at the border
+        of the image, labels that are missing or repeated, sources whose pixels are all
+        masked.
     """
     policy = BoxPolicy(
         pad=validate_pad(pad), size=size, factor=factor, min_size=min_size, max_size=max_size
@@ -170,43 +170,43 @@ def create_primary_cutouts(
         policy=parse_mask_policy(mask_policy, combine_seg_mask),
         keep=keep_segmentation,
     )
-    cutter = _make_cutter(image, labels, "primary", fillval=fillval, copy=copy)
-    grid = cutter.segmentation.grid or cutter.image.grid
+    cutter = Cutter.from_arguments(image, labels, "primary", fillval=fillval, copy=copy)
+    grid = cutter.existing_segmentation.grid or cutter.image.grid
     with naming_arguments("catalog"):
         sources = parse_catalog(catalog, grid, src_pos=src_pos, src_weight=src_weight)
-    search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    return _refer(cut_sources(sources, cutter, policy, **search), imdata, imwcs)
+    search = Search(quiet, accuracy, maxiter)
+    return _reparent(cut_sources(sources, cutter, policy, search), imdata, imwcs)
 
 
 def create_input_image_cutouts(
     primary_cutouts: Iterable[Cutout],
-    imdata,
-    imwcs,
-    imdq=None,
-    imweight=None,
-    data_units=DEFAULT_COUNTS,
-    exptime=DEFAULT_EXPTIME,
-    pad=1,
+    imdata: Any,
+    imwcs: Any,
+    imdq: Any = None,
+    imweight: Any = None,
+    data_units: Any = DEFAULT_COUNTS,
+    exptime: Any = DEFAULT_EXPTIME,
+    pad: int = 1,
     *,
-    mode="strict",
-    quiet=True,
-    accuracy=ACCURACY,
-    maxiter=MAXITER,
-    uncertainty=None,
-    dqbitmask=DEFAULT_DQBITMASK,
-    segmentation_image=None,
-    segmentation_wcs=None,
-    mask_policy=None,
-    combine_seg_mask=None,
-    keep_segmentation=False,
-    fillval=np.nan,
-    copy=True,
+    mode: str = "strict",
+    quiet: bool = True,
+    accuracy: float = ACCURACY,
+    maxiter: int = MAXITER,
+    uncertainty: Any = None,
+    dqbitmask: Any = DEFAULT_DQBITMASK,
+    segmentation_image: Any = None,
+    segmentation_wcs: Any = None,
+    mask_policy: str | None = None,
+    combine_seg_mask: bool | None = None,
+    keep_segmentation: bool = False,
+    fillval: complex = np.nan,
+    copy: bool = True,
 ) -> tuple[CutoutCollection, CutoutCollection]:
     """
     Cut the sources of other cutouts out of a distorted exposure.
 
-    Each box is mapped through the full distortion of both images; the new box
-    encloses every pixel of it.
+    Each box is mapped through the full distortion of both images. The new box encloses all
+    its pixels.
 
     Parameters
     ----------
@@ -217,18 +217,18 @@ def create_input_image_cutouts(
     pad : int
         Pixels around the smallest box that encloses a mapped cutout.
     mode : {'strict', 'fill'}
-        Whether a source whose box, padding included, is not wholly on the
-        exposure is dropped or filled.
+        Whether a source is dropped or filled if its box, padding included, leaves the
+        exposure.
     quiet : bool
-        Whether sources that cannot be mapped (``not_converged``) are dropped, or
-        are an error that names them.
+        Whether sources that cannot be mapped (``not_converged``) are dropped; otherwise the
+        function raises an error that lists them.
     accuracy, maxiter
         As in `create_primary_cutouts`.
     segmentation_image, segmentation_wcs
-        Labels of the sources, usually on the grid of a combined image; the pixels
-        of the exposure have the label of the nearest pixel there.
+        Labels of the sources, usually on the grid of a combined image. A pixel of the
+        exposure gets the label of the nearest pixel of the segmentation image.
     mask_policy, combine_seg_mask, keep_segmentation
-        What the labels are used for, as in `create_primary_cutouts`.
+        Use of the labels, as in `create_primary_cutouts`.
     uncertainty, dqbitmask, fillval, copy
         As in `create_primary_cutouts`.
 
@@ -237,7 +237,7 @@ def create_input_image_cutouts(
     cutouts : CutoutCollection
         Cutouts of the exposure.
     valid_input_cutouts : CutoutCollection
-        The input cutouts that they belong to, one to one. Both have the same
+        The input cutouts that they belong to, one to one. Both collections have the same
         ``dropped``.
     """
     image = ImageArguments(
@@ -258,35 +258,35 @@ def create_input_image_cutouts(
     if segmentation_image is None and labels.are_used:
         msg = "segmentation_image must be given where labels mask or are kept"
         raise ValueError(msg)
-    labels = None if segmentation_image is None else labels
-    cutter = _make_cutter(image, labels, "input_image", fillval=fillval, copy=copy)
-    search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    new, valid = map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, **search)
-    return _refer(new, imdata, imwcs), valid
+    used_labels = None if segmentation_image is None else labels
+    cutter = Cutter.from_arguments(image, used_labels, "input_image", fillval=fillval, copy=copy)
+    search = Search(quiet, accuracy, maxiter)
+    new, valid = map_cutouts(primary_cutouts, "primary_cutouts", cutter, pad, mode, search)
+    return _reparent(new, imdata, imwcs), valid
 
 
 def drz_from_input_cutouts(
     input_cutouts: Iterable[Cutout],
-    segmentation_image,
-    imdata,
-    imwcs,
-    imdq=None,
-    imweight=None,
-    data_units=DEFAULT_COUNTS,
-    exptime=DEFAULT_EXPTIME,
-    pad=1,
+    segmentation_image: Any,
+    imdata: Any,
+    imwcs: Any,
+    imdq: Any = None,
+    imweight: Any = None,
+    data_units: Any = DEFAULT_COUNTS,
+    exptime: Any = DEFAULT_EXPTIME,
+    pad: int = 1,
     *,
-    quiet=True,
-    accuracy=ACCURACY,
-    maxiter=MAXITER,
-    uncertainty=None,
-    dqbitmask=DEFAULT_DQBITMASK,
-    segmentation_wcs=None,
-    mask_policy="segment",
-    combine_seg_mask=None,
-    keep_segmentation=False,
-    fillval=np.nan,
-    copy=True,
+    quiet: bool = True,
+    accuracy: float = ACCURACY,
+    maxiter: int = MAXITER,
+    uncertainty: Any = None,
+    dqbitmask: Any = DEFAULT_DQBITMASK,
+    segmentation_wcs: Any = None,
+    mask_policy: str | None = "segment",
+    combine_seg_mask: bool | None = None,
+    keep_segmentation: bool = False,
+    fillval: complex = np.nan,
+    copy: bool = True,
 ) -> tuple[CutoutCollection, CutoutCollection]:
     """
     Cut the sources of cutouts of exposures out of a combined image.
@@ -314,7 +314,7 @@ def drz_from_input_cutouts(
     cutouts : CutoutCollection
         Cutouts of the combined image, filled where they leave it.
     valid_input_cutouts : CutoutCollection
-        The input cutouts that they belong to, one to one. Both have the same
+        The input cutouts that they belong to, one to one. Both collections have the same
         ``dropped``.
     """
     image = ImageArguments(
@@ -332,50 +332,50 @@ def drz_from_input_cutouts(
         policy=parse_mask_policy(mask_policy, combine_seg_mask),
         keep=keep_segmentation,
     )
-    cutter = _make_cutter(image, labels, "drz", fillval=fillval, copy=copy)
-    search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    new, valid = map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", **search)
-    return _refer(new, imdata, imwcs), valid
+    cutter = Cutter.from_arguments(image, labels, "drz", fillval=fillval, copy=copy)
+    search = Search(quiet, accuracy, maxiter)
+    new, valid = map_cutouts(input_cutouts, "input_cutouts", cutter, pad, "fill", search)
+    return _reparent(new, imdata, imwcs), valid
 
 
 def create_cutouts(
     primary_cutouts: Iterable[Cutout],
-    segmentation_image,
-    drz_data,
-    drz_wcs,
-    flt_data,
-    flt_wcs,
-    drz_dq=None,
-    drz_weight=None,
-    drz_data_units=DEFAULT_RATE,
-    drz_exptime=DEFAULT_EXPTIME,
-    flt_dq=None,
-    flt_weight=None,
-    flt_data_units=DEFAULT_COUNTS,
-    flt_exptime=DEFAULT_EXPTIME,
-    pad=2,
+    segmentation_image: Any,
+    drz_data: Any,
+    drz_wcs: Any,
+    flt_data: Any,
+    flt_wcs: Any,
+    drz_dq: Any = None,
+    drz_weight: Any = None,
+    drz_data_units: Any = DEFAULT_RATE,
+    drz_exptime: Any = DEFAULT_EXPTIME,
+    flt_dq: Any = None,
+    flt_weight: Any = None,
+    flt_data_units: Any = DEFAULT_COUNTS,
+    flt_exptime: Any = DEFAULT_EXPTIME,
+    pad: int = 2,
     *,
-    drz_uncertainty=None,
-    drz_dqbitmask=DEFAULT_DQBITMASK,
-    flt_uncertainty=None,
-    flt_dqbitmask=DEFAULT_DQBITMASK,
-    mode="strict",
-    quiet=True,
-    accuracy=ACCURACY,
-    maxiter=MAXITER,
-    segmentation_wcs=None,
-    mask_policy="segment",
-    combine_seg_mask=None,
-    flt_mask_policy=None,
-    keep_segmentation=False,
-    fillval=np.nan,
-    copy=True,
+    drz_uncertainty: Any = None,
+    drz_dqbitmask: Any = DEFAULT_DQBITMASK,
+    flt_uncertainty: Any = None,
+    flt_dqbitmask: Any = DEFAULT_DQBITMASK,
+    mode: str = "strict",
+    quiet: bool = True,
+    accuracy: float = ACCURACY,
+    maxiter: int = MAXITER,
+    segmentation_wcs: Any = None,
+    mask_policy: str | None = "segment",
+    combine_seg_mask: bool | None = None,
+    flt_mask_policy: str | None = None,
+    keep_segmentation: bool = False,
+    fillval: complex = np.nan,
+    copy: bool = True,
 ) -> tuple[CutoutCollection, CutoutCollection]:
     """
     Map cutouts to an exposure, and from there to a combined image.
 
-    `create_input_image_cutouts`, then `drz_from_input_cutouts`. The combined
-    image may be the one of the primary cutouts or another one.
+    The function combines `create_input_image_cutouts` and `drz_from_input_cutouts`. The
+    combined image may be that of the primary cutouts or another one.
 
     Parameters
     ----------
@@ -385,9 +385,9 @@ def create_cutouts(
         Labels of the sources, on the grid of the combined image unless it has a
         ``segmentation_wcs``.
     drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime
-        The combined image, as in `create_primary_cutouts`, but for the default of the
-        data units. Of an array, all has to be said again: nothing is taken over from
-        the primary cutouts.
+        The combined image, as in `create_primary_cutouts`; only the default of the data
+        units differs. For plain arrays, pass all arguments again, because none is inherited
+        from ``primary_cutouts``.
     flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime
         The exposure.
     pad : int
@@ -397,9 +397,9 @@ def create_cutouts(
     mode, quiet, accuracy, maxiter
         As in `create_input_image_cutouts`.
     segmentation_wcs, mask_policy, combine_seg_mask
-        For the cutouts of the combined image, as in `create_primary_cutouts`.
-    flt_mask_policy : {'segment', 'neighbours', 'uberseg', None}
-        The same for the cutouts of the exposure.
+        Options of the cutouts of the combined image, as in `create_primary_cutouts`.
+    flt_mask_policy : {'segment', 'neighbors', 'uberseg', None}
+        Mask policy of the cutouts of the exposure.
     keep_segmentation : bool
         Whether all cutouts get the labels as a plane.
     fillval, copy
@@ -410,9 +410,9 @@ def create_cutouts(
     flt_cutouts : CutoutCollection
         Cutouts of the exposure, which enclose the primary cutouts.
     drz_cutouts : CutoutCollection
-        Cutouts of the combined image, which enclose those of the exposure, one
-        to one. Both have the same ``dropped``. If the exposure has a name, it is
-        ``exposure`` in the metadata of the image.
+        Cutouts of the combined image, which enclose those of the exposure, one to one. Both
+        collections have the same ``dropped``. The name of the exposure is ``exposure`` in
+        the metadata of the image.
     """
     drz_image = ImageArguments(
         data=drz_data,
@@ -429,7 +429,7 @@ def create_cutouts(
         policy=parse_mask_policy(mask_policy, combine_seg_mask),
         keep=keep_segmentation,
     )
-    drz_cutter = _make_cutter(drz_image, labels, "drz", fillval=fillval, copy=copy)
+    drz_cutter = Cutter.from_arguments(drz_image, labels, "drz", fillval=fillval, copy=copy)
     flt_image = ImageArguments(
         data=flt_data,
         wcs=flt_wcs,
@@ -441,75 +441,31 @@ def create_cutouts(
     )
     grid = drz_cutter.image.wcs if segmentation_wcs is None else segmentation_wcs
     flt_labels = replace(labels, wcs=grid, policy=parse_mask_policy(flt_mask_policy, None))
-    flt_labels = flt_labels if flt_labels.are_used else None
-    flt_cutter = _make_cutter(flt_image, flt_labels, "input_image", fillval=fillval, copy=copy)
+    flt_cutter = Cutter.from_arguments(
+        flt_image,
+        flt_labels if flt_labels.are_used else None,
+        "input_image",
+        fillval=fillval,
+        copy=copy,
+    )
     if flt_cutter.image.name:
-        # Of several exposures, each has its own cutouts of the combined image.
-        meta = ChainMap({"exposure": flt_cutter.image.name}, drz_cutter.image.meta)
+        # Cutouts of the combined image belong to one exposure, so name the exposure.
+        # A chain writes only to its first mapping.
+        drz_meta = cast("MutableMapping", drz_cutter.image.meta)
+        meta = ChainMap({"exposure": flt_cutter.image.name}, drz_meta)
         drz_cutter = replace(drz_cutter, image=replace(drz_cutter.image, meta=meta))
-    search = {"quiet": quiet, "accuracy": accuracy, "maxiter": maxiter}
-    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, **search)
-    flt = _refer(flt, flt_data, flt_wcs)
-    drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", **search)
-    drz = _refer(drz, drz_data, drz_wcs)
+    search = Search(quiet, accuracy, maxiter)
+    flt, _ = map_cutouts(primary_cutouts, "primary_cutouts", flt_cutter, pad, mode, search)
+    flt = _reparent(flt, flt_data, flt_wcs)
+    drz, valid = map_cutouts(flt, "flt_cutouts", drz_cutter, pad, "fill", search)
+    drz = _reparent(drz, drz_data, drz_wcs)
     dropped = (*flt.dropped_groups, *drz.dropped_groups)
     return valid.with_dropped(dropped), drz.with_dropped(dropped)
 
 
-def _refer(cutouts: CutoutCollection, data, wcs) -> CutoutCollection:
-    """New cutouts, which are those of an image if what they were cut from is a cutout of it."""
+def _reparent(cutouts: CutoutCollection, data: Any, wcs: Any) -> CutoutCollection:
+    """Return new cutouts; if they were cut from a cutout, express them in its image."""
     if isinstance(data, Cutout) and wcs is None:
         for store in cutouts.selection.stores:
             reparent(store, data)
     return cutouts
-
-
-def _check_grid(segmentation, image) -> None:
-    """Refuse a segmentation image with a WCS that puts it on another grid than the image."""
-    wcs = segmentation.wcs if isinstance(segmentation, NDData) else None
-    if wcs is None or wcs is image.wcs:
-        return
-    segmentation_grid = PixelGrid(wcs, image.shape)
-    if not same_grid(image.grid, segmentation_grid):
-        distance = corner_distance(image.grid, segmentation_grid)
-        msg = (
-            "segmentation_image has a WCS with another pixel grid than the image: the corners are "
-            f"{distance:.3g} pixels apart. Pass segmentation_wcs to map the segmentation image, or "
-            "pass a plain array if it has the pixels of the image"
-        )
-        raise ValueError(msg)
-
-
-def _make_cutter(
-    arguments: ImageArguments, labels: LabelArguments | None, stage: str, *, fillval, copy
-) -> Cutter:
-    """
-    Return the cutter of an image.
-
-    Parameters
-    ----------
-    arguments : ImageArguments
-        The image.
-    labels : LabelArguments or None
-        The segmentation image, where labels are used.
-    stage : str
-        Name of the step, which the image keeps.
-    fillval, copy
-        As of `Cutter`.
-    """
-    image, planes = parse_image(arguments)
-    # Labels come from the segmentation image, even if the image is a cutout that has some.
-    planes.pop("segmentation", None)
-    segmentation = None
-    if labels is not None:
-        with naming_arguments("segmentation_image", f"{arguments.prefix}data"):
-            segmentation = Segmentation.from_arguments(image, labels)
-            if segmentation.grid is None:
-                _check_grid(labels.segmentation, image)
-    return Cutter(
-        image=replace(image, stage=stage),
-        planes=planes,
-        segmentation=segmentation,
-        fillval=fillval,
-        copy=copy,
-    )

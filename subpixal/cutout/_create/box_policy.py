@@ -1,10 +1,10 @@
-"""How large cutouts of sources are."""
+"""The sizes of the cutouts of sources."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,23 +19,23 @@ __all__ = ["BoxPolicy"]
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoxPolicy:
     """
-    How the box of a cutout comes from the box of a segment.
+    Rules that derive the box of a cutout from the box of a segment.
 
     Attributes
     ----------
     pad : int
         Pixels around the segment.
     size : int or array of int, shape (N,), or None
-        Width and height of all or of each of the boxes, which are then centred
-        on the sources; neither the segment nor ``pad`` counts.
+        Width and height of all boxes, or of each box. Boxes of a given size are centered on
+        the sources, and the segment and ``pad`` do not matter.
     factor : float
-        Size of the box in sizes of the segment, before padding.
+        Size of the box divided by the size of the segment, before padding.
     min_size, max_size : int or None
         Limits of width and height.
     """
 
     pad: int = 0
-    size: object = None
+    size: Any = None
     factor: float = 1.0
     min_size: int | None = None
     max_size: int | None = None
@@ -57,8 +57,8 @@ class BoxPolicy:
         """
         Return the boxes of cutouts.
 
-        Among the boxes of a size, the one with the nearest center is taken, and the lower
-        of two that are equally near.
+        The box is the one whose center is nearest to the position; of two boxes at equal
+        distances, it is the lower one.
 
         Parameters
         ----------
@@ -73,17 +73,14 @@ class BoxPolicy:
             size = np.broadcast_to(self._sizes(size.shape[1]), size.shape)
             center = np.where(np.isfinite(pos).all(1), pos.T, center)
         else:
-            # A size is not a pixel larger for the rounding of a product.
+            # The rounding error of the product must not add a pixel.
             size = np.ceil(size * self.factor - 1e-9).astype(np.int64) + 2 * self.pad
-        size = np.clip(size, self.min_size, self.max_size) if self._limited else size
+        if self.min_size is not None or self.max_size is not None:
+            size = np.clip(size, self.min_size, self.max_size)
         low = np.ceil(center - size / 2).astype(np.int64)
         return PixelBoxes(*low, *size)
 
-    @property
-    def _limited(self) -> bool:
-        return self.min_size is not None or self.max_size is not None
-
-    def _sizes(self, count) -> np.ndarray:
+    def _sizes(self, count: int) -> NDArray[np.int64]:
         size = np.asarray(self.size)
         if size.shape not in ((), (count,)):
             msg = f"size must be a number or have shape ({count},), got shape {size.shape}"
@@ -94,5 +91,5 @@ class BoxPolicy:
         return size.astype(np.int64)
 
 
-def _is_number(value) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)

@@ -1,8 +1,9 @@
-"""Catalogues: identifiers, positions and weights of sources, whoever made them."""
+"""Catalogs: identifiers, positions and weights of sources."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -11,11 +12,18 @@ from astropy.coordinates import SkyCoord
 from subpixal.geometry import PixelGrid
 from subpixal.image import refuse_name
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    BoolArray = NDArray[np.bool_]
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
+
 __all__ = ["CatalogColumns", "parse_catalog"]
 
 ID_COLUMNS = ("id", "label", "NUMBER", "SEGMENTATION_MAP_ID", "segmentation_map_id")
 
-# Names of position columns, and what they call the centre of the first pixel.
+# Names of position columns, and the coordinate of the center of the first pixel.
 PIXEL_COLUMNS = (
     ("x", "y", 0),
     ("x_centroid", "y_centroid", 0),
@@ -38,60 +46,64 @@ SKY_COLUMNS = (
 
 class CatalogColumns(NamedTuple):
     """
-    Columns of a catalogue that cutting needs.
+    Columns of a catalog that cutting needs.
 
     Attributes
     ----------
     ids : array of int, shape (N,)
-    pos : array of float, shape (N, 2)
-        Positions, 0-based; NaN where there is none.
+        Identifiers, which are the labels of the segmentation image.
+    positions : array of float, shape (N, 2)
+        Positions ``(x, y)``, 0-based; NaN for sources without a position.
     weight : array of float, shape (N,)
-        NaN where there is none.
-    astray : array of bool, shape (N,)
-        Where there is a position on the sky, and it is nowhere near the image.
+        Weights; NaN for sources without a weight.
+    off_image : array of bool, shape (N,)
+        Sources with a position on the sky that is far from the image.
     """
 
-    ids: np.ndarray
-    pos: np.ndarray
-    weight: np.ndarray
-    astray: np.ndarray
+    ids: IntArray
+    positions: FloatArray
+    weight: FloatArray
+    off_image: BoolArray
 
 
-def parse_catalog(catalog, image: PixelGrid, *, src_pos=None, src_weight=None) -> CatalogColumns:
+def parse_catalog(
+    catalog: Any,
+    image: PixelGrid,
+    *,
+    src_pos: ArrayLike | None = None,
+    src_weight: ArrayLike | str | None = None,
+) -> CatalogColumns:
     """
-    Identifiers, positions and weights of the sources of a catalogue.
+    Return identifiers, positions and weights of the sources of a catalog.
 
     Parameters
     ----------
     catalog : table, mapping or `photutils.segmentation.SourceCatalog`
-        With a column ``id``, ``label`` or ``NUMBER``; see the module for the
-        names of positions.
+        A catalog with a column of identifiers. The constants of the module contain the names
+        of columns.
     image : `~subpixal.geometry.PixelGrid`
         Grid of the positions.
     src_pos : array of shape (N, 2), optional
-        Positions that stand in for those of the catalogue.
+        Positions that replace those of the catalog.
     src_weight : array of shape (N,) or str, optional
-        Weights, or the name of their column; by default ``src_weight`` if the
-        catalogue has it.
-
-    Returns
-    -------
-    Sources
+        Weights, or the name of their column; by default the column ``src_weight`` if the
+        catalog has it.
 
     Raises
     ------
     ValueError
-        If there is no column of identifiers, or a column or an argument does not
-        hold one number for each source; identifiers must be integers.
+        If there is no column of identifiers, if identifiers are not integers, or if a column
+        or an argument does not contain one number for each source.
     """
     columns = _Columns(catalog)
-    ids = _ids(columns)
+    ids = _parse_ids(columns)
     if src_pos is None:
-        pos, astray = _positions(columns, image, len(ids))
+        positions, off_image = _parse_positions(columns, image, len(ids))
     else:
-        pos, astray = _numbers(src_pos, "src_pos", (len(ids), 2)), np.zeros(len(ids), bool)
-    # One coordinate alone is no position.
-    pos = np.where(np.isfinite(pos).all(1, keepdims=True), pos, np.nan)
+        positions = _parse_numbers(src_pos, "src_pos", (len(ids), 2))
+        off_image = np.zeros(len(ids), bool)
+    # A position needs both coordinates.
+    positions = np.where(np.isfinite(positions).all(1, keepdims=True), positions, np.nan)
     if src_weight is None and "src_weight" in columns:
         src_weight = "src_weight"
     if isinstance(src_weight, str):
@@ -99,52 +111,61 @@ def parse_catalog(catalog, image: PixelGrid, *, src_pos=None, src_weight=None) -
     elif src_weight is None:
         weight = np.full(ids.shape, np.nan)
     else:
-        weight = _numbers(src_weight, "src_weight", ids.shape)
-    return CatalogColumns(ids, pos, weight, astray)
+        weight = _parse_numbers(src_weight, "src_weight", ids.shape)
+    return CatalogColumns(ids, positions, weight, off_image)
 
 
 class _Columns:
-    """Columns of whatever serves as a catalogue, by name."""
+    """Columns of a catalog of any class, by name."""
 
-    def __init__(self, catalog) -> None:
+    def __init__(self, catalog: Any) -> None:
         refuse_name("catalog", "be a table", catalog, "read_catalog")
-        self._get = getattr(catalog, "__getitem__", None)
-        if hasattr(catalog, "to_table"):
-            # A SourceCatalog computes each column when it is asked for.
-            self.names = {*dir(type(catalog)), *vars(catalog)}
-            self._get = lambda name: np.atleast_1d(getattr(catalog, name))
-        elif hasattr(catalog, "colnames"):
-            self.names = catalog.colnames
-        elif getattr(getattr(catalog, "dtype", None), "names", None):
-            self.names = catalog.dtype.names
-        elif hasattr(catalog, "keys"):
-            self.names = list(catalog.keys())
-        else:
-            msg = f"catalog must be a table, got {type(catalog).__name__}"
-            raise TypeError(msg)
+        self.names = _column_names(catalog)
+        # A SourceCatalog computes a column at its first access.
+        self._is_computed = hasattr(catalog, "to_table")
+        self._catalog = catalog
 
-    def __contains__(self, name) -> bool:
+    def __contains__(self, name: str) -> bool:
         return name in self.names
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Any:
         if name not in self:
             msg = f"catalog has no column {name!r}"
             raise ValueError(msg)
-        return self._get(name)
+        if self._is_computed:
+            return np.atleast_1d(getattr(self._catalog, name))
+        return self._catalog[name]
 
-    def numbers(self, name, shape) -> np.ndarray:
-        return _numbers(self[name], f"column {name!r} of catalog", shape)
+    def numbers(self, name: str, shape: tuple[int, ...]) -> FloatArray:
+        """Return a column of numbers."""
+        return _parse_numbers(self[name], f"column {name!r} of catalog", shape)
 
-    def degrees(self, name, shape) -> np.ndarray:
-        numbers, unit = self.numbers(name, shape), getattr(self[name], "unit", None)
+    def degrees(self, name: str, shape: tuple[int, ...]) -> FloatArray:
+        """Return a column of angles in degrees; a column without a unit is in degrees."""
+        numbers = self.numbers(name, shape)
+        unit = getattr(self[name], "unit", None)
         is_angle = unit is not None and u.Unit(unit).is_equivalent(u.deg)
         return u.Quantity(numbers, unit).to_value(u.deg) if is_angle else numbers
 
 
-def _ids(columns) -> np.ndarray:
+def _column_names(catalog: Any) -> Collection[str]:
+    if hasattr(catalog, "to_table"):
+        return {*dir(type(catalog)), *vars(catalog)}
+    if hasattr(catalog, "colnames"):
+        return catalog.colnames
+    names = getattr(getattr(catalog, "dtype", None), "names", None)
+    if names:
+        return names
+    if hasattr(catalog, "keys"):
+        return list(catalog.keys())
+    msg = f"catalog must be a table, got {type(catalog).__name__}"
+    raise TypeError(msg)
+
+
+def _parse_ids(columns: _Columns) -> IntArray:
     name = next((name for name in ID_COLUMNS if name in columns), None)
     if name is None:
-        msg = f"catalog must have a column {', '.join(ID_COLUMNS)}, it has {columns.names}"
+        msg = f"catalog must have a column {' or '.join(ID_COLUMNS)}, it has {columns.names}"
         raise ValueError(msg)
     values = columns[name]
     values = np.ma.asarray(getattr(values, "value", values))
@@ -154,7 +175,7 @@ def _ids(columns) -> np.ndarray:
     if values.ndim != 1:
         msg = f"column {name!r} of catalog must have one dimension, got shape {values.shape}"
         raise ValueError(msg)
-    # An array of objects may well hold integers.
+    # The objects of an array may be integers.
     ids = np.array(values.tolist()) if values.dtype == object else values.data
     with np.errstate(invalid="ignore"):
         integers = ids.astype(np.int64) if ids.dtype.kind in "iuf" else None
@@ -164,51 +185,54 @@ def _ids(columns) -> np.ndarray:
     return integers
 
 
-def _positions(columns, image, count) -> tuple[np.ndarray, np.ndarray]:
-    """Positions, and which of them are on the sky but not near the image."""
+def _parse_positions(
+    columns: _Columns, image: PixelGrid, count: int
+) -> tuple[FloatArray, BoolArray]:
+    """Return positions, and the sources on the sky that are far from the image."""
     for x, y, origin in PIXEL_COLUMNS:
         if x in columns and y in columns:
             pair = [columns.numbers(name, (count,)) for name in (x, y)]
             return np.stack(pair, axis=-1) - origin, np.zeros(count, bool)
-    pos, astray = np.full((count, 2), np.nan), np.zeros(count, bool)
-    sky = _sky(columns, count) if image.world.is_sky else None
-    if sky is not None:
-        good, sky = sky
+    positions = np.full((count, 2), np.nan)
+    off_image = np.zeros(count, bool)
+    found = _parse_sky(columns, count) if image.world.is_sky else None
+    if found is not None:
+        has_sky, sky = found
         sky = sky.transform_to(image.world.frame).spherical
         world = image.world.values(sky.lon.rad, sky.lat.rad)
-        pos[good] = np.stack(image.to_pixel(*world), axis=-1)
-        astray[good] = np.isnan(pos[good]).any(1)
-    return pos, astray
+        positions[has_sky] = np.stack(image.to_pixel(*world), axis=-1)
+        off_image[has_sky] = np.isnan(positions[has_sky]).any(1)
+    return positions, off_image
 
 
-def _sky(columns, count):
-    """Which sources have a position on the sky, and these."""
+def _parse_sky(columns: _Columns, count: int) -> tuple[BoolArray, SkyCoord] | None:
+    """Return the sources that have a position on the sky, and their positions."""
     for name in COORDINATE_COLUMNS:
         if name in columns:
             sky = SkyCoord(columns[name])
-            lonlat = _numbers([sky.spherical.lon.deg, sky.spherical.lat.deg], name, (2, count))
-            good = np.isfinite(lonlat).all(0)
-            return good, sky[good]
+            degrees = [sky.spherical.lon.deg, sky.spherical.lat.deg]
+            has_sky = np.all(np.isfinite(_parse_numbers(degrees, name, (2, count))), axis=0)
+            return has_sky, sky[has_sky]
     for names in SKY_COLUMNS:
         if all(name in columns for name in names):
             lon, lat = (columns.degrees(name, (count,)) for name in names)
-            # Values such as -99 say that there is none.
-            good = np.isfinite(lon) & (np.abs(lat) <= 90)
-            return good, SkyCoord(lon[good], lat[good], unit="deg", frame="icrs")
+            # Values such as -99 mark sources without a position.
+            has_sky = np.isfinite(lon) & (np.abs(lat) <= 90)
+            return has_sky, SkyCoord(lon[has_sky], lat[has_sky], unit="deg", frame="icrs")
     return None
 
 
-def _numbers(values, what, shape) -> np.ndarray:
-    """Floats of a given shape, NaN where they are masked."""
+def _parse_numbers(values: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
+    """Return floats of a given shape, NaN where they are masked."""
     values = getattr(values, "value", values)
     try:
         if hasattr(values, "filled"):
             values = values.astype(float).filled(np.nan)
         values = np.asarray(values, float)
     except (TypeError, ValueError):
-        msg = f"{what} must hold numbers"
+        msg = f"{name} must hold numbers"
         raise ValueError(msg) from None
     if values.shape != shape:
-        msg = f"{what} must have shape {shape}, one row for each source, got {values.shape}"
+        msg = f"{name} must have shape {shape}, one row for each source, got {values.shape}"
         raise ValueError(msg)
     return values

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,16 @@ from subpixal.cutout.storage import (
     ImagePlane,
     PackedPlane,
     Store,
+    StoredPlane,
     boxes_of,
     make_index,
 )
+from subpixal.errors import naming_arguments
 from subpixal.geometry import PixelBoxes
 from subpixal.image import (
     CHUNK,
     PLANES,
+    ImageArguments,
     ImageArray,
     ImageInfo,
     LazyArray,
@@ -29,10 +32,11 @@ from subpixal.image import (
     copy_boxes,
     cut_boxes,
     mask_outside,
+    parse_image,
 )
 
 from .labels import as_labels
-from .segmentation import Segmentation
+from .segmentation import LabelArguments, Segmentation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +48,7 @@ class PlaneSource(NamedTuple):
     """A plane of an image, the value outside of it, and the dtype of its cutouts."""
 
     image: ImageArray
-    fill: object
+    fill: Any
     dtype: np.dtype
 
 
@@ -80,6 +84,56 @@ class Cutter:
             msg = f"fillval must be a number that fits the data, got {self.fillval!r}"
             raise TypeError(msg)
 
+    @classmethod
+    def from_arguments(
+        cls,
+        arguments: ImageArguments,
+        labels: LabelArguments | None,
+        stage: str,
+        *,
+        fillval: complex,
+        copy: bool,
+    ) -> Cutter:
+        """
+        Return the cutter of an image.
+
+        Parameters
+        ----------
+        arguments : ImageArguments
+            Arguments of the caller that describe the image.
+        labels : LabelArguments or None
+            Arguments that describe the segmentation image; `None` if labels are not used.
+        stage : str
+            Name of the step of the chain.
+        fillval, copy
+            As of `Cutter`.
+        """
+        image, planes = parse_image(arguments)
+        # The segmentation image replaces the labels of an image that is a cutout.
+        planes.pop("segmentation", None)
+        segmentation = None
+        if labels is not None:
+            with naming_arguments("segmentation_image", f"{arguments.prefix}data"):
+                segmentation = Segmentation.from_arguments(image, labels)
+        image = replace(image, stage=stage)
+        return cls(
+            image=image, planes=planes, segmentation=segmentation, fillval=fillval, copy=copy
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(ny, nx)`` of the image."""
+        ny, nx = self.planes["data"].shape
+        return ny, nx
+
+    @property
+    def existing_segmentation(self) -> Segmentation:
+        """The segmentation of a cutter that has one."""
+        if self.segmentation is None:
+            msg = "the cutter has no segmentation"
+            raise ValueError(msg)
+        return self.segmentation
+
     def cut(
         self,
         boxes: PixelBoxes,
@@ -103,6 +157,7 @@ class Cutter:
         """
         index = make_index(self.image, boxes, src_pos=src_pos, src_weight=src_weight)
         made = ["mask", "segmentation"] if self._keeps_labels else ["mask"]
+        planes: dict[str, StoredPlane]
         if self.copy or any(map(self._is_lazy, self._sources)):
             flat = self._cut(boxes, ids, dict.fromkeys([*self.planes, *made]))
             planes = {name: PackedPlane(pixels) for name, pixels in flat.items()}
@@ -111,7 +166,7 @@ class Cutter:
                 name: ImagePlane(*self._sources[name]) for name in self.planes if name != "mask"
             }
             for name in made:
-                dtype = bool if name == "mask" else self._sources[name].dtype
+                dtype = np.dtype(bool) if name == "mask" else self._sources[name].dtype
                 planes[name] = DeferredPlane(partial(self._cut_plane, boxes, ids, name), dtype)
         return Store(self.image, index, ids, planes=planes)
 
@@ -141,9 +196,8 @@ class Cutter:
         self, boxes: PixelBoxes, ids: np.ndarray, names: Collection[str]
     ) -> dict[str, np.ndarray]:
         """Return planes of cutouts by name, each as a flat array."""
-        needed = {*names, *(self._masking if "mask" in names else ())}
-        needed &= self._sources.keys()
-        flat = {}
+        needed = {*names, *(self._masking if "mask" in names else ())} & self._sources.keys()
+        flat: dict[str, np.ndarray] = {}
         for name in needed:
             if self._is_cut_alone(name):
                 flat[name] = self._cut_alone(name, boxes)
@@ -157,7 +211,7 @@ class Cutter:
                 # The pixels of the chunk are still in the cache of the processor.
                 flat["mask"][pixels] = self._mask(chunk, boxes[selected], ids[selected])
         if "mask" in names:
-            mask_outside(flat["mask"], boxes, self.image.shape)
+            mask_outside(flat["mask"], boxes, self.shape)
         return {name: flat[name] for name in names}
 
     def _cut_chunk(
@@ -186,12 +240,13 @@ class Cutter:
 
     def _is_cut_alone(self, name: str) -> bool:
         """Return `True` if a plane cannot be cut in the loop over the other planes."""
-        has_own_grid = name == "segmentation" and self.segmentation.has_own_grid
-        return has_own_grid or self._is_lazy(name)
+        if name == "segmentation" and self.existing_segmentation.has_own_grid:
+            return True
+        return self._is_lazy(name)
 
     def _cut_alone(self, name: str, boxes: PixelBoxes) -> np.ndarray:
         if name == "segmentation":
-            return self.segmentation.cut(boxes)
+            return self.existing_segmentation.cut(boxes)
         image, fill, dtype = self._sources[name]
         return cut_boxes(image, boxes, fill, dtype)
 
@@ -200,12 +255,12 @@ class Cutter:
     ) -> NDArray[np.bool_]:
         mask = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
         if self.masks_by_label:
-            mask |= self.segmentation.mask(pixels["segmentation"], ids, boxes)
+            mask |= self.existing_segmentation.mask(pixels["segmentation"], ids, boxes)
         return mask
 
     @property
     def masks_by_label(self) -> bool:
-        """Whether the segmentation masks pixels, so that a source needs a label."""
+        """`True` if the segmentation masks pixels, so that a source needs a label."""
         return self.segmentation is not None and self.segmentation.policy is not None
 
     def find_masked(self, store: Store) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -227,33 +282,37 @@ class Cutter:
         absent : array of bool, shape (N,)
             Cutouts among them that have no pixel with the label of the source.
         """
-        boxes, ids = boxes_of(store.index), store.ids
+        boxes = boxes_of(store.index)
+        ids = store.ids
         masked, absent = np.zeros((2, len(ids)), bool)
-        if isinstance(store.planes["mask"], PackedPlane):
-            candidates = np.flatnonzero(_all(store.planes["mask"].flat, boxes))
+        mask_plane = store.planes["mask"]
+        if isinstance(mask_plane, PackedPlane):
+            candidates = np.flatnonzero(_all(mask_plane.flat, boxes))
             masked[candidates] = True
         else:
             candidates = np.flatnonzero(self._is_bad_at_source(store.index, boxes, ids))
             mask = self._cut_plane(boxes[candidates], ids[candidates], "mask")
             masked[candidates] = _all(mask, boxes[candidates])
         if candidates.size and self.masks_by_label:
-            boxes, labels = boxes[candidates], as_labels(ids[candidates])
-            other = self.segmentation.cut(boxes) != np.repeat(labels, boxes.area)
+            boxes = boxes[candidates]
+            labels = np.repeat(as_labels(ids[candidates]), boxes.area)
+            other = self.existing_segmentation.cut(boxes) != labels
             absent[candidates] = _all(other, boxes) & masked[candidates]
         return masked, absent
 
     def _is_bad_at_source(
         self, index: np.ndarray, boxes: PixelBoxes, ids: np.ndarray
     ) -> NDArray[np.bool_]:
-        """Return `True` for sources in a bad pixel, or in none of the image but next to one."""
-        size = np.array(self.image.shape[::-1])[:, None]
-        low, high = np.maximum(boxes.low, 0), np.minimum(boxes.high, size - 1)
+        """Return `True` for sources whose nearest pixel of the image in the box is bad."""
+        size = np.array(self.shape[::-1])[:, None]
+        low = np.maximum(boxes.low, 0)
+        high = np.minimum(boxes.high, size - 1)
         positions = np.array([index["src_x"], index["src_y"]])
         x, y = np.rint(np.clip(positions, low, high)).astype(np.int64)
         pixels = {name: self.planes[name][y, x] for name in self._masking & self.planes.keys()}
         bad = bad_pixels(pixels, dqbitmask=self.image.dqbitmask, with_weight=True)
         if self.masks_by_label:
-            bad |= self.segmentation.at(x, y) != as_labels(ids)
+            bad |= self.existing_segmentation.at(x, y) != as_labels(ids)
         return bad
 
 

@@ -1,9 +1,9 @@
-"""Labels of segmentation images: where they are, and what they mask. Arrays only."""
+"""Kernels for the labels of segmentation images."""
 
 from __future__ import annotations
 
 import numbers
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,36 +13,42 @@ from subpixal.image import ImageArray, read_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["as_labels", "label_boxes", "nearer_to_neighbour"]
+    IntArray = NDArray[np.int64]
+
+__all__ = ["as_labels", "label_boxes", "nearer_to_neighbor"]
 
 
-def label_boxes(segmentation: ImageArray) -> tuple[NDArray[np.int64], PixelBoxes]:
+def label_boxes(segmentation: ImageArray) -> tuple[IntArray, PixelBoxes]:
     """
-    Boxes of all labels, in one pass over runs of equal labels.
+    Return the boxes of all labels, in one pass over runs of equal labels.
 
-    The cost does not depend on how large the labels are, and the memory not on how
-    large the image is.
+    The time does not depend on the largest label, and the memory does not depend on the size
+    of the image.
 
     Parameters
     ----------
     segmentation : array of int or LazyArray, shape (ny, nx)
+        The segmentation image.
 
     Returns
     -------
     labels : array of int, shape (N,)
         All labels but 0, sorted.
     boxes : PixelBoxes
-        The smallest boxes that hold all pixels of the labels.
+        The smallest boxes that contain all pixels of the labels.
     """
-    found = [(np.empty(0, np.int64), np.empty((4, 0), np.int64))]
-    found += [_unite(*_find_runs(pixels, y)) for y, pixels in read_rows(segmentation)]
-    labels, corners = zip(*found, strict=True)
-    labels, corners = _unite(np.concatenate(labels), np.concatenate(corners, axis=1))
-    return labels, PixelBoxes.from_corners(corners)
+    labels = [np.empty(0, np.int64)]
+    corners = [np.empty((4, 0), np.int64)]
+    for y, pixels in read_rows(segmentation):
+        band_labels, band_corners = _unite(*_find_runs(pixels, y))
+        labels.append(band_labels)
+        corners.append(band_corners)
+    all_labels, all_corners = _unite(np.concatenate(labels), np.concatenate(corners, axis=1))
+    return all_labels, PixelBoxes.from_corners(all_corners)
 
 
-def _find_runs(pixels, y) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and boxes of the runs of equal labels in rows from ``y`` on."""
+def _find_runs(pixels: np.ndarray, y: int) -> tuple[IntArray, IntArray]:
+    """Return labels and corners of the runs of equal labels in rows from ``y`` on."""
     nx = pixels.shape[1]
     flat = pixels.astype(pixels.dtype.newbyteorder("="), copy=False).ravel()
     border = np.ones(flat.size, bool)
@@ -57,47 +63,53 @@ def _find_runs(pixels, y) -> tuple[np.ndarray, np.ndarray]:
     return labels[found].astype(np.int64), np.array([x1, row_y, last - row * nx, row_y])
 
 
-def _unite(labels, boxes) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted labels, each once, and what encloses all boxes of each."""
+def _unite(labels: IntArray, corners: IntArray) -> tuple[IntArray, IntArray]:
+    """Return each label once, sorted, and the corners of the box around all its boxes."""
     order = np.argsort(labels, kind="stable")
-    labels, boxes = labels[order], boxes[:, order]
+    labels = labels[order]
+    corners = corners[:, order]
     start = np.flatnonzero(np.append(True, labels[1:] != labels[:-1])[: labels.size])
     if not start.size:
-        return labels, boxes
-    low = np.minimum.reduceat(boxes[:2], start, axis=1)
-    return labels[start], np.concatenate([low, np.maximum.reduceat(boxes[2:], start, axis=1)])
+        return labels, corners
+    low = np.minimum.reduceat(corners[:2], start, axis=1)
+    high = np.maximum.reduceat(corners[2:], start, axis=1)
+    return labels[start], np.concatenate([low, high])
 
 
-def as_labels(ids: np.ndarray) -> np.ndarray:
-    """Labels that identifiers of any type stand for; 0, the background, for what is none."""
+def as_labels(ids: np.ndarray) -> IntArray:
+    """Return identifiers as labels; 0, the background, for identifiers that are no integers."""
     if ids.dtype.kind == "i":
         return ids
 
-    def is_label(i):
-        return isinstance(i, numbers.Real) and -(2**63) <= i < 2**63 and i == int(i)
-
-    return np.array([int(i) if is_label(i) else 0 for i in ids.tolist()], np.int64)
+    return np.array([_as_label(src_id) for src_id in ids.tolist()], np.int64)
 
 
-def nearer_to_neighbour(labels: np.ndarray, own: int) -> np.ndarray:
+def _as_label(src_id: Any) -> int:
+    is_number = isinstance(src_id, numbers.Real)
+    is_label = is_number and -(2**63) <= src_id < 2**63 and src_id == int(src_id)
+    return int(src_id) if is_label else 0
+
+
+def nearer_to_neighbor(labels: np.ndarray, own: int) -> NDArray[np.bool_]:
     """
-    Mask of the pixels of a cutout that are nearer to another segment than to the own.
+    Return the mask of the pixels that are nearer to another segment than to the own segment.
 
     Parameters
     ----------
     labels : array of int, shape (height, width)
+        Labels of the pixels of a cutout.
     own : int
         Label of the source.
 
     Notes
     -----
-    The "uberseg" of Jarvis et al. 2016, MNRAS 460, 2245. Pixels equally near to
-    both are not masked.
+    This is the "uberseg" of Jarvis et al. 2016, MNRAS 460, 2245. Pixels at equal distances
+    are not masked.
     """
-    mine = labels == own
-    other = (labels != 0) & ~mine
-    if not (mine.any() and other.any()):
+    inside = labels == own
+    other = (labels != 0) & ~inside
+    if not (inside.any() and other.any()):
         return np.full(labels.shape, bool(other.any()))
     from scipy.ndimage import distance_transform_edt
 
-    return distance_transform_edt(~other) < distance_transform_edt(~mine)
+    return distance_transform_edt(~other) < distance_transform_edt(~inside)

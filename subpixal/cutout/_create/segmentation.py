@@ -1,16 +1,24 @@
-"""A segmentation image, and how it goes with an image that is cut."""
+"""The segmentation image of an image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.nddata import NDData
 
-from subpixal.geometry import InterpolatedCenters, PixelBoxes, PixelGrid, PixelMap
+from subpixal.geometry import (
+    InterpolatedCenters,
+    PixelBoxes,
+    PixelGrid,
+    PixelMap,
+    corner_distance,
+    same_grid,
+)
 from subpixal.image import (
     CHUNK,
+    ImageArray,
     ImageInfo,
     LazyArray,
     as_image,
@@ -20,7 +28,14 @@ from subpixal.image import (
     refuse_name,
 )
 
-from .labels import as_labels, nearer_to_neighbour
+from .labels import as_labels, nearer_to_neighbor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    BoolArray = NDArray[np.bool_]
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
 
 __all__ = [
     "MASK_POLICIES",
@@ -30,21 +45,19 @@ __all__ = [
     "parse_segmentation",
 ]
 
-MASK_POLICIES = ("segment", "neighbours", "uberseg", None)
+MASK_POLICIES = ("segment", "neighbors", "uberseg", None)
 
 
-def parse_segmentation(
-    segmentation, shape: tuple[int, int] | None = None
-) -> np.ndarray | LazyArray:
+def parse_segmentation(segmentation: Any, shape: tuple[int, int] | None = None) -> ImageArray:
     """
-    Array of a segmentation image, or what is read of it piece by piece.
+    Return the labels of a segmentation image as an array.
 
     Parameters
     ----------
     segmentation : `photutils.segmentation.SegmentationImage` or array of int
         Labels, 0 where there is no source.
     shape : tuple of int, optional
-        Shape that it has to have.
+        Required shape.
     """
     refuse_name("segmentation_image", "hold integers", segmentation, "read_segmentation")
     if isinstance(segmentation, NDData) or not hasattr(segmentation, "dtype"):
@@ -64,20 +77,22 @@ def parse_segmentation(
         raise ValueError(msg)
     if shape is not None and array.shape != shape:
         msg = (
-            f"segmentation_image has shape {array.shape}, the image has {shape}; with "
-            "segmentation_wcs it is mapped to the image"
+            f"segmentation_image has shape {array.shape}, the image has {shape}; pass "
+            "segmentation_wcs to map it to the image"
         )
         raise ValueError(msg)
     return array
 
 
-def parse_mask_policy(mask_policy, combine_seg_mask) -> str | None:
-    """Mask policy from both spellings; the older one wins where it is given."""
+def parse_mask_policy(mask_policy: str | None, combine_seg_mask: bool | None) -> str | None:
+    """Return the mask policy; ``combine_seg_mask``, the older argument, wins if it is given."""
     if combine_seg_mask is not None:
         if not isinstance(combine_seg_mask, bool | np.bool):
             msg = f"combine_seg_mask must be True, False or None, got {combine_seg_mask!r}"
             raise TypeError(msg)
         return "segment" if combine_seg_mask else None
+    if mask_policy == "neighbours":
+        return "neighbors"
     if mask_policy not in MASK_POLICIES:
         msg = f"mask_policy must be one of {MASK_POLICIES}, got {mask_policy!r}"
         raise ValueError(msg)
@@ -95,7 +110,7 @@ class LabelArguments:
         The segmentation image.
     wcs : object or None
         WCS of the segmentation image; `None` if it has the grid of the image.
-    policy : {'segment', 'neighbours', 'uberseg', None}
+    policy : {'segment', 'neighbors', 'uberseg', None}
         Pixels that the labels mask.
     keep : bool
         Whether the labels become a plane of the cutouts.
@@ -108,30 +123,30 @@ class LabelArguments:
 
     @property
     def are_used(self) -> bool:
-        """Whether the labels mask pixels or are kept."""
+        """`True` if the labels mask pixels or are kept."""
         return self.policy is not None or self.keep
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """
-    Labels for the pixels of an image.
+    Labels of the pixels of an image.
 
     Attributes
     ----------
     labels : array of int or LazyArray, shape (ny, nx)
         The segmentation image.
     grid : PixelGrid or None
-        Its grid; `None` if it is that of the image.
+        Grid of the segmentation image; `None` if it is that of the image.
     pixel_map : PixelMap or None
-        From the image to it; `None` if both have the same grid.
-    policy : {'segment', 'neighbours', 'uberseg', None}
-        What it masks.
+        Map from the image to the segmentation image; `None` if both have the same grid.
+    policy : {'segment', 'neighbors', 'uberseg', None}
+        Pixels that the labels mask.
     keep : bool
         Whether the labels become a plane of the cutouts.
     """
 
-    labels: np.ndarray
+    labels: ImageArray
     grid: PixelGrid | None = None
     pixel_map: PixelMap | None = None
     policy: str | None = "segment"
@@ -151,24 +166,26 @@ class Segmentation:
         """
         if labels.wcs is None or labels.wcs is image.wcs:
             array = parse_segmentation(labels.segmentation, image.shape)
+            _check_grid(labels.segmentation, image)
             return cls(array, policy=labels.policy, keep=labels.keep)
         array = parse_segmentation(labels.segmentation)
-        grid = PixelGrid(labels.wcs, array.shape)
+        ny, nx = array.shape
+        grid = PixelGrid(labels.wcs, (ny, nx))
         return cls(array, grid, PixelMap(image.grid, grid), labels.policy, labels.keep)
 
     @property
     def has_own_grid(self) -> bool:
-        """Whether its grid is another one than that of the image."""
+        """`True` if the grid differs from that of the image."""
         return self.pixel_map is not None
 
     @property
     def dtype(self) -> np.dtype:
-        """Type of the labels, in the byte order of the machine."""
+        """Dtype of the labels, in the byte order of the machine."""
         return self.labels.dtype.newbyteorder("=")
 
     def cut(self, boxes: PixelBoxes) -> np.ndarray:
         """
-        Labels of the pixels of boxes, of the nearest pixel of the segmentation image.
+        Return the label of the nearest pixel of the segmentation image for pixels of boxes.
 
         Parameters
         ----------
@@ -178,42 +195,44 @@ class Segmentation:
         Returns
         -------
         array of int, shape (P,)
-            One box after the other; 0 outside the segmentation image.
+            Labels, one box after the other; 0 outside the segmentation image.
         """
-        if not self.has_own_grid:
+        if self.pixel_map is None:
             return cut_boxes(self.labels, boxes, 0, self.dtype)
         centers = InterpolatedCenters(self.pixel_map, boxes)
         if isinstance(self.labels, LazyArray):
             return self._nearest(*centers.mapped())
         labels = np.empty(boxes.total_area, self.dtype)
-        for some, here in boxes.iter_chunks(CHUNK):
-            labels[here] = self._nearest(*centers.mapped(some))
+        for selected, pixels in boxes.iter_chunks(CHUNK):
+            labels[pixels] = self._nearest(*centers.mapped(selected))
         return labels
 
-    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Labels at pixels of the image."""
-        if not self.has_own_grid:
+    def at(self, x: IntArray, y: IntArray) -> np.ndarray:
+        """Return the labels at pixels of the image."""
+        if self.pixel_map is None:
             return read_points(self.labels, x, y)
         return self._nearest(*self.pixel_map(x, y))
 
-    def _nearest(self, x, y) -> np.ndarray:
+    def _nearest(self, x: FloatArray, y: FloatArray) -> np.ndarray:
+        """Return the labels at positions in the segmentation image."""
         ny, nx = self.labels.shape
-        found = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
+        inside = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
+        column = np.floor(x[inside] + 0.5).astype(np.int64)
+        row = np.floor(y[inside] + 0.5).astype(np.int64)
         labels = np.zeros(x.shape, self.dtype)
-        column, row = (np.floor(p[found] + 0.5).astype(np.intp) for p in (x, y))
-        labels[found] = read_points(self.labels, column, row)
+        labels[inside] = read_points(self.labels, column, row)
         return labels
 
-    def mask(self, labels: np.ndarray, ids: np.ndarray, boxes: PixelBoxes) -> np.ndarray:
+    def mask(self, labels: np.ndarray, ids: np.ndarray, boxes: PixelBoxes) -> BoolArray:
         """
-        Mask of the pixels that do not count as those of the source.
+        Return the mask of the pixels that do not belong to the source.
 
         Parameters
         ----------
         labels : array of int, shape (P,)
-            What `cut` returns.
+            Labels of the pixels, as `cut` returns them.
         ids : array of shape (N,)
-            The sources.
+            Identifiers of the sources.
         boxes : PixelBoxes
             The boxes of the cutouts.
         """
@@ -222,7 +241,7 @@ class Segmentation:
         ids = as_labels(ids)
         same = ids.astype(labels.dtype)
         if np.array_equal(same, ids):
-            # Integers of one type are compared several times as fast.
+            # Comparing integers of the same dtype is several times faster.
             ids = same
         other = labels != np.repeat(ids, boxes.area)
         if self.policy == "segment":
@@ -230,9 +249,25 @@ class Segmentation:
         other &= labels != 0
         if self.policy == "uberseg":
             # Cutouts without a neighbor need no distances.
-            crowded = np.logical_or.reduceat(other, boxes.starts) if len(boxes) else []
+            crowded = np.logical_or.reduceat(other, boxes.starts) if len(boxes) else other
             for i in np.flatnonzero(crowded).tolist():
                 start, stop = boxes.starts[i], boxes.starts[i] + boxes.area[i]
                 piece = labels[start:stop].reshape(boxes.height[i], boxes.width[i])
-                other[start:stop] = nearer_to_neighbour(piece, ids[i]).ravel()
+                other[start:stop] = nearer_to_neighbor(piece, ids[i]).ravel()
         return other
+
+
+def _check_grid(segmentation: Any, image: ImageInfo) -> None:
+    """Raise an error if the WCS of a segmentation image has another grid than the image."""
+    wcs = segmentation.wcs if isinstance(segmentation, NDData) else None
+    if wcs is None or wcs is image.wcs:
+        return
+    grid = PixelGrid(wcs, image.shape)
+    if not same_grid(image.grid, grid):
+        distance = corner_distance(image.grid, grid)
+        msg = (
+            "segmentation_image has a WCS with another pixel grid than the image: the corners are "
+            f"{distance:.3g} pixels apart. Pass segmentation_wcs to map the segmentation image, or "
+            "pass a plain array if it has the pixels of the image"
+        )
+        raise ValueError(msg)

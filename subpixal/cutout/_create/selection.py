@@ -1,140 +1,241 @@
-"""Which sources can be cut, and where."""
+"""Select the sources that can be cut, and the boxes around them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from subpixal.cutout.collection import CutoutCollection
-from subpixal.cutout.cutout import MODES
-from subpixal.cutout.storage import Dropped, Selection, drop
+from subpixal.cutout.cutout import MODES, Cutout
+from subpixal.cutout.storage import Dropped, Selection, Store, drop
 from subpixal.errors import NotConvergedError, naming_arguments
 from subpixal.geometry import ACCURACY, MAXITER, PixelBoxes, PixelMap, whole_pixels
-from subpixal.image import validate_pad
+from subpixal.image import ImageArray, ImageInfo, validate_pad
 
+from .box_policy import BoxPolicy
+from .catalog import CatalogColumns
+from .cutter import Cutter
 from .labels import as_labels, label_boxes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["cut_sources", "map_cutouts"]
+    BoolArray = NDArray[np.bool_]
+    FloatArray = NDArray[np.float64]
+
+__all__ = ["Search", "cut_sources", "map_cutouts"]
+
+
+class Search(NamedTuple):
+    """
+    Options of mapping sources to an image.
+
+    Attributes
+    ----------
+    quiet : bool
+        Whether sources that do not converge are dropped; otherwise they are an error.
+    accuracy, maxiter
+        As of `PixelMap.boxes`.
+    """
+
+    quiet: bool = True
+    accuracy: float = ACCURACY
+    maxiter: int = MAXITER
+
+
+class Rejection(NamedTuple):
+    """Sources that cannot be cut, as a boolean array, and the reason."""
+
+    rejected: BoolArray
+    status: str
+    message: str
 
 
 def cut_sources(
-    sources, cutter, policy, *, quiet=True, accuracy=ACCURACY, maxiter=MAXITER
+    sources: CatalogColumns, cutter: Cutter, policy: BoxPolicy, search: Search
 ) -> CutoutCollection:
     """
-    Cut the sources of a catalogue out of an image.
+    Cut the sources of a catalog out of an image.
 
     Parameters
     ----------
-    sources : Sources
-        Positions are on the grid of the segmentation image.
+    sources : CatalogColumns
+        The sources, with positions on the grid of the segmentation image.
     cutter : Cutter
         The image and its segmentation.
     policy : BoxPolicy
-        How large the cutouts are.
-    quiet : bool
-        Whether sources that do not converge are dropped, or are an error.
-    accuracy, maxiter
-        As in `PixelMap.boxes`.
+        Size of the cutouts.
+    search : Search
+        Options of mapping from the segmentation image to the image.
     """
-    image, segmentation, pos = cutter.image, cutter.segmentation, sources.pos
-    box, reasons = _find_segments(sources.ids, segmentation.labels)
+    segmentation = cutter.existing_segmentation
+    positions = sources.positions
+    segments, rejections = _find_segments(sources.ids, segmentation.labels)
     with naming_arguments("catalog", "segmentation_image"):
-        _check_same_sky(box, pos, sources.astray, ~reasons[1][0])
+        has_label = ~rejections[1].rejected
+        _check_same_sky(segments, positions, sources.off_image, has_label)
     if segmentation.grid is not None:
-        box, pos, misfits = _to_image(box, pos, segmentation, image, accuracy, maxiter)
-        reasons += misfits
-    boxes = policy.boxes(box, pos)
-    dropped, keep = _sort_out(sources.ids, reasons, image, quiet=quiet)
-    store = cutter.cut(boxes[keep], sources.ids[keep], pos[keep], sources.weight[keep])
-    good, masked = _not_all_masked(cutter, store)
-    rows = np.flatnonzero(good)
-    return CutoutCollection.from_selection(
-        Selection.of_stores([store]).take(rows), dropped + masked
-    )
+        pixel_map = PixelMap(segmentation.grid, cutter.image.grid)
+        segments, positions, more = _map_segments(
+            segments, positions, pixel_map, cutter.shape, search
+        )
+        rejections += more
+    boxes = policy.boxes(segments, positions)
+    dropped, kept = _apply_rejections(sources.ids, rejections, cutter.image, quiet=search.quiet)
+    store = cutter.cut(boxes[kept], sources.ids[kept], positions[kept], sources.weight[kept])
+    rows, masked = _reject_masked(cutter, store)
+    selection = Selection.of_stores([store]).take(rows)
+    return CutoutCollection.from_selection(selection, dropped + masked)
 
 
-def _check_same_sky(box, pos, astray, known) -> None:
-    """Refuse a catalogue of which most positions are far from the segments of their labels."""
-    known = known & (astray | np.isfinite(pos).all(1))
-    size = np.stack([box.width, box.height])
-    low, high = (box.low - size).T, (box.high + size).T
-    astray = known & ~((pos >= low) & (pos <= high)).all(1)
-    if astray.sum() > max(2, known.sum() / 2):
+def _find_segments(
+    ids: NDArray[np.int64], labels: ImageArray
+) -> tuple[PixelBoxes, list[Rejection]]:
+    """Return the boxes of the segments of sources, and the sources without a usable segment."""
+    known_labels, boxes = label_boxes(labels)
+    if not len(known_labels):
+        boxes = PixelBoxes.from_corners(np.zeros((4, 1), np.int64))
+    number = np.searchsorted(known_labels, ids)
+    number[number == len(known_labels)] = 0
+    segments = boxes[number]
+    repeated = np.ones(len(ids), bool)
+    repeated[np.unique(ids, return_index=True)[1]] = False
+    ny, nx = labels.shape
+    at_edge = ~segments.pad(1).are_inside((ny, nx))
+    return segments, [
+        Rejection(repeated, "duplicate_id", "an earlier row of the catalog has the same id"),
+        Rejection(
+            ~np.isin(ids, known_labels),
+            "not_in_segmentation",
+            "no pixel of the segmentation image has this label",
+        ),
+        Rejection(at_edge, "edge_of_segmentation", "the segment touches the border of the image"),
+    ]
+
+
+def _check_same_sky(
+    segments: PixelBoxes, positions: FloatArray, off_image: BoolArray, has_label: BoolArray
+) -> None:
+    """Raise an error if most positions are far from the segments with their labels."""
+    comparable = has_label & (off_image | np.isfinite(positions).all(axis=1))
+    size = np.stack([segments.width, segments.height])
+    low = (segments.low - size).T
+    high = (segments.high + size).T
+    far = comparable & ~((positions >= low) & (positions <= high)).all(axis=1)
+    if far.sum() > max(2, comparable.sum() / 2):
         msg = (
-            f"the catalogue and the segmentation image do not belong together: {astray.sum()} of "
-            f"{known.sum()} positions are far from the segment with their label"
+            f"the catalog and the segmentation image do not belong together: {far.sum()} of "
+            f"{comparable.sum()} positions are far from the segment with their label"
         )
         raise ValueError(msg)
 
 
-def _to_image(box, pos, segmentation, image, accuracy, maxiter):
-    """Boxes and positions of a segmentation image in the image, and why some are not there."""
-    pixel_map = PixelMap(segmentation.grid, image.grid)
-    search = {"accuracy": accuracy, "maxiter": maxiter}
-    edges, *src, seen = pixel_map.boxes(box.edges, *pos.T, **search)
-    boxes, mapped = _enclosing_boxes(edges, accuracy)
-    src_pos = np.stack(src, axis=-1)
+def _map_segments(
+    segments: PixelBoxes,
+    positions: FloatArray,
+    pixel_map: PixelMap,
+    shape: tuple[int, int],
+    search: Search,
+) -> tuple[PixelBoxes, FloatArray, list[Rejection]]:
+    """Map boxes and positions from the segmentation image to the image."""
+    edges, x, y, candidate = pixel_map.boxes(
+        segments.edges, *positions.T, accuracy=search.accuracy, maxiter=search.maxiter
+    )
+    boxes, mapped = _enclosing_boxes(edges, search.accuracy)
+    mapped_positions = np.stack([x, y], axis=-1)
     center = np.where(mapped[:, None], boxes.center.T, np.nan)
-    known = np.where(np.isfinite(src_pos), src_pos, center)
-    return boxes, src_pos, _find_misfits(boxes, mapped, seen, known, image.shape, "fill")
+    known = np.where(np.isfinite(mapped_positions), mapped_positions, center)
+    return boxes, mapped_positions, _find_unmapped(boxes, mapped, candidate, known, shape)
 
 
 def map_cutouts(
-    cutouts, name, cutter, pad, mode, *, quiet=True, accuracy=ACCURACY, maxiter=MAXITER
+    cutouts: Iterable[Cutout], name: str, cutter: Cutter, pad: int, mode: str, search: Search
 ) -> tuple[CutoutCollection, CutoutCollection]:
     """
-    Cut out of an image what encloses cutouts of others.
+    Cut boxes out of an image that enclose cutouts of other images.
 
     Parameters
     ----------
     cutouts : CutoutCollection or iterable of Cutout
+        Cutouts of other images.
     name : str
-        What the user calls them.
+        Name of the argument ``cutouts`` in errors.
     cutter : Cutter
         The image.
     pad : int
         Pixels around the enclosing boxes.
     mode : {'strict', 'fill'}
-        Whether boxes that leave the image are dropped.
-    quiet : bool
-        Whether sources that do not converge are dropped, or are an error.
-    accuracy, maxiter
-        As in `PixelMap.boxes`.
+        Whether boxes that leave the image are dropped or filled.
+    search : Search
+        Options of the mapping.
 
     Returns
     -------
     new, valid : CutoutCollection
-        New cutouts, and the given ones that they belong to.
+        New cutouts, and the given cutouts that they belong to, one to one.
     """
     if mode not in MODES:
         msg = f"mode must be one of {MODES}, got {mode!r}"
         raise ValueError(msg)
-    pad, cutouts = validate_pad(pad), _as_collection(cutouts, name)
-    image, ids = cutter.image, cutouts.ids
-    search = {"reach": pad, "accuracy": accuracy, "maxiter": maxiter}
-    edges, src_pos, seen = _map_edges(cutouts, image, **search)
-    boxes, mapped = _enclosing_boxes(edges, accuracy)
+    pad = validate_pad(pad)
+    collection = _as_collection(cutouts, name)
+    image, ids = cutter.image, collection.ids
+    edges, positions, candidate = _map_edges(collection, image, pad, search)
+    boxes, mapped = _enclosing_boxes(edges, search.accuracy)
     boxes = boxes.pad(pad)
-    reasons = _find_misfits(boxes, mapped, seen, src_pos, image.shape, mode)
+    rejections = _find_unmapped(boxes, mapped, candidate, positions, cutter.shape)
+    if mode == "strict":
+        leaving = ~boxes.are_inside(cutter.shape)
+        rejections.append(Rejection(leaving, "partial_overlap", "its box leaves the image"))
     if cutter.masks_by_label:
         no_label = as_labels(ids) == 0
-        reasons.append((no_label, "not_in_segmentation", "its id is no label"))
-    dropped, keep = _sort_out(ids, reasons, image, quiet=quiet)
-    weight = cutouts.selection.gather(lambda store: store.index)["src_weight"]
-    store = cutter.cut(boxes[keep], ids[keep], src_pos[keep], weight[keep])
-    good, masked = _not_all_masked(cutter, store)
-    rows = np.flatnonzero(good)
-    valid = cutouts[np.flatnonzero(keep)[rows]]
+        rejections.append(Rejection(no_label, "not_in_segmentation", "its id is not a label"))
+    dropped, kept = _apply_rejections(ids, rejections, image, quiet=search.quiet)
+    weight = collection.selection.gather(lambda store: store.index)["src_weight"]
+    store = cutter.cut(boxes[kept], ids[kept], positions[kept], weight[kept])
+    rows, masked = _reject_masked(cutter, store)
     new = CutoutCollection.from_selection(Selection.of_stores([store]).take(rows))
+    valid = collection[np.flatnonzero(kept)[rows]]
     dropped += masked
     return new.with_dropped(dropped), valid.with_dropped(dropped)
 
 
-def _enclosing_boxes(edges, accuracy) -> tuple[PixelBoxes, NDArray[np.bool_]]:
+def _map_edges(
+    cutouts: CutoutCollection, image: ImageInfo, pad: int, search: Search
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """
+    Map cutouts to an image, with one call of each WCS for each pair of images.
+
+    Returns
+    -------
+    edges : array of float, shape (4, N)
+        Edges of the rectangles that enclose the cutouts, NaN where a cutout does not map.
+    positions : array of float, shape (N, 2)
+        Positions of the sources.
+    candidate : array of bool, shape (N,)
+        Cutouts that may overlap the image.
+    """
+    index = cutouts.selection.gather(lambda store: store.index)
+    x = index["x"] - index["dx"]
+    y = index["y"] - index["dy"]
+    edges = np.array([x - 0.5, y - 0.5, x + index["width"] - 0.5, y + index["height"] - 0.5])
+    positions = np.stack([index["src_x"], index["src_y"]])
+    candidate = np.zeros(len(index), bool)
+    for selected, source in cutouts.selection.iter_wcs():
+        pixel_map = PixelMap(source.grid, image.grid)
+        edges[:, selected], *positions[:, selected], candidate[selected] = pixel_map.boxes(
+            edges[:, selected],
+            *positions[:, selected],
+            reach=pad,
+            accuracy=search.accuracy,
+            maxiter=search.maxiter,
+        )
+    return edges, positions.T, candidate
+
+
+def _enclosing_boxes(edges: FloatArray, accuracy: float) -> tuple[PixelBoxes, BoolArray]:
     """
     Return the boxes of whole pixels that contain mapped rectangles.
 
@@ -143,98 +244,87 @@ def _enclosing_boxes(edges, accuracy) -> tuple[PixelBoxes, NDArray[np.bool_]]:
     edges : array of float, shape (4, N)
         xmin, ymin, xmax, ymax of the rectangles; NaN where a rectangle does not map.
     accuracy : float
-        Largest error of the edges.
+        Largest error of the edges, in pixels.
 
     Returns
     -------
     boxes : PixelBoxes
-        The boxes; those of rectangles that do not map mean nothing.
+        The boxes; boxes of rectangles that do not map are arbitrary.
     mapped : array of bool, shape (N,)
         Rectangles that map.
     """
-    mapped = np.isfinite(edges).all(0)
+    mapped = np.all(np.isfinite(edges), axis=0)
     corners = np.zeros(edges.shape, np.int64)
-    # Edges are known to the accuracy of the mapping, so this little more adds no pixel.
+    # An edge on a border between pixels must not add a pixel because of its error.
     corners[:, mapped] = whole_pixels(edges[:, mapped], tolerance=min(accuracy, ACCURACY))
     return PixelBoxes.from_corners(corners), mapped
 
 
-def _find_segments(ids, segmentation):
-    """Boxes of the segments of sources, and why some cannot be used."""
-    labels, boxes = label_boxes(segmentation)
-    where = np.searchsorted(labels, ids)
-    where[where == len(labels)] = 0
-    known = np.isin(ids, labels)
-    repeated = np.ones(len(ids), bool)
-    repeated[np.unique(ids, return_index=True)[1]] = False
-    nothing = PixelBoxes([0], [0], [1], [1])
-    box = (boxes if len(labels) else nothing)[where]
-    edge = ~box.pad(1).are_inside(segmentation.shape)
-    return box, [
-        (repeated, "duplicate_id", "an earlier row of the catalogue has the same id"),
-        (~known, "not_in_segmentation", "no pixel of the segmentation image has this label"),
-        (edge, "edge_of_segmentation", "the segment touches the border of the image"),
-    ]
-
-
-def _map_edges(cutouts, image, **search):
-    """
-    Edges in an image of boxes that enclose cutouts, positions, and which boxes it may see.
-
-    One call of each WCS for each pair of images.
-    """
-    index = cutouts.selection.gather(lambda store: store.index)
-    x, y = index["x"] - index["dx"], index["y"] - index["dy"]
-    edges = np.array([x - 0.5, y - 0.5, x + index["width"] - 0.5, y + index["height"] - 0.5])
-    src, seen = np.stack([index["src_x"], index["src_y"]]), np.zeros(len(index), bool)
-    for here, image_in in cutouts.selection.iter_wcs():
-        pixel_map = PixelMap(image_in.grid, image.grid)
-        found = pixel_map.boxes(edges[:, here], *src[:, here], **search)
-        edges[:, here], *src[:, here], seen[here] = found
-    return edges, src.T, seen
-
-
-def _find_misfits(boxes, mapped, seen, src_pos, shape, mode):
-    """Why some of the mapped boxes cannot be cut."""
-    with_pos = np.isfinite(src_pos).all(1)
-    leaving = ~boxes.are_inside(shape) & (mode == "strict")
+def _find_unmapped(
+    boxes: PixelBoxes,
+    mapped: BoolArray,
+    candidate: BoolArray,
+    positions: FloatArray,
+    shape: tuple[int, int],
+) -> list[Rejection]:
+    """Return the sources whose box or position does not map to the image."""
+    has_position = np.all(np.isfinite(positions), axis=1)
+    outside = ~mapped | ~boxes.are_touching(shape)
     return [
-        (~mapped & seen, "not_converged", "parts of its box have no pixel position"),
-        (~mapped | ~boxes.are_touching(shape), "no_overlap", "its box does not touch the image"),
-        (~with_pos, "not_converged", "its position has no pixel position"),
-        (leaving, "partial_overlap", "its box leaves the image"),
+        Rejection(~mapped & candidate, "not_converged", "parts of its box have no pixel position"),
+        Rejection(outside, "no_overlap", "its box does not touch the image"),
+        Rejection(~has_position, "not_converged", "its position has no pixel position"),
     ]
 
 
-def _sort_out(ids, reasons, image, *, quiet) -> tuple[list[Dropped], np.ndarray]:
-    """Drop each source for the first reason that holds; or refuse those that are lost."""
-    dropped, keep, lost = [], np.ones(len(ids), bool), np.zeros(len(ids), bool)
-    for holds, status, message in reasons:
-        dropped += drop(ids, keep & holds, status, image.stage, image.name, message)
+def _apply_rejections(
+    ids: np.ndarray, rejections: list[Rejection], image: ImageInfo, *, quiet: bool
+) -> tuple[list[Dropped], BoolArray]:
+    """
+    Drop each source for the first reason that applies.
+
+    Returns
+    -------
+    dropped : list of Dropped
+        Sources that are dropped.
+    kept : array of bool, shape (N,)
+        Sources that are kept.
+
+    Raises
+    ------
+    NotConvergedError
+        If a source does not converge and ``quiet`` is false.
+    """
+    dropped: list[Dropped] = []
+    kept = np.ones(len(ids), bool)
+    lost = np.zeros(len(ids), bool)
+    for rejected, status, message in rejections:
+        new = kept & rejected
+        dropped += drop(ids, new, status, image.stage, image.name, message)
         if status == "not_converged":
-            lost |= keep & holds
-        keep &= ~holds
+            lost |= new
+        kept &= ~rejected
     if lost.any() and not quiet:
-        where, count = f" in {image.name}" if image.name else "", lost.sum()
-        some = ", ".join(map(repr, ids[lost][:5].tolist())) + (" ..." if count > 5 else "")
-        msg = f"{count} sources have no position{where}: {some}"
+        count = lost.sum()
+        place = f" in {image.name}" if image.name else ""
+        examples = ", ".join(map(repr, ids[lost][:5].tolist())) + (" ..." if count > 5 else "")
+        msg = f"{count} sources have no position{place}: {examples}"
         raise NotConvergedError(msg, np.flatnonzero(lost))
-    return dropped, keep
+    return dropped, kept
 
 
-def _not_all_masked(cutter, store) -> tuple[np.ndarray, list[Dropped]]:
-    """Which cutouts have a good pixel, and the others as dropped."""
+def _reject_masked(cutter: Cutter, store: Store) -> tuple[NDArray[np.intp], list[Dropped]]:
+    """Return the rows of cutouts with a good pixel, and the other sources as dropped."""
     masked, absent = cutter.find_masked(store)
-    image, dropped = store.image, []
-    for where, status, message in (
-        (absent, "not_in_segmentation", "no pixel of its box has its label"),
-        (masked & ~absent, "all_masked", "all its pixels are masked"),
-    ):
-        dropped += drop(store.ids, where, status, image.stage, image.name, message)
-    return ~masked, dropped
+    rejections = [
+        Rejection(absent, "not_in_segmentation", "no pixel of its box has its label"),
+        Rejection(masked, "all_masked", "all its pixels are masked"),
+    ]
+    dropped, kept = _apply_rejections(store.ids, rejections, store.image, quiet=True)
+    return np.flatnonzero(kept), dropped
 
 
-def _as_collection(cutouts, name) -> CutoutCollection:
+def _as_collection(cutouts: Iterable[Cutout], name: str) -> CutoutCollection:
     if isinstance(cutouts, CutoutCollection):
         return cutouts
     try:
