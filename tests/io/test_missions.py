@@ -182,7 +182,7 @@ def test_unknown_names_are_refused(tmp_path):
     labels = np.zeros(SHAPE, int)
     with pytest.raises(ValueError, match=r"^dqbitmask must be .*, got 'HOT\+2'"):
         create_primary_cutouts(Table({"id": [1]}), labels, image, None, dqbitmask="HOT+2")
-    with pytest.raises(ValueError, match=r"got 'HOT'; names are those in meta\['flag_names'\]"):
+    with pytest.raises(ValueError, match=r"got 'HOT'; .* in meta\['flag_names'\]"):
         Cutout(image.data, image.image_wcs, dq=image.flags, dqbitmask="HOT")
 
 
