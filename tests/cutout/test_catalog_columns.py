@@ -1,3 +1,5 @@
+"""Columns of catalogs: labels, positions and weights from tables of many kinds."""
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -31,8 +33,8 @@ def sky(wcs):
     return SkyCoord(*wcs.all_pix2world(X, Y, 0), unit="deg")
 
 
-class Frame(dict):
-    """What this package uses of a pandas.DataFrame."""
+class FakeDataFrame(dict):
+    """The part of pandas.DataFrame that this package uses."""
 
     class Series(list):
         def __array__(self, dtype=None, copy=None):
@@ -42,13 +44,16 @@ class Frame(dict):
         return self.Series(super().__getitem__(name))
 
 
-def check(sources, tolerance=1e-12):
+def assert_parsed(sources, tolerance=1e-12):
+    """Check the ids and the pixel positions of parsed sources."""
     assert sources.ids.tolist() == IDS
     assert sources.ids.dtype == np.int64
     assert_allclose(sources.positions, np.stack([X, Y], axis=-1), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("kind", [Table, QTable, dict, Table.as_array, Frame, fits.FITS_rec])
+@pytest.mark.parametrize(
+    "kind", [Table, QTable, dict, Table.as_array, FakeDataFrame, fits.FITS_rec]
+)
 @pytest.mark.parametrize("name", ["id", "label", "NUMBER"])
 @pytest.mark.parametrize(
     ("names", "origin"),
@@ -59,8 +64,8 @@ def check(sources, tolerance=1e-12):
         (("X_IMAGE", "Y_IMAGE"), 1),
     ],
 )
-def test_tables(kind, name, names, origin, image):
-    """Tables of all kinds with the names of photutils, JWST, Roman and SExtractor."""
+def test_tables_of_all_kinds(kind, name, names, origin, image):
+    """Tables of all kinds with the column names of photutils, JWST, Roman and SExtractor."""
     columns = dict(zip((name, *names), (IDS, X + origin, Y + origin), strict=True))
     if kind is Table.as_array:
         columns = Table(columns).as_array()
@@ -68,25 +73,27 @@ def test_tables(kind, name, names, origin, image):
         columns = fits.BinTableHDU(Table(columns)).data
     else:
         columns = kind(columns)
-    check(parse_catalog(columns, image))
+    assert_parsed(parse_catalog(columns, image))
 
 
 @pytest.mark.parametrize("dtype", [">i4", "u8", "f4", "i1", object])
-def test_ids_of_any_type(dtype, image):
-    """Labels may be of any type as long as they are whole numbers."""
+def test_ids_may_have_any_integral_type(dtype, image):
+    """Labels of any type are accepted if they are whole numbers."""
     sources = parse_catalog({"id": np.array(IDS).astype(dtype), "x": X, "y": Y}, image)
-    check(sources)
+    assert_parsed(sources)
 
 
-def test_huge_ids(image):
+def test_ids_are_exact_to_64_bits(image):
     """Labels are exact up to 64 bits."""
     ids = [2**62 + 1, -5, 2_000_000_000]
     assert parse_catalog({"id": ids}, image).ids.tolist() == ids
 
 
-def test_pixel_positions_come_first(image, sky):
-    """A pixel position is what it is; a sky position would have to be mapped."""
-    check(parse_catalog({"id": IDS, "x": X, "y": Y, "ra": sky.ra * 0, "dec": sky.dec}, image))
+def test_pixel_positions_have_priority(image, sky):
+    """Pixel positions are used instead of sky positions, which need a mapping."""
+    assert_parsed(
+        parse_catalog({"id": IDS, "x": X, "y": Y, "ra": sky.ra * 0, "dec": sky.dec}, image)
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,25 +106,25 @@ def test_pixel_positions_come_first(image, sky):
     ],
 )
 @pytest.mark.parametrize("kind", [Table, QTable])
-def test_sky_columns(names, unit, kind, image, sky):
-    """Sky columns in any unit; degrees where there is none."""
+def test_sky_columns_in_any_unit(names, unit, kind, image, sky):
+    """Sky columns have any unit. Columns without unit are in degrees."""
     lon, lat = sky.ra.deg, sky.dec.deg
     if unit is not None:
         lon, lat = sky.ra.to(unit), sky.dec.to(unit)
     columns = kind(dict(zip(("id", *names), (IDS, lon, lat), strict=True)))
-    check(parse_catalog(columns, image), 1e-5)
+    assert_parsed(parse_catalog(columns, image), 1e-5)
 
 
 @pytest.mark.parametrize("name", ["sky_centroid", "skycoord"])
 @pytest.mark.parametrize("frame", ["icrs", FK5(equinox="J1975"), "galactic"])
-def test_coordinates(name, frame, image, sky):
-    """Coordinates in any frame."""
+def test_coordinates_in_any_frame(name, frame, image, sky):
+    """Columns of coordinates are transformed from any frame."""
     table = QTable({"label": IDS, name: sky.transform_to(frame)})
-    check(parse_catalog(table, image), 1e-5)
+    assert_parsed(parse_catalog(table, image), 1e-5)
 
 
 def test_sky_columns_for_a_galactic_image(sky):
-    """Sky columns are ICRS, whatever the frame of the image."""
+    """Sky columns are ICRS also if the WCS of the image has another frame."""
     wcs = WCS({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRPIX1": 50.0, "CRPIX2": 40.0,
                "CRVAL1": sky[0].galactic.l.deg, "CRVAL2": sky[0].galactic.b.deg,
                "CD1_1": -1e-5, "CD2_2": 1e-5})  # fmt: skip
@@ -128,8 +135,8 @@ def test_sky_columns_for_a_galactic_image(sky):
 
 
 @pytest.mark.parametrize("bad", [(np.nan, np.nan), (-99.0, -99.0), (1e30, 1e30), (np.inf, 0.0)])
-def test_one_bad_sky_position(bad, image, sky):
-    """A sky position that is none, such as -99, is no position, and no harm to the others."""
+def test_invalid_sky_position_becomes_nan(bad, image, sky):
+    """An invalid sky position such as -99 becomes NaN and does not affect the others."""
     lon, lat = np.array([sky.ra.deg, sky.dec.deg])
     lon[1], lat[1] = bad
     pos = parse_catalog({"id": IDS, "ra": lon, "dec": lat}, image).positions
@@ -138,8 +145,8 @@ def test_one_bad_sky_position(bad, image, sky):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, np.ma.masked])
-def test_half_a_position_is_none(bad, image):
-    """A position of which one coordinate is not known is not known."""
+def test_position_with_one_invalid_coordinate_becomes_nan(bad, image):
+    """A position becomes NaN if one of its coordinates is NaN, infinite or masked."""
     x = MaskedColumn(X.copy())
     x[1] = bad
     pos = parse_catalog(Table({"id": IDS, "x": x, "y": Y}), image).positions
@@ -148,23 +155,23 @@ def test_half_a_position_is_none(bad, image):
 
 
 @pytest.mark.parametrize("columns", [{}, {"x": X}, {"ra": X}, {"y": Y, "x_centroid": X}])
-def test_no_positions(columns, image):
-    """Without a pair of coordinates, positions are NaN: the centre of the box will serve."""
+def test_positions_without_coordinates_are_nan(columns, image):
+    """Positions without a pair of coordinates are NaN, and the center of the box replaces them."""
     sources = parse_catalog({"id": IDS} | columns, image)
     assert np.isnan(sources.positions).all()
     assert np.isnan(sources.weight).all()
     assert sources.positions.shape == (3, 2)
 
 
-def test_explicit_positions_win(image):
-    """Positions that are given stand in for those of the catalogue."""
+def test_explicit_positions_override_the_catalog(image):
+    """The argument `src_pos` replaces the positions of the catalog."""
     given = np.stack([X, Y], axis=-1)
     for src_pos in (given, given.tolist(), given * u.pix, np.ma.masked_array(given)):
-        check(parse_catalog({"id": IDS, "x": Y, "y": X}, image, src_pos=src_pos))
+        assert_parsed(parse_catalog({"id": IDS, "x": Y, "y": X}, image, src_pos=src_pos))
 
 
-def test_weights(image):
-    """Weights from a column src_weight, from any column by name, or given."""
+def test_weights_from_column_or_argument(image):
+    """Weights come from the column src_weight, from a named column, or from an array."""
     table = Table({"id": IDS, "src_weight": [1, 2, 3], "flux": [4.0, 5.0, 6.0] * u.ct})
 
     def weight(src_weight=None):
@@ -185,8 +192,8 @@ def scene_catalog(wcs):
     return SourceCatalog(data, segmentation, wcs=wcs)
 
 
-def test_source_catalog(scene_catalog, image):
-    """A photutils catalogue: labels and centroids, and no more is computed."""
+def test_source_catalog_gives_labels_and_centroids(scene_catalog, image):
+    """A photutils catalog gives labels and centroids, and computes no other property."""
     sources = parse_catalog(scene_catalog, image)
     assert sources.ids.tolist() == [1, 2, 4]
     assert_allclose(sources.positions, np.stack([X, Y], axis=-1), atol=0.05)
@@ -194,8 +201,8 @@ def test_source_catalog(scene_catalog, image):
     assert "sky_centroid" not in scene_catalog.__dict__
 
 
-def test_source_catalog_and_its_table(scene_catalog, image):
-    """The table of a photutils catalogue means the same as the catalogue."""
+def test_table_of_a_source_catalog_gives_the_same(scene_catalog, image):
+    """The table of a photutils catalog gives the same sources as the catalog."""
     expected = parse_catalog(scene_catalog, image)
     actual = parse_catalog(scene_catalog.to_table(), image)
     assert actual.ids.tolist() == expected.ids.tolist()
@@ -204,23 +211,23 @@ def test_source_catalog_and_its_table(scene_catalog, image):
     assert_allclose(parse_catalog(table, image).positions, expected.positions, rtol=0, atol=1e-5)
 
 
-def test_parts_of_a_source_catalog(scene_catalog, image):
-    """A photutils catalogue of one source is a catalogue, too."""
+def test_source_catalog_of_one_source(scene_catalog, image):
+    """A photutils catalog of one source is a catalog."""
     sources = parse_catalog(scene_catalog[1], image)
     assert sources.ids.tolist() == [2]
     assert sources.positions.shape == (1, 2)
 
 
 def test_weight_from_a_source_catalog(scene_catalog, image):
-    """Whatever a photutils catalogue can compute may serve as weight."""
+    """Every property of a photutils catalog can serve as the weight."""
     sources = parse_catalog(scene_catalog, image, src_weight="segment_flux")
     assert sources.weight.tolist() == scene_catalog.segment_flux.tolist()
     with pytest.raises(ValueError, match="no column 'flux_of_nothing'"):
         parse_catalog(scene_catalog, image, src_weight="flux_of_nothing")
 
 
-def test_empty_catalogue(image):
-    """A catalogue without rows has no sources."""
+def test_empty_catalog(image):
+    """A catalog without rows has no sources."""
     for catalog in (Table({"id": [], "x": [], "y": []}), {"id": [], "ra": [], "dec": []}):
         sources = parse_catalog(catalog, image)
         assert sources.ids.shape == (0,)
@@ -249,8 +256,8 @@ def test_empty_catalogue(image):
         ({"id": [1, 2], "ra": [1.0], "dec": [1.0]}, ValueError, r"'ra' of catalog .*\(2,\)"),
     ],
 )
-def test_what_is_no_catalogue(catalog, error, match, image):
-    """One error names the catalogue and the column."""
+def test_invalid_catalogs_are_errors(catalog, error, match, image):
+    """The error names the catalog and the column."""
     with pytest.raises(error, match=match):
         parse_catalog(catalog, image)
 
@@ -268,7 +275,7 @@ def test_what_is_no_catalogue(catalog, error, match, image):
         ({"src_weight": "flux"}, "catalog has no column 'flux'"),
     ],
 )
-def test_bad_positions_and_weights(given, match, image):
-    """One error names the argument."""
+def test_invalid_positions_and_weights_are_errors(given, match, image):
+    """The error names the argument."""
     with pytest.raises(ValueError, match=match):
         parse_catalog({"id": IDS}, image, **given)

@@ -1,4 +1,4 @@
-"""Cutting: what the constructor of a cutout takes and makes."""
+"""Cutting: arguments, pixels and errors of the constructor of a cutout."""
 
 import inspect
 import re
@@ -28,8 +28,8 @@ WEIGHT = RNG.uniform(1, 2, SHAPE)
 BAD = RNG.random(SHAPE) < 0.1
 SIGMA = RNG.uniform(1, 2, SHAPE)
 
-# Corners of cutouts of even and odd sizes that leave the image ...
-LEAVING = {
+# Corners of cutouts of even and odd sizes that reach beyond the image.
+CROSSING = {
     "left": ((-3, 4), (6, 9)),
     "right": ((25, 4), (33, 10)),
     "bottom": ((5, -1), (8, 7)),
@@ -40,95 +40,96 @@ LEAVING = {
     "top right": ((28, 21), (33, 26)),
     "all around": ((-4, -2), (40, 27)),
 }
-# ... and that do not.
+# Corners of cutouts that lie inside the image.
 INSIDE = {"inside": ((3, 5), (12, 9)), "one pixel": ((30, 22), (30, 22)), "all": ((0, 0), (30, 22))}
 INNER = {"blc": (3, 5), "trc": (12, 9)}
 OUTSIDE = [((-5, 3), (-1, 8)), ((31, 3), (33, 8)), ((4, -9), (9, -1)), ((4, 23), (9, 23))]
 
 
-def cut(plane, blc, trc, fill):
-    """What numpy alone makes of it."""
+def cut_with_numpy(plane, blc, trc, fill):
+    """Cut a box out of a plane with NumPy alone."""
     margin = 60
     padded = np.pad(plane, margin, constant_values=fill)
     (x1, y1), (x2, y2) = np.add((blc, trc), margin)
     return padded[y1 : y2 + 1, x1 : x2 + 1]
 
 
-def outside(blc, trc):
-    return cut(np.zeros(SHAPE, bool), blc, trc, fill=True)
+def mask_outside(blc, trc):
+    """Return a mask of the pixels of a box outside the image."""
+    return cut_with_numpy(np.zeros(SHAPE, bool), blc, trc, fill=True)
 
 
 # Rectangles
 
 
-@pytest.mark.parametrize(("blc", "trc"), (LEAVING | INSIDE).values(), ids=LEAVING | INSIDE)
-def test_fill(blc, trc):
-    """What lies outside the image is filled in each plane as its meaning asks."""
+@pytest.mark.parametrize(("blc", "trc"), (CROSSING | INSIDE).values(), ids=CROSSING | INSIDE)
+def test_fill_values_of_each_plane(blc, trc):
+    """Each plane has its own fill value outside the image."""
     kwargs = {"weight": WEIGHT, "mask": BAD, "mode": "fill", "fillval": -99.0}
     cutout = Cutout(IMAGE, WCS, blc, trc, DQ, uncertainty=SIGMA, dqbitmask=None, **kwargs)
-    assert_array_equal(cutout.data, cut(IMAGE, blc, trc, -99))
-    assert_array_equal(cutout.mask, cut(BAD, blc, trc, fill=True))
-    assert_array_equal(cutout.weight, cut(WEIGHT, blc, trc, 0))
-    assert_array_equal(cutout.flags, cut(DQ, blc, trc, 0))
-    assert_array_equal(cutout.uncertainty.array, cut(SIGMA, blc, trc, np.nan))
+    assert_array_equal(cutout.data, cut_with_numpy(IMAGE, blc, trc, -99))
+    assert_array_equal(cutout.mask, cut_with_numpy(BAD, blc, trc, fill=True))
+    assert_array_equal(cutout.weight, cut_with_numpy(WEIGHT, blc, trc, 0))
+    assert_array_equal(cutout.flags, cut_with_numpy(DQ, blc, trc, 0))
+    assert_array_equal(cutout.uncertainty.array, cut_with_numpy(SIGMA, blc, trc, np.nan))
     assert cutout.dq.dtype == DQ.dtype
     assert cutout.data.dtype == IMAGE.dtype
     assert (cutout.blc, cutout.trc) == (blc, trc)
-    assert cutout.status == ("filled" if outside(blc, trc).any() else "ok")
+    assert cutout.status == ("filled" if mask_outside(blc, trc).any() else "ok")
 
 
 def test_fill_is_nan_by_default():
-    """Where nothing else is said, data outside the image are NaN."""
+    """The default fill value of data is NaN."""
     cutout = Cutout(IMAGE, WCS, (-2, 0), (2, 2), mode="fill")
-    assert_array_equal(np.isnan(cutout.data), outside((-2, 0), (2, 2)))
+    assert_array_equal(np.isnan(cutout.data), mask_outside((-2, 0), (2, 2)))
 
 
 @given(st.tuples(*[st.integers(-40, 70)] * 4))
-def test_any_box(corners):
-    """Any box that overlaps the image is what numpy cuts out of a padded image."""
+def test_any_overlapping_box(corners):
+    """A box that overlaps the image equals the same box of an image that NumPy padded."""
     x1, x2 = sorted(corners[:2])
     y1, y2 = sorted(corners[2:])
     assume(x2 >= 0 and y2 >= 0 and x1 < NX and y1 < NY)
     cutout = Cutout(IMAGE, WCS, (x1, y1), (x2, y2), mode="fill", fillval=0)
     expected = np.zeros((y2 - y1 + 1, x2 - x1 + 1), np.float32)
     expected[cutout.insertion_slice] = IMAGE[cutout.extraction_slice]
-    assert_array_equal(cutout.data, cut(IMAGE, (x1, y1), (x2, y2), 0))
+    assert_array_equal(cutout.data, cut_with_numpy(IMAGE, (x1, y1), (x2, y2), 0))
     assert_array_equal(cutout.data, expected)
     assert not cutout.mask[cutout.insertion_slice].any()
     assert cutout.mask.sum() == cutout.size - cutout.mask[cutout.insertion_slice].size
 
 
-@pytest.mark.parametrize(("blc", "trc"), LEAVING.values(), ids=LEAVING)
-def test_strict(blc, trc):
-    """By default a cutout that leaves the image is refused, with astropy's error."""
+@pytest.mark.parametrize(("blc", "trc"), CROSSING.values(), ids=CROSSING)
+def test_partial_overlap_is_an_error_by_default(blc, trc):
+    """A cutout that reaches beyond the image raises the error of astropy."""
     with pytest.raises(astropy.nddata.PartialOverlapError, match="leaves the image of shape"):
         Cutout(IMAGE, WCS, blc, trc)
 
 
 @pytest.mark.parametrize("mode", ["strict", "fill"])
 @pytest.mark.parametrize(("blc", "trc"), OUTSIDE)
-def test_no_overlap(blc, trc, mode):
-    """In both modes, a cutout outside the image is refused with astropy's error."""
+def test_no_overlap_is_an_error_in_all_modes(blc, trc, mode):
+    """A cutout outside the image raises the error of astropy in both modes."""
     with pytest.raises(astropy.nddata.NoOverlapError, match="outside the image of shape"):
         Cutout(IMAGE, WCS, blc, trc, mode=mode)
 
 
 @pytest.mark.parametrize("blc", [(NX, 0), (0, NY), (100, 100)])
 def test_no_overlap_without_trc(blc):
-    """So is one that begins beyond the last pixel and ends there."""
+    """A cutout without `trc` that begins beyond the last pixel raises the same error."""
     with pytest.raises(astropy.nddata.NoOverlapError, match="outside the image of shape"):
         Cutout(IMAGE, WCS, blc)
 
 
 def test_errors_are_those_of_astropy():
-    """One except clause serves both libraries."""
+    """The errors are the classes of astropy, so that one except clause serves both libraries."""
     for module in (subpixal, subpixal.cutout):
         assert module.NoOverlapError is astropy.nddata.NoOverlapError
         assert module.PartialOverlapError is astropy.nddata.PartialOverlapError
 
 
-def test_whole_image():
-    """Without corners a cutout is the whole image."""
+def test_default_is_the_whole_image():
+    """A cutout without corners is the whole image."""
     cutout = Cutout(IMAGE, WCS)
     assert (cutout.blc, cutout.trc, cutout.naxis) == ((0, 0), (NX - 1, NY - 1), (NX, NY))
     assert (cutout.width, cutout.height, cutout.shape) == (NX, NY, SHAPE)
@@ -137,7 +138,7 @@ def test_whole_image():
 
 
 def test_signature():
-    """The arguments are those of the reference page in its order; others are keywords."""
+    """The positional arguments have the names and the order of the manual."""
     parameters = inspect.signature(Cutout).parameters.values()
     names = [
         "data",
@@ -158,7 +159,7 @@ def test_signature():
 
 
 def test_defaults():
-    """What is not said is what the reference page says."""
+    """The attributes have the default values of the manual."""
     cutout = Cutout(IMAGE, WCS)
     assert (cutout.src_id, cutout.data_units, cutout.exptime) == (0, "rate", 1)
     assert (cutout.dx, cutout.dy, cutout.src_weight, cutout.unit) == (0, 0, None, None)
@@ -170,8 +171,8 @@ def test_defaults():
 # An empty grid
 
 
-def test_no_data():
-    """Without data there is an empty grid, which nothing was extracted into."""
+def test_cutout_without_data_is_an_empty_grid():
+    """A cutout without data has fill values and no extracted pixels."""
     cutout = Cutout(None, WCS, (-5, 100), (-2, 106), mode="strict", fillval=7, src_id="grid")
     assert cutout.data.dtype == np.float32
     assert_array_equal(cutout.data, np.full((7, 4), 7))
@@ -182,19 +183,19 @@ def test_no_data():
     assert np.isnan(Cutout(None, WCS, trc=(2, 2)).data).all()
 
 
-def test_no_data_needs_trc():
+def test_cutout_without_data_needs_trc():
     with pytest.raises(ValueError, match="trc must be given where data is None"):
         Cutout(None, WCS, (2, 3))
 
 
 @pytest.mark.parametrize("name", ["dq", "weight", "mask", "uncertainty"])
-def test_no_data_no_planes(name):
-    """Planes of an image that is not there are not silently forgotten."""
+def test_planes_without_data_are_errors(name):
+    """Planes of an image without data are refused, not ignored."""
     with pytest.raises(ValueError, match=f"{name} must be None where data is None"):
         Cutout(None, WCS, trc=(3, 3), **{name: np.ones((4, 4), int)})
 
 
-# Arguments that are wrong
+# Invalid arguments
 
 
 @pytest.mark.parametrize(
@@ -220,20 +221,20 @@ def test_no_data_no_planes(name):
         (ValueError, "wcs must be given", {"wcs": None}),
     ],
 )  # fmt: skip
-def test_wrong_argument(error, message, kwargs):
-    """A message begins with the argument and has what was given and what is allowed."""
+def test_invalid_arguments_are_errors(error, message, kwargs):
+    """The message begins with the argument and holds the value and the allowed values."""
     with pytest.raises(error, match=message):
         Cutout(**{"data": IMAGE, "wcs": WCS, **kwargs})
 
 
 @pytest.mark.parametrize("data", [IMAGE[0], np.zeros((2, 3, 4)), 5.0])
-def test_image_has_two_axes(data):
+def test_image_must_have_two_axes(data):
     with pytest.raises(ValueError, match="data must have 2 dimensions, got shape"):
         Cutout(data, WCS)
 
 
-def test_wcs_of_other_dimensions():
-    """A WCS of a cube is none of an image."""
+def test_wcs_must_have_two_axes():
+    """The WCS of a cube is no WCS of an image."""
     with pytest.raises(ValueError, match="wcs must have 2 pixel axes, got 3"):
         Cutout(IMAGE, astropy.wcs.WCS(naxis=3))
 
@@ -242,8 +243,8 @@ def test_wcs_of_other_dimensions():
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "i8", "?"])
-def test_integers_that_cannot_be_filled(dtype):
-    """Integers are refused only when a pixel has to be filled with what they cannot hold."""
+def test_integers_cannot_be_filled_with_nan(dtype):
+    """Integers are refused only if a fill value that they cannot hold is needed."""
     image = np.ones(SHAPE, dtype)
     assert Cutout(image, WCS, **INNER, mode="fill").data.dtype == dtype
     assert Cutout(image, WCS, (-1, 0), (2, 2), mode="fill", fillval=0).data.dtype == dtype
@@ -263,22 +264,22 @@ def test_integers_that_cannot_be_filled(dtype):
         ("f8", None),
     ],
 )
-def test_value_that_cannot_be_filled(dtype, fillval):
-    """What would be cut off, rounded to another number or overflow is not filled in."""
+def test_fill_values_must_fit_the_pixels(dtype, fillval):
+    """Fill values that need rounding, or that the type of the pixels cannot hold, are errors."""
     with pytest.raises(ValueError, match=f"fillval {re.escape(repr(fillval))} cannot be held"):
         Cutout(IMAGE.astype(dtype), WCS, (-1, 0), (2, 2), mode="fill", fillval=fillval)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i2", "i4", "?"])
 def test_flags_stay_integers(dtype):
-    """Flags never become floats, whatever is filled."""
+    """Flags keep their type for any fill value of the data."""
     cutout = Cutout(IMAGE, WCS, (-3, -3), (5, 5), DQ.astype(dtype), mode="fill", fillval=np.nan)
     assert cutout.flags.dtype == dtype
-    assert not cutout.flags[outside((-3, -3), (5, 5))].any()
+    assert not cutout.flags[mask_outside((-3, -3), (5, 5))].any()
 
 
-def test_big_endian():
-    """Pixels come in the byte order of the machine, and are the same."""
+def test_byte_order_becomes_native():
+    """Pixels in another byte order are converted and keep their values."""
     planes = {
         "dq": DQ.astype(">u2"),
         "weight": WEIGHT.astype(">f8"),
@@ -291,14 +292,14 @@ def test_big_endian():
         assert plane.dtype.isnative
 
 
-def test_lists_are_arrays():
+def test_lists_are_accepted_as_data():
     assert_array_equal(Cutout([[1.0, 2.0], [3.0, 4.0]], WCS, (1, 0)).data, [[2], [4]])
 
 
 # Masks
 
 
-def test_not_finite_is_masked():
+def test_pixels_that_are_not_finite_are_masked():
     image = IMAGE.copy()
     image[6, 4], image[7, 5], image[8, 6] = np.nan, np.inf, -np.inf
     cutout = Cutout(image, WCS, **INNER)
@@ -313,18 +314,18 @@ def test_not_finite_is_masked():
     ids=str,
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "u4", "i8", "u8"])
-def test_dqbitmask(dqbitmask, bad, dtype):
-    """Flags mask but for those that dqbitmask calls good, as astropy has it."""
+def test_dqbitmask_lists_good_flags(dqbitmask, bad, dtype):
+    """Flags mask a pixel unless `dqbitmask` declares them good, as in astropy."""
     cutout = Cutout(IMAGE, WCS, **INNER, dq=DQ.astype(dtype), dqbitmask=dqbitmask)
     assert_array_equal(cutout.mask, bad[5:10, 3:13])
 
 
-def test_boolean_flags():
+def test_boolean_flags_mask():
     assert_array_equal(Cutout(IMAGE, WCS, dq=BAD).mask, BAD)
 
 
 def test_weight_does_not_mask():
-    """A weight of 0 masks in the create functions only."""
+    """A weight of 0 masks a pixel only in the create functions."""
     assert not Cutout(IMAGE, WCS, weight=np.zeros(SHAPE)).mask.any()
 
 
@@ -338,8 +339,8 @@ def test_weight_does_not_mask():
     ],
     ids=["masked array", "Masked", "NDData", "NDDataArray"],
 )
-def test_masks_are_united(data):
-    """The mask of the image and the one that is given."""
+def test_mask_of_the_data_and_mask_argument_are_combined(data):
+    """A pixel is masked if the data or the argument mask it."""
     assert_array_equal(Cutout(data, WCS).mask, BAD)
     assert_array_equal(Cutout(data, WCS, mask=DQ > 2).mask, BAD | (DQ > 2))
     assert_array_equal(Cutout(data, WCS).data, IMAGE)
@@ -347,10 +348,10 @@ def test_masks_are_united(data):
 
 @pytest.mark.parametrize("value", [True, False, np.True_])
 def test_scalar_mask(value):
-    """One word for all pixels, also beside a mask of the image."""
+    """A scalar mask applies to all pixels and is combined with the mask of the data."""
     assert_array_equal(Cutout(IMAGE, WCS, mask=value).mask, np.full(SHAPE, value))
     assert_array_equal(Cutout(NDData(IMAGE, mask=BAD), WCS, mask=value).mask, BAD | value)
 
 
-def test_nothing_masked():
+def test_masked_array_without_mask():
     assert_array_equal(Cutout(np.ma.array(IMAGE), WCS).mask, np.zeros(SHAPE, bool))

@@ -1,4 +1,4 @@
-"""Cutting: images with uncertainties, NDData and cutouts as images, and whose pixels they are."""
+"""Cutting: uncertainties, NDData and cutouts as images, and the sharing of pixels."""
 
 import warnings
 
@@ -36,11 +36,11 @@ INNER = {"blc": (3, 5), "trc": (12, 9)}
 IN = np.s_[5:10, 3:13]
 
 
-LEFT = {"blc": (-2, 3), "trc": (5, 8), "mode": "fill"}
+LEFT_BOX = {"blc": (-2, 3), "trc": (5, 8), "mode": "fill"}
 
 
-def left(plane, fill):
-    """What numpy alone makes of the box LEFT."""
+def cut_left_box(plane, fill):
+    """Cut the box LEFT_BOX out of a plane with NumPy alone."""
     return np.pad(plane[3:9, :6], ((0, 0), (2, 0)), constant_values=fill)
 
 
@@ -48,29 +48,29 @@ def left(plane, fill):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_uncertainty(kind):
-    """Uncertainties keep their kind; outside the image the inverse variance is 0, others NaN."""
-    given_one = kind(SIGMA)
-    cutout = Cutout(IMAGE * u.ct, WCS, **LEFT, uncertainty=given_one)
+def test_uncertainties_keep_their_kind(kind):
+    """Uncertainties keep their kind. Inverse variances are filled with 0, the others with NaN."""
+    given = kind(SIGMA)
+    cutout = Cutout(IMAGE * u.ct, WCS, **LEFT_BOX, uncertainty=given)
     assert type(cutout.uncertainty) is kind
     fill = 0 if kind is InverseVariance else np.nan
-    assert_array_equal(cutout.uncertainty.array, left(SIGMA, fill))
+    assert_array_equal(cutout.uncertainty.array, cut_left_box(SIGMA, fill))
     assert cutout.uncertainty.parent_nddata is cutout
     expected = NDData(IMAGE, unit=u.ct, uncertainty=kind(SIGMA)).uncertainty.unit
     assert cutout.uncertainty.unit == expected
-    assert given_one.unit is None
+    assert given.unit is None
 
 
-def test_subclass_of_inverse_variance():
+def test_subclass_of_inverse_variance_is_filled_with_zero():
     class Precision(InverseVariance):
         pass
 
-    cutout = Cutout(IMAGE, WCS, **LEFT, uncertainty=Precision(SIGMA))
+    cutout = Cutout(IMAGE, WCS, **LEFT_BOX, uncertainty=Precision(SIGMA))
     assert_array_equal(cutout.uncertainty.array[:, :2], 0)
 
 
 def test_array_is_standard_deviation():
-    """A bare array means standard deviations in the unit of the data."""
+    """An array as uncertainty holds standard deviations in the unit of the data."""
     cutout = Cutout(IMAGE * u.Jy, WCS, **INNER, uncertainty=SIGMA)
     assert type(cutout.uncertainty) is StdDevUncertainty
     assert cutout.uncertainty.unit == u.Jy
@@ -83,14 +83,14 @@ def test_quantity_is_standard_deviation():
 
 
 @pytest.mark.parametrize("kind", KINDS[:3])
-def test_uncertainty_of_other_unit(kind):
-    """An uncertainty that cannot be one of the data is refused at once."""
+def test_uncertainty_must_have_a_compatible_unit(kind):
+    """An uncertainty whose unit contradicts the unit of the data is an error."""
     with pytest.raises(ValueError, match="uncertainty in s contradicts data in Jy"):
         Cutout(IMAGE * u.Jy, WCS, uncertainty=kind(SIGMA, unit=u.s))
 
 
-def test_integer_uncertainty():
-    """Integer uncertainties become floats, which can be NaN."""
+def test_integer_uncertainty_becomes_float():
+    """Integer uncertainties become floats, which can hold NaN."""
     cutout = Cutout(IMAGE, WCS, (-1, 0), (3, 3), mode="fill", uncertainty=np.full(SHAPE, 3, "i2"))
     assert cutout.uncertainty.array.dtype == np.float32
 
@@ -106,8 +106,8 @@ def nddata():
     )  # fmt: skip
 
 
-def test_nddata(nddata):
-    """What an NDData has is used where nothing is said."""
+def test_attributes_of_nddata_are_used(nddata):
+    """The attributes of an NDData are the defaults of the arguments."""
     cutout = Cutout(nddata, None, **INNER)
     assert_array_equal(cutout.data, IMAGE[IN])
     assert_array_equal(cutout.mask, BAD[IN])
@@ -120,7 +120,7 @@ def test_nddata(nddata):
     assert nddata.uncertainty.parent_nddata is nddata
 
 
-def test_explicit_argument_wins(nddata):
+def test_explicit_arguments_override_nddata(nddata):
     other, psf = make_wcs("tan", SHAPE), np.ones((2, 2))
     cutout = Cutout(nddata, other, **INNER, uncertainty=2 * SIGMA, psf=psf, meta={"m": 2})
     assert cutout.image_wcs is other
@@ -131,7 +131,7 @@ def test_explicit_argument_wins(nddata):
 
 
 def test_flags_of_nddata():
-    """The flags of a CCDData are the data quality, unless others are given."""
+    """The flags of a CCDData are the data quality, unless the argument `dq` replaces them."""
     ccd = CCDData(IMAGE, unit="adu", wcs=WCS, flags=DQ)
     assert_array_equal(Cutout(ccd, None, **INNER).dq, DQ[IN])
     assert_array_equal(Cutout(ccd, None, **INNER).mask, DQ[IN] != 0)
@@ -139,31 +139,31 @@ def test_flags_of_nddata():
 
 
 @pytest.mark.parametrize("data", [NDData(IMAGE, unit="ct"), IMAGE * u.ct, Masked(IMAGE * u.ct)])
-def test_contradicting_unit(data):
-    """The same unit may be said twice, another one is an error."""
+def test_unit_argument_cannot_contradict_the_data(data):
+    """The argument `unit` may repeat the unit of the data. Another unit is an error."""
     assert Cutout(data, WCS, unit=u.count).unit == u.ct
     with pytest.raises(ValueError, match="unit of data is both Jy and ct"):
         Cutout(data, WCS, unit="Jy")
 
 
 def test_low_level_wcs_of_nddata():
-    """An NDData wraps what is low level only; so it comes."""
+    """NDData wraps a low-level WCS, and the cutout keeps the wrapper."""
     low = astropy.wcs.wcsapi.SlicedLowLevelWCS(WCS, Ellipsis)
     cutout = Cutout(NDData(IMAGE, wcs=low), None, **INNER)
     assert isinstance(cutout.image_wcs, HighLevelWCSWrapper)
     assert cutout.image_wcs.low_level_wcs is low
 
 
-def test_nddata_without_wcs():
+def test_nddata_without_wcs_is_an_error():
     with pytest.raises(ValueError, match="wcs must be given"):
         Cutout(NDData(IMAGE), None)
 
 
-# What belongs to whom
+# Sharing of pixels
 
 
 def test_pixels_are_copied():
-    """Neither the image nor the cutout changes with the other."""
+    """Image and cutout do not change with each other."""
     planes = {
         "data": IMAGE.copy(),
         "dq": DQ.copy(),
@@ -181,8 +181,8 @@ def test_pixels_are_copied():
     assert (cutout.uncertainty.array == 4).all()
 
 
-def test_views():
-    """With copy=False the pixels are those of the image, for reading only."""
+def test_views_are_read_only():
+    """With `copy=False`, the pixels are read-only views of the image."""
     image, dq = IMAGE.copy(), DQ.copy()
     cutout = Cutout(image, WCS, **INNER, dq=dq, uncertainty=SIGMA, copy=False)
     for plane, whole in ((cutout.data, image), (cutout.dq, dq), (cutout.uncertainty.array, SIGMA)):
@@ -196,14 +196,14 @@ def test_views():
     assert not np.shares_memory(Cutout(image, WCS, **INNER, copy=False).copy().data, image)
 
 
-def test_filled_views():
-    """What has to be filled is copied in any case."""
-    cutout = Cutout(IMAGE, WCS, **LEFT, copy=False, fillval=0)
-    assert_array_equal(cutout.data, left(IMAGE, 0))
+def test_filled_pixels_are_copied():
+    """A cutout that needs fill values is a copy, also with `copy=False`."""
+    cutout = Cutout(IMAGE, WCS, **LEFT_BOX, copy=False, fillval=0)
+    assert_array_equal(cutout.data, cut_left_box(IMAGE, 0))
 
 
-def test_meta_of_the_image_is_safe():
-    """What is written into the metadata of a cutout is its own."""
+def test_changes_of_meta_stay_in_the_cutout():
+    """Changes of the metadata of a cutout do not change the metadata of the image."""
     meta = {"a": 1}
     cutout = Cutout(IMAGE, WCS, meta=meta)
     cutout.meta["b"], cutout.meta["a"] = 2, 3
@@ -217,8 +217,8 @@ def test_meta_of_the_image_is_safe():
 
 
 @pytest.mark.parametrize("blc", [(0, 0), (3, 5), (-2, -1)])
-def test_cut_a_cutout(blc):
-    """Cutting a cutout is cutting its image."""
+def test_cutout_of_a_cutout_equals_cutout_of_the_image(blc):
+    """A cutout of a cutout is a cutout of the image."""
     kwargs = {"weight": WEIGHT, "uncertainty": SIGMA, "dqbitmask": 2, "exptime": 7,
               "meta": {"a": 1}, "data_units": "counts", "mode": "fill"}  # fmt: skip
     parent = Cutout(IMAGE, WCS, blc, (20, 19), DQ, **kwargs)
@@ -229,8 +229,8 @@ def test_cut_a_cutout(blc):
     assert again.meta["a"] == 1
 
 
-def test_cut_a_moved_cutout():
-    """Where the cutout was moved to is where the new one is; what was cut stays what was cut."""
+def test_cutout_of_a_moved_cutout():
+    """A cutout follows the move of its parent and keeps the extraction slice."""
     parent = Cutout(IMAGE, WCS, **INNER, uncertainty=SIGMA)
     parent.dx, parent.dy = 0.25, -0.5
     parent.blc = (100, 200)
@@ -243,8 +243,8 @@ def test_cut_a_moved_cutout():
     assert_cutouts_equal(new, parent[1:4, 2:5])
 
 
-def test_cut_beyond_a_cutout():
-    """Pixels that the cutout does not have are filled, though the image had them."""
+def test_pixels_beyond_the_parent_are_filled():
+    """Pixels beyond the parent are filled, although the image has values there."""
     parent = Cutout(IMAGE, WCS, **INNER)
     with pytest.raises(subpixal.PartialOverlapError, match="leaves the image"):
         Cutout(parent, None, (-2, 0), (3, 3))
@@ -258,28 +258,28 @@ def test_cut_beyond_a_cutout():
     assert new.status == "filled"
 
 
-def test_cut_a_cutout_with_a_wcs():
-    """With a WCS of its own, a cutout is an image like any other."""
+def test_cutout_with_a_wcs_argument_is_a_new_image():
+    """A cutout that comes with an argument `wcs` serves as an image of its own."""
     wcs = make_wcs("tan", (5, 10))
     new = Cutout(Cutout(IMAGE, WCS, **INNER), wcs, (1, 1), (3, 2))
     assert new.image_wcs is wcs
     assert (new.blc, new.image.shape) == ((1, 1), (5, 10))
 
 
-def test_cut_a_cutout_with_other_words():
-    """Of what the cutout says itself, too, an explicit argument wins."""
+def test_explicit_arguments_override_the_parent():
+    """An explicit argument replaces the attribute of the parent."""
     parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None)
     new = Cutout(parent, None, exptime=9, data_units="counts", dqbitmask=2)
     assert (new.exptime, new.data_units) == (9, "counts")
     assert_array_equal(new.mask, DQ & 5 != 0)
 
 
-def test_exposure_time_of_a_quantity():
+def test_exposure_time_may_be_a_quantity():
     assert Cutout(IMAGE, WCS, exptime=2 * u.min).exptime == 120
 
 
-def test_no_warning():
-    """Cutting says nothing, whatever the pixels are."""
+def test_cutting_gives_no_warnings():
+    """Cutting gives no warnings, also for pixels that are NaN."""
     image = np.full(SHAPE, np.nan)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -287,22 +287,22 @@ def test_no_warning():
     assert not caught
 
 
-def test_what_is_said_comes_before_the_image():
-    """Also where it is what is taken when nothing is said."""
+def test_explicit_defaults_override_the_parent():
+    """An explicit argument overrides the parent, also if its value equals the default."""
     parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None, data_units="counts")
     same = Cutout(parent, None)
     assert (same.exptime, same.data_units, same.image.dqbitmask) == (7, "counts", None)
-    said = Cutout(parent, None, exptime=1, data_units="rate", dqbitmask=0)
-    assert (said.exptime, said.data_units, said.image.dqbitmask) == (1, "rate", 0)
-    assert_array_equal(said.mask, same.mask | (DQ != 0))
+    explicit = Cutout(parent, None, exptime=1, data_units="rate", dqbitmask=0)
+    assert (explicit.exptime, explicit.data_units, explicit.image.dqbitmask) == (1, "rate", 0)
+    assert_array_equal(explicit.mask, same.mask | (DQ != 0))
     image = Cutout(IMAGE, WCS, dq=DQ).image
     kinds = type(image.exptime), type(image.data_units), type(image.dqbitmask)
     assert kinds == (float, str, int)
 
 
 @pytest.mark.parametrize("name", ["create_primary_cutouts", "create_input_image_cutouts"])
-def test_functions_tell_what_is_said(name):
-    """Counts, one second and no good flag are said, or are not."""
+def test_explicit_defaults_override_the_image_in_functions(name):
+    """The functions distinguish an explicit default value from an omitted argument."""
     parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None, data_units="rate")
     sources = [{"id": [1]}, np.pad([[1]], ((5, SHAPE[0] - 6), (5, SHAPE[1] - 6)))]
     if name == "create_input_image_cutouts":
@@ -320,7 +320,7 @@ def test_functions_tell_what_is_said(name):
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("name", ["data", "mask", "flags", "weight", "uncertainty"])
 def test_overlapping_cutouts_are_independent(name, copy):
-    """What is written to one changes neither the image nor the other, in place or not."""
+    """Writing to a cutout changes neither the image nor a cutout that overlaps it."""
     sigma = StdDevUncertainty(SIGMA.copy(), copy=False)
     nd = CCDData(IMAGE.copy(), wcs=WCS, unit="adu", uncertainty=sigma, mask=BAD.copy())
     before = {"data": IMAGE, "mask": BAD, "uncertainty": SIGMA, "flags": DQ, "weight": WEIGHT}

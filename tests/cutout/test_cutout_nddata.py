@@ -26,10 +26,11 @@ BOX = (9, 13)  # rows and columns
 
 
 class Special(Cutout):
-    """A subclass, as users make them."""
+    """Subclass as users define it."""
 
 
-def make(cls=Cutout, **kwargs):
+def make_cutout(cls=Cutout, **kwargs):
+    """Return a filled and displaced cutout with all planes."""
     kwargs = {
         "uncertainty": VarianceUncertainty(SIGMA), "unit": u.electron, "src_id": "a7",
         "exptime": 50.0, "src_pos": (5.5, 4.25), "src_weight": 0.5, "psf": np.eye(3),
@@ -42,34 +43,35 @@ def make(cls=Cutout, **kwargs):
     return cutout
 
 
-def state(cutout):
-    """What there is to know of a cutout that is not pixels."""
+def get_attributes(cutout):
+    """Return all attributes of a cutout that are not pixels."""
     names = "src_id", "exptime", "data_units", "unit", "src_pos", "src_weight", "dx", "dy", "status"
     return {name: getattr(cutout, name) for name in names} | {"meta": dict(cutout.meta)}
 
 
-def pixels(cutout):
+def copy_planes(cutout):
+    """Return copies of all planes of a cutout."""
     planes = {name: getattr(cutout, name).copy() for name in PLANES}
     return planes | {"uncertainty": cutout.uncertainty.array.copy()}
 
 
-def assert_part(actual, expected, box):
-    """What there is to know of a part is what there is to know of the whole."""
-    assert state(actual) == state(expected)
+def assert_is_part(actual, expected, box):
+    """Check that a part has the attributes of the whole and the planes of its box."""
+    assert get_attributes(actual) == get_attributes(expected)
     assert type(actual) is type(expected)
     assert type(actual.uncertainty) is type(expected.uncertainty)
     assert actual.uncertainty.parent_nddata is actual
     assert_array_equal(actual.psf, expected.psf)
-    for name, plane in pixels(expected).items():
-        assert_array_equal(pixels(actual)[name], plane[box], err_msg=name)
+    for name, plane in copy_planes(expected).items():
+        assert_array_equal(copy_planes(actual)[name], plane[box], err_msg=name)
 
 
 # Planes
 
 
-def test_is_nddata():
-    """It is an NDData, of which every attribute means what it means there."""
-    cutout = make()
+def test_cutout_is_nddata():
+    """A cutout is an NDData, and the attributes have the same meaning."""
+    cutout = make_cutout()
     plain = NDData(cutout)
     assert isinstance(cutout, NDData)
     assert_array_equal(plain.data, cutout.data)
@@ -81,9 +83,9 @@ def test_is_nddata():
     assert cutout.uncertainty.parent_nddata is cutout
 
 
-def test_array():
-    """As an array it is its data."""
-    cutout = make()
+def test_cutout_as_array_is_its_data():
+    """NumPy converts a cutout to its data."""
+    cutout = make_cutout()
     assert np.shares_memory(np.asarray(cutout), cutout.data)
     assert not np.shares_memory(np.array(cutout), cutout.data)
     assert np.asarray(cutout, dtype=np.float64).dtype == np.float64
@@ -92,29 +94,29 @@ def test_array():
     assert np.nansum(cutout) == np.nansum(cutout.data)
 
 
-def test_not_a_sequence():
+def test_cutout_is_not_iterable():
     """It is not iterated over, as it has no rows."""
     with pytest.raises(TypeError, match="not iterable"):
-        iter(make())
+        iter(make_cutout())
 
 
-def test_texts():
-    cutout = make()
+def test_repr_and_str():
+    cutout = make_cutout()
     text = "<Cutout 'a7': 13x9 pixels at (-2, 3) of j.fits [electron]>"
     assert repr(cutout) == text
     assert str(cutout) == f"{cutout}" == text
-    assert repr(make(Special)) == text.replace("Cutout", "Special")
+    assert repr(make_cutout(Special)) == text.replace("Cutout", "Special")
     assert repr(cutout.image) == (
         "<Image 'j.fits', 31x23 pixels of counts [electron], 50.0 s, WCS>"
     )
     assert repr(Cutout(None, WCS, trc=(2, 1))) == "<Cutout 0: 3x2 pixels at (0, 0)>"
 
 
-def test_html():
-    """A notebook shows what it is, and no pixels; what a user has written is text."""
-    html = make(src_id="<b>7")._repr_html_()
+def test_html_lists_the_attributes():
+    """The HTML for notebooks lists attributes without pixels and escapes user text."""
+    html = make_cutout(src_id="<b>7")._repr_html_()
     rows = dict(re.findall("<tr><th>(.*?)</th><td>(.*?)</td></tr>", html))
-    masked = np.count_nonzero(make().mask)
+    masked = np.count_nonzero(make_cutout().mask)
     assert rows == {
         "source": "&#x27;&lt;b&gt;7&#x27;",
         "position (x, y)": "(5.500, 4.250)",
@@ -135,10 +137,10 @@ def test_html():
 
 
 @pytest.mark.parametrize("name", [*PLANES, "dq", "uncertainty"])
-def test_set_plane(name):
-    """What is set is copied, what it replaces is gone."""
-    cutout = make()
-    whole = pixels(cutout)
+def test_set_plane_copies_the_values(name):
+    """Setting a plane copies the values, and the other planes stay unchanged."""
+    cutout = make_cutout()
+    whole = copy_planes(cutout)
     new = np.arange(117).reshape(BOX)
     setattr(cutout, name, new)
     new[:] = 200
@@ -146,26 +148,26 @@ def test_set_plane(name):
     assert_array_equal(found, np.arange(117).reshape(BOX).astype(found.dtype))
     name = {"dq": "flags"}.get(name, name)
     for other in set(whole) - {name}:
-        assert_array_equal(pixels(cutout)[other], whole[other])
+        assert_array_equal(copy_planes(cutout)[other], whole[other])
 
 
 @pytest.mark.parametrize("name", [*PLANES, "dq", "uncertainty"])
 @pytest.mark.parametrize("shape", [(13, 9), (9,), (9, 13, 1)])
-def test_set_plane_of_other_shape(name, shape):
-    cutout = make()
-    before = pixels(cutout)
+def test_set_plane_of_another_shape_is_an_error(name, shape):
+    cutout = make_cutout()
+    before = copy_planes(cutout)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         setattr(cutout, name, np.ones(shape, int))
     assert str(shape) in str(caught.value)
     assert "(9, 13)" in str(caught.value)
-    for plane, value in pixels(cutout).items():
+    for plane, value in copy_planes(cutout).items():
         assert_array_equal(value, before[plane])
 
 
 @pytest.mark.parametrize("name", ["flags", "dq", "weight", "uncertainty", "segmentation"])
-def test_remove_plane(name):
-    """Planes that need not be there are removed by None, and come back."""
-    cutout = make()
+def test_optional_planes_can_be_removed(name):
+    """Setting an optional plane to None removes it, and the plane can be set again."""
+    cutout = make_cutout()
     setattr(cutout, name, None)
     assert getattr(cutout, name) is None
     assert getattr(cutout[1:, 1:], name) is None
@@ -174,9 +176,9 @@ def test_remove_plane(name):
     assert getattr(cutout, name) is not None
 
 
-def test_set_quantity():
-    """Data that have a unit come in that of the cutout, or not at all."""
-    cutout = make()
+def test_quantities_as_data_are_converted():
+    """Data with a unit are converted to the unit of the cutout, or raise an error."""
+    cutout = make_cutout()
     cutout.data = np.ones(BOX) * 1000 * u.electron
     assert_array_equal(cutout.data, np.full(BOX, 1000))
     cutout.data = np.ones(BOX) * u.Unit("1000 electron")
@@ -187,20 +189,20 @@ def test_set_quantity():
         Cutout(np.ones(BOX), WCS).data = np.ones(BOX) * u.Jy
 
 
-def test_data_must_be_there():
+def test_data_cannot_be_removed():
     with pytest.raises(TypeError, match="data must hold numbers"):
-        make().data = None
+        make_cutout().data = None
 
 
 @pytest.mark.parametrize("name", ["flags", "dq", "segmentation"])
-def test_flags_are_integers(name):
+def test_flags_must_be_integers(name):
     with pytest.raises(TypeError, match=r"(flags|segmentation) must hold integers .* float64"):
-        setattr(make(), name, np.ones(BOX))
+        setattr(make_cutout(), name, np.ones(BOX))
 
 
-def test_set_big_endian():
-    """Pixels that are set come in the byte order of the machine, too."""
-    cutout = make()
+def test_byte_order_of_new_planes_becomes_native():
+    """Planes that are set in another byte order are converted."""
+    cutout = make_cutout()
     cutout.data = np.ones(BOX, ">f4")
     cutout.uncertainty = StdDevUncertainty(np.ones(BOX, ">f8"))
     assert cutout.data.dtype.isnative
@@ -208,8 +210,8 @@ def test_set_big_endian():
 
 
 def test_mask_is_boolean():
-    """The mask is always an array of bool, whatever is set."""
-    cutout = make()
+    """The mask is a boolean array after setting None, a scalar or numbers."""
+    cutout = make_cutout()
     bad = cutout.mask.copy()
     new = np.zeros(BOX, bool)
     new[4] = True
@@ -224,9 +226,9 @@ def test_mask_is_boolean():
     assert cutout.mask.dtype == bool
 
 
-def test_in_place():
-    """Operators work on the very pixels."""
-    cutout = make()
+def test_operators_work_in_place():
+    """In-place operators change the pixels of the cutout, not a copy."""
+    cutout = make_cutout()
     data = cutout.data
     cutout.data += 1
     cutout.data[2, 3] = 9
@@ -236,8 +238,8 @@ def test_in_place():
 
 
 def test_set_uncertainty():
-    """An uncertainty keeps its kind, and the one given stays what it was."""
-    cutout, new = make(), InverseVariance(np.ones(BOX))
+    """An uncertainty that is set keeps its kind, and the original object stays unchanged."""
+    cutout, new = make_cutout(), InverseVariance(np.ones(BOX))
     cutout.uncertainty = new
     assert type(cutout.uncertainty) is InverseVariance
     assert cutout.uncertainty.unit == u.electron**-2
@@ -253,8 +255,8 @@ def test_set_uncertainty():
     assert cutout.uncertainty.unit == u.electron
 
 
-def test_set_the_rest():
-    cutout = make()
+def test_set_other_attributes():
+    cutout = make_cutout()
     cutout.src_id, cutout.exptime, cutout.psf, cutout.src_weight = (3, "b"), 20 * u.s, None, 2
     assert (cutout.src_id, cutout.exptime, cutout.psf) == ((3, "b"), 20, None)
     assert cutout.src_weight == 2
@@ -272,8 +274,8 @@ def test_set_the_rest():
 
 
 @pytest.mark.parametrize("src_id", [7, 7.5, "a", None, (1, "b"), [1, [2, 3]], np.int64(7), 2**70])
-def test_any_id(src_id):
-    """A source is called anything."""
+def test_src_id_may_be_any_object(src_id):
+    """A number, a string, None, a tuple and a list can be the id of a source."""
     assert Cutout(IMAGE, WCS, src_id=src_id).src_id == src_id
     cutout = Cutout(IMAGE, WCS, src_id=1)
     cutout.src_id = src_id
@@ -304,18 +306,20 @@ SLICES = {
 
 @pytest.mark.parametrize("item", SLICES.values(), ids=SLICES)
 @pytest.mark.parametrize("cls", [Cutout, Special])
-def test_slice(item, cls):
-    """A part of a cutout is a cutout, with everything moved together."""
-    cutout = make(cls)
+def test_slice_is_a_cutout(item, cls):
+    """A slice is a cutout whose planes, position and WCS belong to the part."""
+    cutout = make_cutout(cls)
     cutout.blc = (100, 200)
     part = cutout[item]
-    assert_part(part, cutout, item)
+    assert_is_part(part, cutout, item)
     y, x = np.mgrid[:9, :13][:, *(item if isinstance(item, tuple) else (item,))]
     assert (part.blc, part.trc) == ((100 + x.min(), 200 + y.min()), (100 + x.max(), 200 + y.max()))
     assert part.shape == part.data.shape
     assert part.image is cutout.image
-    here = part.wcs.pixel_to_world_values(x - x.min(), y - y.min())
-    np.testing.assert_allclose(here, cutout.wcs.pixel_to_world_values(x, y), rtol=0, atol=1e-12)
+    part_world = part.wcs.pixel_to_world_values(x - x.min(), y - y.min())
+    np.testing.assert_allclose(
+        part_world, cutout.wcs.pixel_to_world_values(x, y), rtol=0, atol=1e-12
+    )
     if part.extraction_slice is not None:
         assert_array_equal(part.data[part.insertion_slice], IMAGE[part.extraction_slice])
 
@@ -326,32 +330,32 @@ def test_slice(item, cls):
              np.s_[..., ...], np.s_[2, ...], np.s_[..., None], np.s_[[1, 2], :]],
     ids=str,
 )  # fmt: skip
-def test_only_slices(item):
-    """What would not leave a rectangle of two axes is refused."""
+def test_invalid_indices_are_errors(item):
+    """An index that does not select a rectangle is an error."""
     with pytest.raises(IndexError, match=r"sliced by one or two slices .* without step, got"):
-        make()[item]
+        make_cutout()[item]
 
 
-def test_refused_array():
-    """The pixels of a mask are not in the message."""
+def test_error_of_a_mask_index_shows_its_shape():
+    """The message shows type and shape of an array, not its values."""
     with pytest.raises(IndexError, match=r"got an array of bool of shape \(9, 13\)$"):
-        make()[make().mask]
+        make_cutout()[make_cutout().mask]
 
 
 @pytest.mark.parametrize("item", [np.s_[4:4], np.s_[20:], np.s_[:, 5:2]])
-def test_empty_slice(item):
+def test_empty_slice_is_an_error(item):
     with pytest.raises(IndexError, match=r"leave no pixel of a cutout of shape \(9, 13\)"):
-        make()[item]
+        make_cutout()[item]
 
 
-def test_slice_of_slice():
-    cutout = make()
+def test_slice_of_a_slice():
+    cutout = make_cutout()
     assert_cutouts_equal(cutout[2:8, 3:][1:, :4], cutout[3:8, 3:7])
 
 
-def test_slices_share_pixels():
-    """As in numpy; what is not pixels is a part's own."""
-    cutout = make()
+def test_slices_share_pixels_only():
+    """A slice shares the pixels of the cutout, as in NumPy, but not the other attributes."""
+    cutout = make_cutout()
     part = cutout[2:6, 3:9]
     part.data[0, 0], part.mask[1, 1], part.uncertainty.array[2, 2] = 99, True, 7
     assert (cutout.data[2, 3], cutout.mask[3, 4], cutout.uncertainty.array[4, 5]) == (99, True, 7)
@@ -372,9 +376,9 @@ COPIES = {
 
 @pytest.mark.parametrize(("make_copy", "shares"), COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("cls", [Cutout, Special])
-def test_copies(make_copy, shares, cls):
-    """A copy is the same, its pixels shared or not."""
-    cutout = make(cls)
+def test_copies_are_equal(make_copy, shares, cls):
+    """A copy is equal to the original. Only shallow copies share the pixels."""
+    cutout = make_cutout(cls)
     cutout.blc, cutout.weight = (1, 2), np.ones(BOX)
     new = make_copy(cutout)
     assert_cutouts_equal(new, cutout)
@@ -389,9 +393,9 @@ def test_copies(make_copy, shares, cls):
     assert np.nansum(cutout.data) > 0
 
 
-def test_copies_and_the_wcs():
-    """Copies share the WCS of the image, a deep copy has one of its own."""
-    cutout = make()
+def test_only_deep_copies_copy_the_wcs():
+    """Copies share the WCS of the image, and a deep copy has a WCS of its own."""
+    cutout = make_cutout()
     assert copy.copy(cutout).image_wcs is cutout.copy().image_wcs is WCS
     assert copy.deepcopy(cutout).image_wcs is not WCS
     cutout.psf = psf = object()
@@ -399,10 +403,10 @@ def test_copies_and_the_wcs():
 
 
 @pytest.mark.parametrize("method", ["deepcopy", "pickle"])
-def test_one_wcs_for_all(method):
-    """What shares a WCS shares it in a deep copy or a pickle of all, too."""
-    first = make()
-    cutouts = [first, first[2:], make(src_id=4).copy(), *CutoutCollection([make()])]
+def test_shared_wcs_stays_shared(method):
+    """Cutouts that share a WCS share it in a deep copy or a pickle of all cutouts."""
+    first = make_cutout()
+    cutouts = [first, first[2:], make_cutout(src_id=4).copy(), *CutoutCollection([make_cutout()])]
     new = copy.deepcopy(cutouts) if method == "deepcopy" else pickle.loads(pickle.dumps(cutouts))
     assert len({id(c.image_wcs) for c in new}) == 1
     assert new[0].image_wcs is not WCS
@@ -411,8 +415,8 @@ def test_one_wcs_for_all(method):
         assert_cutouts_equal(a, b, wcs_tolerance=0)
 
 
-def test_copies_of_views():
-    """Copies of views of an image are written to, the image is not."""
+def test_copies_of_views_are_independent():
+    """Copies of views of an image can be changed, and the image stays unchanged."""
     image = IMAGE.copy()
     cutout = Cutout(image, WCS, (2, 3), (8, 9), copy=False)
     for make_copy, shares in COPIES.values():

@@ -1,4 +1,4 @@
-"""Images as NDData, CCDData and cutouts make_image_arguments the same cutouts as arrays."""
+"""Images as NDData, CCDData and cutouts give the same cutouts as arrays."""
 
 import pickle
 from functools import cache
@@ -38,7 +38,7 @@ OPTIONS = {"dqbitmask": 2, "exptime": 7, "keep_segmentation": True, "pad": 3}
 
 @cache
 def planes(number):
-    """Return planes of all kinds of the cut_combined image (-1) or of an exposure."""
+    """Return planes of all kinds of the combined image (-1) or of an exposure."""
     image = SCENE.combined if number < 0 else SCENE.exposures[number]
     rng = np.random.default_rng(number + 10)
     shape = image.data.shape
@@ -80,7 +80,7 @@ def cut_primary():
 
 
 def cut_primary_from(image, more, options, at=(0, 0), size=None):
-    """Cut cut_primary_from cutouts out of an image, or out of a part with the origin `at`."""
+    """Cut primary cutouts out of an image, or out of a part with the origin `at`."""
     x0, y0 = at
     ny, nx = SCENE.segmentation.shape if size is None else size
     labels = SCENE.segmentation[y0 : y0 + ny, x0 : x0 + nx]
@@ -170,7 +170,7 @@ def test_parts_give_the_same_cutouts_as_the_image(step, copy, tmp_path):
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_pixels_beyond_a_part_are_filled(copy):
-    """Pixels beyond the part are filled, although the image has values inside_image."""
+    """Pixels beyond the part are filled, although the image has values there."""
     whole, _ = make_image_arguments(0, "cutout")[0]
     part = Cutout(whole, None, (60, 30), (110, 110))
     cutouts, sources = create_input_image_cutouts(

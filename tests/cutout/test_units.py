@@ -1,4 +1,4 @@
-"""Counts and rates: what pixels are, and how one becomes the other."""
+"""Counts and rates: the units of pixels, and the conversion between them."""
 
 import numpy as np
 import pytest
@@ -26,33 +26,33 @@ RATES = [
     u.Jy, u.nJy, u.MJy / u.sr, u.Jy / u.beam, u.erg / u.s / u.cm**2 / u.AA, u.W / u.m**2 / u.um,
     u.STflux, u.mgy,
 ]  # fmt: skip
-SILENT = [None, u.dimensionless_unscaled, u.percent, u.mag, u.m, u.ABmag, u.ct**2]
+UNDECIDED = [None, u.dimensionless_unscaled, u.percent, u.mag, u.m, u.ABmag, u.ct**2]
 
 
 @pytest.mark.parametrize(
-    ("unit", "known"),
+    ("unit", "expected"),
     [(u.Unit(unit), "counts") for unit in COUNTS] + [(u.Unit(unit), "rate") for unit in RATES],
     ids=str,
 )
-@pytest.mark.parametrize("said", ["counts", "rate"])
-def test_unit_decides(unit, known, said):
-    """Where the unit is known, it says what the pixels are."""
-    cutout = Cutout(IMAGE, WCS, unit=unit, data_units=said)
-    assert cutout.data_units == known
-    assert Cutout(NDData(IMAGE, unit=unit), WCS, data_units=said).data_units == known
+@pytest.mark.parametrize("argument", ["counts", "rate"])
+def test_unit_determines_data_units(unit, expected, argument):
+    """A unit of counts or rates determines `data_units`, and the argument has no effect."""
+    cutout = Cutout(IMAGE, WCS, unit=unit, data_units=argument)
+    assert cutout.data_units == expected
+    assert Cutout(NDData(IMAGE, unit=unit), WCS, data_units=argument).data_units == expected
 
 
-@pytest.mark.parametrize("unit", SILENT, ids=str)
-@pytest.mark.parametrize("said", ["counts", "rate"])
-def test_argument_decides(unit, said):
-    """Where the unit does not tell, the argument does."""
-    cutout = Cutout(IMAGE, WCS, unit=unit, data_units=said)
-    assert cutout.data_units == said
+@pytest.mark.parametrize("unit", UNDECIDED, ids=str)
+@pytest.mark.parametrize("argument", ["counts", "rate"])
+def test_argument_determines_data_units(unit, argument):
+    """The argument determines `data_units` if the unit allows both."""
+    cutout = Cutout(IMAGE, WCS, unit=unit, data_units=argument)
+    assert cutout.data_units == argument
     assert cutout.unit == unit
 
 
-def test_set_data_units():
-    """Setting it re-labels and never scales."""
+def test_setting_data_units_does_not_scale():
+    """Setting `data_units` changes the label and keeps the pixels."""
     cutout = Cutout(IMAGE, WCS)
     cutout.data_units = "counts"
     assert cutout.data_units == "counts"
@@ -63,24 +63,24 @@ def test_set_data_units():
 
 
 @pytest.mark.parametrize(
-    ("unit", "known", "other"), [(u.ct, "counts", "rate"), (u.Jy, "rate", "counts")]
+    ("unit", "expected", "other"), [(u.ct, "counts", "rate"), (u.Jy, "rate", "counts")]
 )
-def test_contradiction(unit, known, other):
-    """What the unit says cannot be contradicted."""
+def test_data_units_cannot_contradict_the_unit(unit, expected, other):
+    """Setting `data_units` to a value that the unit excludes is an error."""
     cutout = Cutout(IMAGE, WCS, unit=unit)
-    cutout.data_units = known
-    message = f"data_units cannot be {other!r}: pixels in {unit} are {known!r}"
+    cutout.data_units = expected
+    message = f"data_units cannot be {other!r}: pixels in {unit} are {expected!r}"
     with pytest.raises(ValueError, match=message):
         cutout.data_units = other
-    assert cutout.data_units == known
+    assert cutout.data_units == expected
 
 
 # Conversion
 
 
 @pytest.mark.parametrize("unit", [None, u.dimensionless_unscaled])
-def test_convert_without_unit(unit):
-    """Numbers without a unit change, and their label with them."""
+def test_conversion_without_unit(unit):
+    """The conversion scales pixels without a unit and sets `data_units`."""
     rate = Cutout(IMAGE, WCS, unit=unit, exptime=4, uncertainty=SIGMA, src_id=3)
     counts = rate.to_counts()
     assert (counts.data_units, counts.unit, counts.exptime) == ("counts", unit, 4)
@@ -99,8 +99,8 @@ def test_convert_without_unit(unit):
      (u.electron, u.electron / u.min, 4), (u.DN, u.DN / u.h, 1 / 15),
      (u.photon / u.pix, u.photon / u.pix / u.s, 240)],
 )  # fmt: skip
-def test_convert_units(counts, rate, factor):
-    """The unit is multiplied by the time that it has in it."""
+def test_conversion_multiplies_by_the_time_of_the_unit(counts, rate, factor):
+    """The unit is multiplied by its own unit of time."""
     new = Cutout(IMAGE, WCS, unit=rate, exptime=240).to_counts()
     assert (new.unit, new.data_units) == (counts, "counts")
     assert_allclose(new.data, IMAGE * factor, rtol=1e-6)
@@ -108,7 +108,7 @@ def test_convert_units(counts, rate, factor):
 
 
 @pytest.mark.parametrize("unit", COUNTS[:5], ids=str)
-def test_to_rate_is_per_second(unit):
+def test_rates_are_per_second(unit):
     new = Cutout(IMAGE, WCS, unit=unit, exptime=240).to_rate()
     assert (new.unit, new.data_units) == (unit / u.s, "rate")
     assert_allclose(new.data, IMAGE / 240, rtol=1e-6)
@@ -116,8 +116,8 @@ def test_to_rate_is_per_second(unit):
 
 @pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance])
 @pytest.mark.parametrize("unit", [None, u.electron])
-def test_convert_uncertainty(kind, unit):
-    """Uncertainties go with the data, as the standard deviations that they stand for."""
+def test_uncertainties_are_converted(kind, unit):
+    """Uncertainties of all kinds are scaled like the standard deviations that they represent."""
     uncertainty = StdDevUncertainty(SIGMA).represent_as(kind)
     cutout = Cutout(IMAGE, WCS, (-1, 0), (4, 3), unit=unit, exptime=8, data_units="counts",
                     mode="fill", uncertainty=uncertainty)  # fmt: skip
@@ -132,16 +132,16 @@ def test_convert_uncertainty(kind, unit):
     assert_allclose(rate.to_counts().uncertainty.array, cutout.uncertainty.array, rtol=1e-6)
 
 
-def test_convert_uncertainty_of_other_unit():
-    """An uncertainty that has a unit of its own keeps it, per second."""
+def test_uncertainty_with_its_own_unit_is_converted():
+    """The unit of an uncertainty is converted like the unit of the data."""
     cutout = Cutout(IMAGE, WCS, unit=u.electron, exptime=8,
                     uncertainty=StdDevUncertainty(SIGMA, unit=1000 * u.electron))  # fmt: skip
     assert cutout.to_rate().uncertainty.unit == 1000 * u.electron / u.s
     assert_array_equal(cutout.to_rate().uncertainty.array, SIGMA / 8)
 
 
-def test_convert_unknown_uncertainty():
-    """One that nobody can scale is dropped, and not in silence."""
+def test_unknown_uncertainty_is_dropped_with_a_warning():
+    """An uncertainty of unknown kind cannot be scaled, so that it is dropped with a warning."""
     cutout = Cutout(IMAGE, WCS, exptime=8, uncertainty=UnknownUncertainty(SIGMA))
     with pytest.warns(SubpixalWarning, match="dropping .* UnknownUncertainty") as caught:
         new = cutout.to_counts()
@@ -152,22 +152,22 @@ def test_convert_unknown_uncertainty():
 
 @pytest.mark.parametrize("unit", [u.Jy, u.MJy / u.sr, u.erg / u.s / u.cm**2 / u.AA, u.mag, u.ABmag])
 @pytest.mark.parametrize("method", ["to_counts", "to_rate"])
-def test_not_countable(unit, method):
-    """A flux density is no counts, whatever the exposure time."""
+def test_flux_densities_cannot_be_converted(unit, method):
+    """A flux density is neither counts nor a rate of counts."""
     with pytest.raises(u.UnitsError, match="are not counts"):
         getattr(Cutout(IMAGE, WCS, unit=unit, exptime=8), method)()
 
 
-def test_no_exposure():
-    """Without an exposure there are no counts; a negative one is none."""
+def test_exposure_time_must_be_valid():
+    """The conversion needs a positive exposure time, and `exptime` cannot be negative."""
     with pytest.raises(ValueError, match=r"exptime must be positive .* it is 0\.0"):
         Cutout(IMAGE, WCS, exptime=0).to_counts()
     with pytest.raises(ValueError, match="exptime must be a finite number of seconds, 0 or more"):
         Cutout(IMAGE, WCS, exptime=-1)
 
 
-def test_nothing_to_convert():
-    """What is a rate already comes back as a copy."""
+def test_conversion_of_a_rate_to_a_rate_is_a_copy():
+    """The conversion of a rate to a rate returns a copy."""
     cutout = Cutout(IMAGE, WCS, exptime=8, uncertainty=SIGMA, dq=IMAGE.astype(int))
     same = cutout.to_rate()
     assert_array_equal(same.data, IMAGE)
@@ -175,8 +175,8 @@ def test_nothing_to_convert():
     assert not np.shares_memory(same.data, cutout.data)
 
 
-def test_convert_keeps_the_rest():
-    """Only the data and their uncertainty are scaled, and floats stay as short as they are."""
+def test_conversion_keeps_all_other_planes_and_attributes():
+    """The conversion scales only data and uncertainty, and keeps the type of floats."""
     cutout = Cutout(IMAGE, WCS, (1, 1), (3, 2), IMAGE.astype("u2"), SIGMA, 5, exptime=8,
                     unit=u.electron / u.s, src_weight=2, uncertainty=SIGMA)  # fmt: skip
     cutout.dx, cutout.meta["a"] = 0.5, 1
@@ -190,8 +190,8 @@ def test_convert_keeps_the_rest():
     assert_array_equal(integers.to_rate().data, IMAGE / 8)
 
 
-def test_own_exposure_time():
-    """The exposure time that was set on the cutout counts."""
+def test_conversion_uses_the_exposure_time_of_the_cutout():
+    """The exposure time that was set on the cutout overrides the one of the image."""
     cutout = Cutout(IMAGE, WCS, exptime=8)
     cutout.exptime = 2
     assert_array_equal(cutout.to_counts().data, 2 * IMAGE)

@@ -1,4 +1,4 @@
-"""Pixels of FITS files that are read when they are needed, from remote files as well."""
+"""Pixels of local and remote FITS files that are read at the first use."""
 
 import gc
 import gzip
@@ -20,8 +20,8 @@ SHAPE = (1500, 2000)
 WCS = make_wcs("tan", SHAPE)
 
 
-def write(path):
-    """A compressed image with unsigned flags and a memory map of errors."""
+def write_image(path):
+    """Write a FITS file with a compressed image and all planes, and return the planes."""
     rng = np.random.default_rng(1)
     header = WCS.to_header()
     flags = np.where(rng.random(SHAPE) < 0.01, 50_000, 0).astype(np.uint16)
@@ -38,14 +38,15 @@ def write(path):
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("late") / "late.fits"
-    return path, write(path)
+def image_file(tmp_path_factory):
+    """Path of an image and its planes."""
+    path = tmp_path_factory.mktemp("deferred") / "image.fits"
+    return path, write_image(path)
 
 
-def test_whole_planes(file):
-    """What is read late is what the file has, in native byte order where it is not mapped."""
-    path, planes = file
+def test_deferred_planes_equal_the_file(image_file):
+    """Planes that are read at the first use have the values and the types of the file."""
+    path, planes = image_file
     image = read_image(path, dqbitmask=0)
     for name in ("data", "dq", "weight"):
         pixels = getattr(image, name)
@@ -56,16 +57,16 @@ def test_whole_planes(file):
     assert_array_equal(image.mask, planes["dq"] != 0)
 
 
-def test_cutting_reads_little(file):
-    """To read an image and to cut a part of it takes no memory for the whole."""
-    path, planes = file
+def test_cutting_needs_little_memory(image_file):
+    """Reading an image and cutting a part of it needs less memory than the whole image."""
+    path, planes = image_file
     read_image(path)
     tracemalloc.start()
     image = read_image(path, dqbitmask=0)
     cutout = Cutout(image, None, (100, 700), (130, 730))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # The mask would have 3 MB, the flags have 6 MB.
+    # The whole mask would need 3 MB, the flags 6 MB.
     assert peak < 2e6
     part = slice(700, 731), slice(100, 131)
     for name in ("data", "dq", "weight"):
@@ -74,9 +75,9 @@ def test_cutting_reads_little(file):
     assert cutout.uncertainty.array[0, 0] == planes["uncertainty"][700, 100]
 
 
-def test_cutouts_of_late_pixels(file):
-    """Cutouts of an image that is read late are those of its arrays."""
-    path, planes = file
+def test_cutouts_of_deferred_pixels(image_file):
+    """Cutouts of an image with deferred pixels equal the cutouts of its arrays."""
+    path, planes = image_file
     labels = np.zeros(SHAPE, np.uint8)
     labels[40:50, 60:70], labels[1400:1420, 1900:1910] = 1, 2
     image = read_image(path, dqbitmask=0)
@@ -88,9 +89,9 @@ def test_cutouts_of_late_pixels(file):
 
 
 @pytest.mark.parametrize("name", ["data", "mask", "uncertainty", "dq", "weight"])
-def test_a_plane_that_was_looked_at(file, name):
-    """What is cut does not depend on which planes of the image somebody has looked at."""
-    path, _ = file
+def test_reading_a_plane_does_not_change_the_cutouts(image_file, name):
+    """The cutouts do not depend on the planes of the image that were read before."""
+    path, _ = image_file
     labels = np.zeros(SHAPE, np.uint8)
     labels[40:50, 60:70] = 1
     image = read_image(path, dqbitmask=0)
@@ -101,16 +102,16 @@ def test_a_plane_that_was_looked_at(file, name):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.int16])
-def test_uncertainties_of_an_image_whose_mask_was_looked_at(dtype):
-    """They are converted where they are cut, and are not lost."""
+def test_uncertainties_are_converted_after_reading_the_mask(dtype):
+    """Uncertainties are converted at the cut, also if the mask was read before."""
     image = Cutout(np.ones((9, 9)), make_wcs("tan", (9, 9)), uncertainty=np.full((9, 9), 2, dtype),
                    copy=False)  # fmt: skip
     assert not image.mask.any()
     assert_array_equal(Cutout(image, None, (1, 1), (3, 3)).error, np.full((3, 3), 2.0))
 
 
-def test_the_mask_reads_what_it_needs():
-    """Data and flags, but neither uncertainties nor weights."""
+def test_mask_reads_only_data_and_flags():
+    """The mask reads data and flags, but neither uncertainties nor weights."""
     read = []
 
     class Plane:
@@ -130,26 +131,26 @@ def test_the_mask_reads_what_it_needs():
     assert set(read) == {"data", "dq"}
 
 
-def test_pickle(file):
-    """An image whose pixels nobody asked for is whole after pickling."""
-    path, planes = file
+def test_pickled_image_has_its_pixels(image_file):
+    """An image with deferred pixels is complete after pickling."""
+    path, planes = image_file
     image = pickle.loads(pickle.dumps(read_image(path)))
     assert_array_equal(image.data, planes["data"])
 
 
-def test_gzip(file, tmp_path):
-    """A file that is compressed as a whole is unpacked once."""
-    path, planes = file
-    concat = tmp_path / "late.fits.gz"
-    concat.write_bytes(gzip.compress(path.read_bytes(), 1))
-    image = read_image(concat)
-    concat.unlink()
+def test_compressed_file_is_decompressed_once(image_file, tmp_path):
+    """A file that is compressed as a whole is decompressed once."""
+    path, planes = image_file
+    compressed = tmp_path / "image.fits.gz"
+    compressed.write_bytes(gzip.compress(path.read_bytes(), 1))
+    image = read_image(compressed)
+    compressed.unlink()
     assert_array_equal(image.dq, planes["dq"])
 
 
-def test_damaged_later(file, tmp_path):
-    """Pixels that turn out to be damaged give an error with the file in it."""
-    path, _ = file
+def test_damaged_pixels_are_an_error_at_the_first_use(image_file, tmp_path):
+    """The error of damaged pixels names the file."""
+    path, _ = image_file
     bad = tmp_path / "bad.fits"
     bad.write_bytes(path.read_bytes())
     image = read_image(bad)
@@ -160,10 +161,10 @@ def test_damaged_later(file, tmp_path):
 
 
 @pytest.fixture
-def remote(file):
-    """A file system that counts what is read of its one file, and how often it is open."""
+def remote(image_file):
+    """File system with one file that counts the bytes that are read and the open files."""
     fsspec = pytest.importorskip("fsspec")
-    content = file[0].read_bytes()
+    content = image_file[0].read_bytes()
 
     class Counting(io.BytesIO):
         count, opened = 0, 0
@@ -191,7 +192,7 @@ def remote(file):
         protocol = "counted"
 
         def _open(self, path, *_, **__):
-            if not path.endswith("late.fits"):
+            if not path.endswith("image.fits"):
                 raise FileNotFoundError(path)
             return Counting()
 
@@ -199,23 +200,23 @@ def remote(file):
     return Counting, len(content)
 
 
-def test_remote(file, remote):
-    """A remote image is read like a local one, but only as far as cutouts need it."""
+def test_remote_image_is_read_in_parts(image_file, remote):
+    """Cutouts of a remote image equal the local ones, and only the needed parts are read."""
     counting, size = remote
-    image = read_image("counted://server/folder/late.fits[SCI,1]", dqbitmask=0)
-    assert image.meta["filename"] == "late.fits"
-    assert image.image.name == "late.fits[SCI,1]"
+    image = read_image("counted://server/folder/image.fits[SCI,1]", dqbitmask=0)
+    assert image.meta["filename"] == "image.fits"
+    assert image.image.name == "image.fits[SCI,1]"
     cutout = Cutout(image, None, (100, 700), (130, 730))
     assert counting.count < 0.2 * size
-    local = Cutout(read_image(file[0], dqbitmask=0), None, (100, 700), (130, 730))
+    local = Cutout(read_image(image_file[0], dqbitmask=0), None, (100, 700), (130, 730))
     local.image.meta["name"] = image.meta["name"]
     assert_cutouts_equal(cutout, local)
 
 
 def test_remote_files_are_closed(remote):
-    """A remote file is open for as long as somebody may ask for pixels, and once."""
+    """A remote file is opened once and stays open as long as the image exists."""
     counting, _ = remote
-    image = read_image("counted://server/late.fits")
+    image = read_image("counted://server/image.fits")
     assert counting.opened == 0
     assert image.data.shape == image.dq.shape == SHAPE
     assert counting.opened == 1
@@ -225,16 +226,16 @@ def test_remote_files_are_closed(remote):
 
 
 @pytest.mark.parametrize("read", [read_images, read_segmentation])
-def test_no_such_remote_file(remote, read):
-    """A remote file that is not there is a FileNotFoundError, as a local one."""
+def test_missing_remote_file_is_an_error(remote, read):
+    """A missing remote file raises FileNotFoundError like a local file."""
     del remote
     with pytest.raises(FileNotFoundError, match="other"):
         read("counted://server/other.fits")
 
 
 @pytest.fixture
-def labelled(tmp_path):
-    """A segmentation image, as it is and compressed by tiles, and its labels."""
+def segmentation_file(tmp_path):
+    """Path of a file with a plain and a tile-compressed segmentation image, and the labels."""
     labels = np.zeros(SHAPE, np.int32)
     labels[40:50, 60:70], labels[1400:1420, 1900:1910] = 7, 2**30
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(labels), fits.CompImageHDU(labels, name="TILES")]
@@ -243,16 +244,16 @@ def labelled(tmp_path):
 
 
 @pytest.mark.parametrize("extension", ["[1]", "[TILES]"])
-def test_segmentation_images_are_not_read_whole(extension, labelled):
-    """Neither to open one nor to cut with it takes memory for all labels."""
-    path, labels = labelled
+def test_segmentation_image_needs_little_memory(extension, segmentation_file):
+    """Reading a segmentation image and cutting with it needs less memory than the labels."""
+    path, labels = segmentation_file
     expected = create_primary_cutouts({"id": [7, 2**30]}, labels, labels + 1.0, WCS)
     image = np.broadcast_to(np.float32(1), SHAPE)
     read_segmentation(f"{path}{extension}")
     tracemalloc.start()
     segmentation = read_segmentation(f"{path}{extension}")
     _, peak = tracemalloc.get_traced_memory()
-    # All labels have 12 MB.
+    # All labels would need 12 MB.
     assert peak < 1e6
     cutouts = create_primary_cutouts({"id": [7, 2**30]}, segmentation, image, WCS)
     tracemalloc.stop()
@@ -264,10 +265,10 @@ def test_segmentation_images_are_not_read_whole(extension, labelled):
 
 
 @pytest.mark.parametrize("extension", [1, 2])
-def test_remote_segmentation(labelled, extension):
-    """A remote one, compressed or not, cuts as a local one."""
+def test_remote_segmentation(segmentation_file, extension):
+    """A remote segmentation image, compressed or not, gives the same cutouts as a local one."""
     fsspec = pytest.importorskip("fsspec")
-    path, labels = labelled
+    path, labels = segmentation_file
     fsspec.filesystem("memory").pipe("/seg.fits", path.read_bytes())
     found = read_segmentation(f"memory://seg.fits[{extension}]")
     assert found.meta["name"] == ("seg.fits[1]", "seg.fits[TILES,1]")[extension - 1]
