@@ -1,5 +1,7 @@
 """Source cutouts from drizzled images, mapped through the full distortion to the exposures."""
 
+from typing import Any
+
 from .cutout import (
     Cutout,
     CutoutCollection,
@@ -31,13 +33,13 @@ __all__ = [
     "map_exposures",
 ]
 
-# Rooms that are imported when somebody asks for them.
+# Submodules that are imported at the first access.
 _LAZY_SUBMODULES = ("batch", "datasets", "plotting", "testing")
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "map_exposures":
-        # It opens files.
+        # The batch imports packages that read files.
         from .batch import map_exposures
 
         return map_exposures
@@ -46,7 +48,7 @@ def __getattr__(name: str):
 
         return import_module(f"{__name__}.{name}")
     if name == "__version__":
-        # Reading the metadata costs more than the rest of the import.
+        # Reading the metadata of the package takes longer than the rest of the import.
         from importlib.metadata import version
 
         return version("subpixal")

@@ -1,16 +1,19 @@
-"""Pictures of cutouts. They need matplotlib."""
+"""Plots of cutouts with matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
     from .cutout import Cutout, CutoutCollection
+    from .image import ImageInfo
 
 __all__ = ["plot_gallery"]
 
@@ -23,33 +26,33 @@ def plot_gallery(
     cutouts: CutoutCollection, ids: Iterable | None = None, *, limit: int = 12
 ) -> Figure:
     """
-    Draw sources: a row for each, a column for each image, and the mask.
+    Draw a row for each source, with a column for each image and the mask.
 
     Parameters
     ----------
     cutouts : `~subpixal.cutout.CutoutCollection`
         Cutouts of a combined image and of exposures.
     ids : iterable, optional
-        Identifiers of the sources to draw; by default those that are in the
-        largest number of images, the largest first.
+        Identifiers of the sources to draw. By default the sources in the largest number of
+        images come first; among them, the largest sources.
     limit : int
-        Largest number of sources that are drawn by default.
+        Largest number of sources if ``ids`` is not given.
 
     Returns
     -------
     `~matplotlib.figure.Figure`
-        Bad pixels are red, a cross marks the position of the source. The last
-        column is the mask of the first cutout of the row, bad pixels black.
+        Bad pixels are red, and a cross marks the position of the source. The last column
+        shows the mask of the first cutout of the row with bad pixels in black.
 
     Raises
     ------
     KeyError
-        If there is no cutout of a source.
+        If no cutout has one of the identifiers.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        msg = "pictures need matplotlib: pip install 'subpixal[plot]'"
+        msg = "plots need matplotlib: pip install 'subpixal[plot]'"
         raise ImportError(msg) from error
     ids = choose_sources(cutouts, limit) if ids is None else list(ids)
     rows = [_one_of_each_image(cutouts, i) for i in ids]
@@ -72,30 +75,36 @@ def plot_gallery(
     return figure
 
 
-def _one_of_each_image(cutouts: CutoutCollection, src_id) -> dict:
-    """Cutouts of a source by number of image; those mapped back only where there are no others."""
-    here = np.flatnonzero([i == src_id for i in cutouts.ids.tolist()])
-    if not here.size:
-        msg = f"no cutout has the id {src_id!r}"
-        raise KeyError(msg)
-    numbers = cutouts.image_numbers[here].tolist()
-    there = [k for k, n in enumerate(numbers) if cutouts.images[n].stage != "drz"]
-    return {numbers[k]: cutouts[int(here[k])] for k in reversed(there or range(len(here)))}
+def _one_of_each_image(cutouts: CutoutCollection, src_id: Any) -> dict[int, Cutout]:
+    """
+    Return a cutout of a source for each image, by the number of the image.
+
+    Cutouts of the combined image that belong to an exposure repeat the primary cutouts, so
+    they are used only if there are no others.
+    """
+    selected = cutouts.select(src_id)
+    numbers = cutouts.image_numbers[[i == src_id for i in cutouts.ids.tolist()]].tolist()
+    pairs = list(zip(numbers, selected, strict=True))
+    preferred = [(number, cutout) for number, cutout in pairs if cutout.image.stage != "drz"]
+    # The first cutout of an image wins.
+    return dict(reversed(preferred or pairs))
 
 
-def choose_sources(cutouts: CutoutCollection, limit: int) -> list:
-    """Sources in the largest number of images, the largest of them first."""
+def choose_sources(cutouts: CutoutCollection, limit: int) -> list[Any]:
+    """Return the sources in the largest number of images, the largest of them first."""
     groups = cutouts.group_by("id")
     ranked = sorted(groups, key=lambda i: (-len(groups[i]), -groups[i][0].size))
     return ranked[:limit]
 
 
-def _draw(axis, cutout: Cutout | None) -> None:
+def _draw(axis: Axes, cutout: Cutout | None) -> None:
     if cutout is None:
         axis.axis("off")
         return
-    data = np.asarray(np.abs(cutout.data) if cutout.dtype.kind == "c" else cutout.data, float)
-    good, pixels = data[~cutout.mask], data[np.isfinite(data)]
+    real = np.abs(cutout.data) if cutout.dtype.kind == "c" else cutout.data
+    data = np.asarray(real, float)
+    good = data[~cutout.mask]
+    pixels = data[np.isfinite(data)]
     low, high = np.percentile(pixels, [5, 50]) if pixels.size else (0, 1)
     high = good.max() if good.size else high
     stretched = np.arcsinh((data - low) / max((high - low) / 10, 1e-30))
@@ -107,12 +116,12 @@ def _draw(axis, cutout: Cutout | None) -> None:
     axis.set_ylim(-0.5, cutout.height - 0.5)
 
 
-def _one_color(color):
+def _one_color(color: str) -> ListedColormap:
     from matplotlib.colors import ListedColormap
 
     return ListedColormap([color])
 
 
-def _title(image) -> str:
+def _title(image: ImageInfo) -> str:
     name = image.name or image.stage
     return name if len(name) <= 26 else f"{name[:12]}…{name[-13:]}"

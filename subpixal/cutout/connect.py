@@ -1,8 +1,9 @@
-"""Reading and writing by format. The formats are registered by the room that knows files."""
+"""Methods that read and write collections; `subpixal.io` registers the formats."""
 
 from __future__ import annotations
 
 from os import PathLike
+from typing import Any
 
 from astropy.io.registry import UnifiedReadWrite
 
@@ -18,23 +19,24 @@ class ReadCollection(UnifiedReadWrite):
     path : str, path or file
         The file.
     format : str, optional
-        Its format; by default found from the name of the file.
+        Format of the file; by default the extension of the name determines it.
     **options
-        Of the format. For ``'asdf'``: ``lazy=False`` reads all pixels now, and not
-        when they are asked for.
+        Options of the format. For ``'asdf'``, ``lazy=False`` reads all pixels at once;
+        otherwise pixels are read at each access.
 
     Returns
     -------
     CutoutCollection
+        The cutouts.
     """
 
-    def __init__(self, instance, cls) -> None:
+    def __init__(self, instance: Any, cls: type) -> None:
         super().__init__(instance, cls, "read", registry=None)
 
-    def __call__(self, *args, format=None, **options):  # noqa: A002
+    def __call__(self, *args: Any, format: str | None = None, **options: Any) -> Any:  # noqa: A002
         """Read a collection; see `CutoutCollection.read`."""
         if format is None and args and isinstance(args[0], str | PathLike):
-            # The registry would open the file to see what it is, and hand it on open.
+            # The registry would open the file to identify it, and pass the open file on.
             path = str(args[0])
             found = self.registry.identify_format("read", self._cls, path, None, args, options)
             format = found[0] if len(found) == 1 else None  # noqa: A001
@@ -50,17 +52,18 @@ class WriteCollection(UnifiedReadWrite):
     path : str or path
         The file.
     format : str, optional
-        Its format, ``'asdf'`` or ``'fits'``; by default found from the name of the file.
+        Format of the file, ``'asdf'`` or ``'fits'``; by default the extension of the name
+        determines it.
     **options
-        Of the format; ``overwrite=True`` replaces an existing file. For ASDF,
-        ``compression`` is ``'lz4'``, ``'zlib'``, ``'bzp2'`` or what else asdf knows. For FITS,
-        ``layout='images'`` (the default) makes extensions for each cutout,
-        ``layout='table'`` a table and a flat extension for each plane.
+        Options of the format; ``overwrite=True`` replaces an existing file. For ASDF,
+        ``compression`` is ``'lz4'``, ``'zlib'``, ``'bzp2'`` or another method of asdf. For
+        FITS, ``layout='images'`` (the default) writes extensions for each cutout, and
+        ``layout='table'`` writes a table and a flat extension for each plane.
     """
 
-    def __init__(self, instance, cls) -> None:
+    def __init__(self, instance: Any, cls: type) -> None:
         super().__init__(instance, cls, "write", registry=None)
 
-    def __call__(self, *args, **options) -> None:
+    def __call__(self, *args: Any, **options: Any) -> None:
         """Write a collection; see `CutoutCollection.write`."""
         self.registry.write(self._instance, *args, **options)

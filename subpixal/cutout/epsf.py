@@ -1,28 +1,36 @@
-"""Cutouts of stars for the ePSFs of photutils."""
+"""Stars for the effective PSFs of photutils."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from subpixal.errors import SubpixalWarning
 from subpixal.geometry import low_level_wcs, offset_wcs
 
+from .cutout import Cutout
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from photutils.psf import EPSFStar, EPSFStars
+
 __all__ = ["make_epsf_stars"]
 
 
-def make_epsf_stars(collection):
-    """Stars of a collection; see `CutoutCollection.to_epsf_stars`."""
+def make_epsf_stars(cutouts: Iterable[Cutout]) -> EPSFStars:
+    """Return the stars of cutouts; see `CutoutCollection.to_epsf_stars`."""
     from photutils.psf import EPSFStars
     from scipy.spatial import QhullError
 
     stars, lost = [], []
-    for cutout in collection:
+    for cutout in cutouts:
         try:
             stars.append(_make_star(cutout))
         except (ValueError, QhullError):
-            # Photutils refuses stars without pixels, or with so few that no flux can be guessed.
+            # Photutils refuses stars without pixels, or with too few pixels to estimate a flux.
             lost.append(cutout.src_id)
     if lost:
         msg = f"{len(lost)} cutouts have too few good pixels for a star: {lost[:5]}"
@@ -30,22 +38,23 @@ def make_epsf_stars(collection):
     return EPSFStars(stars)
 
 
-def _make_star(cutout):
+def _make_star(cutout: Cutout) -> EPSFStar:
     from photutils.psf import EPSFStar
 
-    data, finite = cutout.data, np.isfinite(cutout.data)
+    data = cutout.data
+    finite = np.isfinite(data)
     return EPSFStar(
         data if finite.all() else np.where(finite, data, 0),
-        weights=_weights(cutout, finite & ~cutout.mask),
+        weights=_make_weights(cutout, finite & ~cutout.mask),
         cutout_center=cutout.cutout_src_pos,
         origin=cutout.blc,
-        wcs_large=_image_grid(cutout),
+        wcs_large=_displaced_wcs(cutout),
         id_label=cutout.src_id,
     )
 
 
-def _weights(cutout, good) -> np.ndarray:
-    """What the fit of photutils multiplies residuals with: 1 over standard deviations."""
+def _make_weights(cutout: Cutout, good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the factors of residuals in the fit of photutils, inverse standard deviations."""
     error = cutout.error
     if error is None:
         return good.astype(float)
@@ -54,8 +63,8 @@ def _weights(cutout, good) -> np.ndarray:
     return np.where(good & np.isfinite(weights), weights, 0)
 
 
-def _image_grid(cutout):
-    """WCS of the image as it lies under the cutout: displaced, where that is."""
+def _displaced_wcs(cutout: Cutout) -> Any:
+    """Return the WCS of the image, displaced by ``dx, dy`` of the cutout."""
     if (cutout.dx, cutout.dy) == (0, 0):
         return low_level_wcs(cutout.image_wcs)
     displaced = offset_wcs(cutout.image_wcs, (-cutout.dx, -cutout.dy), cutout.shape)

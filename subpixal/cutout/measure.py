@@ -1,35 +1,51 @@
-"""What a function finds on each cutout, as a table."""
+"""Tables of the results of a function for each cutout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 
 from .cutout import Cutout
 
+if TYPE_CHECKING:
+    from astropy.table import QTable
+    from numpy.typing import NDArray
+
+    from .collection import CutoutCollection
+
 __all__ = ["measure_cutouts"]
 
-_OWN_COLUMNS = ("id", "image", "status", "message")
+_COMMON_COLUMNS = ("id", "image", "status", "message")
 
 
-def measure_cutouts(collection, function: Callable, planes: tuple, named: Mapping):
-    """Results of a function as a table; see `CutoutCollection.measure`."""
+def measure_cutouts(
+    cutouts: CutoutCollection,
+    function: Callable,
+    planes: tuple[str, ...],
+    named: Mapping[str, str],
+) -> QTable:
+    """Return the results of a function as a table; see `CutoutCollection.measure`."""
     from astropy.table import QTable
 
     _check_names([*planes, *named.values()])
-    found = [_call(function, cutout, planes or ("data",), named) for cutout in collection]
-    results, messages = zip(*found, strict=True) if found else ((), ())
-    columns = _columns(_name_of(function), results)
-    taken = [name for name in columns if name in _OWN_COLUMNS]
+    results = []
+    messages = []
+    for cutout in cutouts:
+        result, message = _call(function, cutout, planes or ("data",), named)
+        results.append(result)
+        messages.append(message)
+    columns = _make_columns(_get_column_name(function), results)
+    taken = [name for name in columns if name in _COMMON_COLUMNS]
     if taken:
         msg = f"function must not return {taken}: the table has columns of these names"
         raise ValueError(msg)
     return QTable(
         {
-            "id": collection.ids,
-            "image": collection.image_numbers,
+            "id": cutouts.ids,
+            "image": cutouts.image_numbers,
             "status": np.array(["error" if message else "ok" for message in messages], str),
             "message": np.array(messages, str),
             **columns,
@@ -37,84 +53,94 @@ def measure_cutouts(collection, function: Callable, planes: tuple, named: Mappin
     )
 
 
-def _check_names(names: Iterable) -> None:
+def _check_names(names: Iterable[Any]) -> None:
     for name in names:
-        known = isinstance(name, str) and not name.startswith("_")
-        if not known or (name != "cutout" and not hasattr(Cutout, name)):
+        is_public = isinstance(name, str) and not name.startswith("_")
+        if not is_public or (name != "cutout" and not hasattr(Cutout, name)):
             msg = (
-                "what a function is given must be an attribute of a cutout, such as 'data', "
+                "an argument of function must be an attribute of a cutout, such as 'data', "
                 f"'mask' or 'error', or 'cutout', got {name!r}"
             )
             raise ValueError(msg)
 
 
-def _call(function, cutout, planes, named) -> tuple[object, str]:
-    """What a function returns, and what went wrong."""
+def _call(
+    function: Callable, cutout: Cutout, planes: tuple[str, ...], named: Mapping[str, str]
+) -> tuple[Any, str]:
+    """Return the result of a function and an empty text, or `None` and the error."""
 
-    def get(name):
+    def get(name: str) -> Any:
         return cutout if name == "cutout" else getattr(cutout, name)
 
     try:
-        result = function(
-            *(get(name) for name in planes), **{key: get(name) for key, name in named.items()}
-        )
+        positional = [get(name) for name in planes]
+        return function(*positional, **{key: get(name) for key, name in named.items()}), ""
     except Exception as error:  # noqa: BLE001  (one bad source never stops a batch)
         return None, f"{type(error).__name__}: {error}"
-    return result, ""
 
 
-def _name_of(function) -> str:
-    """Name of a function, also of a `functools.partial`, as the name of a column."""
+def _get_column_name(function: Callable) -> str:
+    """Return the name of a function, also of a `functools.partial`, or ``'value'``."""
     name = getattr(getattr(function, "func", function), "__name__", "")
-    return name if name.isidentifier() and name not in _OWN_COLUMNS else "value"
+    return name if name.isidentifier() and name not in _COMMON_COLUMNS else "value"
 
 
-def _columns(name: str, results) -> dict:
-    there = [result for result in results if result is not None]
-    if not there or not all(isinstance(result, Mapping) for result in there):
-        return {name: _column(results)}
-    keys = dict.fromkeys(key for result in there for key in result)
-    return {str(key): _column([(result or {}).get(key) for result in results]) for key in keys}
+def _make_columns(name: str, results: Sequence[Any]) -> dict[str, Any]:
+    """Return the columns of results; results that are all dicts make a column for each key."""
+    existing = [result for result in results if result is not None]
+    if not existing or not all(isinstance(result, Mapping) for result in existing):
+        return {name: _make_column(results)}
+    keys = dict.fromkeys(key for result in existing for key in result)
+    return {
+        str(key): _make_column([None if result is None else result.get(key) for result in results])
+        for key in keys
+    }
 
 
-def _column(values):
-    """Values as an array with a row for each, NaN where there is `None`."""
-    values = [_unmasked(value) for value in values]
-    there = [value for value in values if value is not None]
-    if there and all(isinstance(value, str) for value in there):
+def _make_column(values: Sequence[Any]) -> Any:
+    """Return values as an array with a row for each, NaN in the place of `None`."""
+    values = [_fill_masked(value) for value in values]
+    existing = [value for value in values if value is not None]
+    if existing and all(isinstance(value, str) for value in existing):
         return np.array([value or "" for value in values], str)
-    unit = next((value.unit for value in there if isinstance(value, u.Quantity)), None)
-    try:
-        numbers = [np.asarray(value if unit is None else value.to_value(unit)) for value in there]
-    except (AttributeError, ValueError, u.UnitsError):
-        return _objects(values)
-    if len({array.shape for array in numbers}) > 1 or any(
-        array.dtype.kind not in "biufc" for array in numbers
-    ):
-        return _objects(values)
-    column = _with_gaps(numbers, np.array([value is not None for value in values], bool))
-    return column if unit is None else column << unit
+    unit = next((value.unit for value in existing if isinstance(value, u.Quantity)), None)
+    arrays = _to_arrays(existing, unit)
+    if arrays is None:
+        column = np.empty(len(values), object)
+        for i, value in enumerate(values):
+            column[i] = value
+        return column
+    numbers = _stack_numbers(arrays, np.array([value is not None for value in values], bool))
+    return numbers if unit is None else numbers << unit
 
 
-def _unmasked(value):
-    """NaN in place of what is masked."""
+def _fill_masked(value: Any) -> Any:
+    """Return a value with NaN in the place of masked numbers."""
     if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in "biufc":
-        return value.astype(np.result_type(value.dtype, np.float32)).filled(np.nan)
+        return value.astype(np.result_type(value.dtype, np.float32)).filled(np.nan)  # type: ignore[attr-defined]
     return value
 
 
-def _with_gaps(numbers: list[np.ndarray], there: np.ndarray) -> np.ndarray:
-    gaps = [] if there.all() else [np.dtype(np.float16)]
-    dtype = np.result_type(*(array.dtype for array in numbers), *gaps) if numbers else float
-    shape = numbers[0].shape if numbers else ()
-    column = np.full((len(there), *shape), 0 if there.all() else np.nan, dtype)
-    if numbers:
-        column[there] = numbers
-    return column
+def _to_arrays(values: Sequence[Any], unit: u.UnitBase | None) -> list[np.ndarray] | None:
+    """Return arrays of numbers in a unit, `None` if the values are not numbers of one shape."""
+    try:
+        arrays = [np.asarray(value if unit is None else value.to_value(unit)) for value in values]
+    except (AttributeError, ValueError, u.UnitsError):
+        return None
+    has_one_shape = len({array.shape for array in arrays}) <= 1
+    are_numbers = all(array.dtype.kind in "biufc" for array in arrays)
+    return arrays if has_one_shape and are_numbers else None
 
 
-def _objects(values) -> np.ndarray:
-    column = np.empty(len(values), object)
-    for i, value in enumerate(values):
-        column[i] = value
+def _stack_numbers(arrays: list[np.ndarray], exists: NDArray[np.bool_]) -> np.ndarray:
+    """Return arrays of one shape as one array, with rows of NaN for missing values."""
+    if not arrays:
+        return np.full(len(exists), np.nan)
+    dtypes = [array.dtype for array in arrays]
+    if not exists.all():
+        # NaN needs floats.
+        dtypes.append(np.dtype(np.float16))
+    dtype = np.result_type(*dtypes)
+    column = np.full((len(exists), *arrays[0].shape), 0 if exists.all() else np.nan, dtype)
+    column[exists] = arrays
     return column

@@ -1,14 +1,23 @@
-"""Cutouts of any size as arrays of one shape."""
+"""Stacks: cutouts of any size as arrays of one shape."""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 
 from subpixal.image import PLANES, check_fill, common_dtype
+
+from .storage import Selection, UncertaintyType
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .collection import CutoutCollection
 
 __all__ = ["Stack", "stack_cutouts", "stack_pieces"]
 
@@ -16,28 +25,27 @@ __all__ = ["Stack", "stack_cutouts", "stack_pieces"]
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Stack:
     """
-    Cutouts as arrays of three dimensions, the sources in the centres.
+    Cutouts as arrays of three dimensions, with the sources in the centers.
 
-    Made by `CutoutCollection.to_stack`. A plane that no cutout has, or that was
-    not asked for, is `None`.
+    `CutoutCollection.to_stack` makes stacks. A plane that is not stacked is `None`.
 
     Attributes
     ----------
     ids : array of shape (N,)
         Identifiers of the sources.
     src_pos : array of float, shape (N, 2)
-        Positions ``(x, y)`` of the sources in the stack, displacement included:
-        those of the centre pixel, and up to half a pixel more or less.
+        Positions ``(x, y)`` of the sources in the stack, displacement included. They lie
+        within half a pixel of the central pixel.
     blc : array of int, shape (N, 2)
-        Pixels ``(x, y)`` of the images that pixel (0, 0) of the stack stands for.
+        Pixels ``(x, y)`` of the images at pixel (0, 0) of the stack.
     planes : dict
         Arrays of shape ``(N, ny, nx)`` by the name of the plane.
     data, mask, uncertainty, flags, weight, segmentation : array or None
-        The same arrays as attributes; `None` for a plane that is not there.
+        The arrays as attributes; `None` for a plane that is not stacked.
     unit : `~astropy.units.Unit` or None
         Unit of the data.
     uncertainty_type : type or None
-        Subclass of `~astropy.nddata.NDUncertainty`: what the uncertainties are.
+        Subclass of `~astropy.nddata.NDUncertainty`.
     uncertainty_unit : `~astropy.units.Unit` or None
         Unit of the uncertainties.
 
@@ -79,64 +87,70 @@ class Stack:
         return self.planes.get(name)
 
 
-def stack_cutouts(collection, shape, *, planes=tuple(PLANES), fillval=np.nan) -> Stack:
-    """Stack of a collection; see `CutoutCollection.to_stack`."""
-    shape, planes = _check_shape(shape), _check_planes(planes)
-    index = collection.selection.gather(lambda store: store.index)
+def stack_cutouts(
+    cutouts: CutoutCollection, shape: tuple[int, int], *, planes: Sequence[str], fillval: complex
+) -> Stack:
+    """Return the stack of a collection; see `CutoutCollection.to_stack`."""
+    shape = _check_shape(shape)
+    selection = cutouts.selection
+    index = selection.gather(lambda store: store.index)
     blc = np.stack([index["x"], index["y"]], axis=-1)
     displacement = np.stack([index["dx"], index["dy"]], axis=-1)
     position = np.stack([index["src_x"], index["src_y"]], axis=-1) - blc + displacement
-    # Half a pixel belongs to the pixel above, whether that is odd or even.
+    # A position on the border of two pixels belongs to the upper one, unlike with np.rint.
     pixel = np.floor(position + 0.5).astype(np.int64)
     shift = (np.array(shape[::-1]) - 1) // 2 - pixel
-    stored = list(collection.selection)
-    unit = _only("unit", {store.image.unit for store, _ in stored})
-    arrays, kind = {}, (None, None)
-    for name in planes:
-        pieces = [store.get_plane(i, name) for store, i in stored]
-        there = [piece is not None for piece in pieces]
-        if not any(there):
+    unit = _single("unit", {store.image.unit for store, _ in selection})
+    arrays = {}
+    uncertainty: UncertaintyType = (None, None)
+    for name in _check_planes(planes):
+        pieces = [store.get_plane(row, name) for store, row in selection]
+        if all(piece is None for piece in pieces):
             continue
         if name == "uncertainty":
-            kinds = zip(stored, there, strict=True)
-            kind = _only(
-                "kind of uncertainty",
-                {s.uncertainty_type_and_unit(i) for (s, i), has in kinds if has},
-            )
+            uncertainty = _common_uncertainty(selection, pieces)
+        plane = PLANES[name].with_uncertainty_type(uncertainty[0])
         dtype = common_dtype(name, {piece.dtype for piece in pieces if piece is not None})
-        plane = PLANES[name].with_uncertainty_type(kind[0])
-        dtype, fill = plane.cut_dtype(dtype, promote=True), plane.fill_value(fillval)
-        arrays[name] = stack_pieces(pieces, shift, shape, fill, dtype)
+        dtype = plane.cut_dtype(dtype, promote=True)
+        arrays[name] = stack_pieces(pieces, shift, shape, plane.fill_value(fillval), dtype)
     return Stack(
-        ids=collection.ids,
+        ids=cutouts.ids,
         src_pos=position + shift,
         blc=blc - shift,
         planes=arrays,
         unit=unit,
-        uncertainty_type=kind[0],
-        uncertainty_unit=kind[1],
+        uncertainty_type=uncertainty[0],
+        uncertainty_unit=uncertainty[1],
     )
 
 
-def stack_pieces(pieces: list, shift: np.ndarray, shape, fill, dtype: np.dtype) -> np.ndarray:
+def stack_pieces(
+    pieces: Sequence[np.ndarray | None],
+    shift: NDArray[np.int64],
+    shape: tuple[int, int],
+    fill: Any,
+    dtype: np.dtype,
+) -> np.ndarray:
     """
-    Pieces of any size in an array of three dimensions.
+    Copy pieces of any size into an array of three dimensions.
 
     Parameters
     ----------
     pieces : list of N 2-D arrays or None
+        Pixels of the cutouts.
     shift : array of int, shape (N, 2)
-        Where ``(x, y)`` in the stack pixel (0, 0) of each piece comes to lie.
+        Position ``(x, y)`` in the stack of pixel (0, 0) of each piece.
     shape : tuple of int
         ``(ny, nx)`` of the stack.
     fill : scalar
-        Value where there is no pixel.
+        Value of pixels of the stack without a pixel of the cutout.
     dtype : dtype
-        Of the result.
+        Dtype of the stack.
 
     Returns
     -------
     array of shape (N, ny, nx)
+        The stack.
     """
     check_fill(fill, dtype)
     stack = np.full((len(pieces), *shape), fill, dtype)
@@ -145,14 +159,15 @@ def stack_pieces(pieces: list, shift: np.ndarray, shape, fill, dtype: np.dtype) 
         if piece is None:
             continue
         height, width = piece.shape
-        # A slice that starts below 0 would count from the end.
-        x1, x2, y1, y2 = max(x, 0), min(x + width, nx), max(y, 0), min(y + height, ny)
+        # A slice with a negative start would count from the end.
+        x1, x2 = max(x, 0), min(x + width, nx)
+        y1, y2 = max(y, 0), min(y + height, ny)
         if x1 < x2 and y1 < y2:
             layer[y1:y2, x1:x2] = piece[y1 - y : y2 - y, x1 - x : x2 - x]
     return stack
 
 
-def _check_shape(shape) -> tuple[int, int]:
+def _check_shape(shape: Any) -> tuple[int, int]:
     try:
         ny, nx = (operator.index(n) for n in shape)
     except (TypeError, ValueError):
@@ -163,7 +178,7 @@ def _check_shape(shape) -> tuple[int, int]:
     return ny, nx
 
 
-def _check_planes(planes) -> tuple[str, ...]:
+def _check_planes(planes: str | Sequence[str]) -> tuple[str, ...]:
     planes = (planes,) if isinstance(planes, str) else tuple(planes)
     unknown = [name for name in planes if name not in PLANES]
     if unknown:
@@ -172,11 +187,23 @@ def _check_planes(planes) -> tuple[str, ...]:
     return planes
 
 
-def _only(what: str, values: set):
-    """The one value that all cutouts have."""
+def _common_uncertainty(
+    selection: Selection, pieces: Sequence[np.ndarray | None]
+) -> UncertaintyType:
+    """Return the class and the unit of the uncertainty of all cutouts that have one."""
+    kinds = {
+        store.uncertainty_type_and_unit(row)
+        for (store, row), piece in zip(selection, pieces, strict=True)
+        if piece is not None
+    }
+    return _single("kind of uncertainty", kinds)
+
+
+def _single(name: str, values: set) -> Any:
+    """Return the value that all cutouts share, `None` without cutouts."""
     if len(values) > 1:
         msg = (
-            f"cutouts of one stack must have one {what}, these have {len(values)}: "
+            f"cutouts of one stack must have one {name}, these have {len(values)}: "
             f"{sorted(str(value) for value in values)}; stack the parts, or fewer planes"
         )
         raise ValueError(msg)
