@@ -1,4 +1,4 @@
-"""Arithmetic: pixels as NDData has them, everything else as the cutout had it."""
+"""Arithmetic: pixels as in NDData arithmetic, other attributes as in the cutout."""
 
 from itertools import product
 from operator import is_
@@ -48,14 +48,15 @@ operations = pytest.mark.parametrize("operation", ["add", "subtract", "multiply"
 
 
 class Special(Cutout):
-    """A subclass, as users make them."""
+    """Subclass as users define it."""
 
 
-def make(kind=StdDevUncertainty, mask=None, unit=None, image=IMAGE, *, cls=Cutout, **kwargs):
+def make_cutout(kind=StdDevUncertainty, mask=None, unit=None, image=IMAGE, *, cls=Cutout, **kwargs):
+    """Return a filled and displaced cutout."""
     kwargs = {"src_id": "a7", "exptime": 50, "src_pos": (5.5, 4.25), "src_weight": 0.5,
               "meta": {"FILENAME": "j.fits"}, "data_units": "counts"} | kwargs  # fmt: skip
     cutout = cls(image, WCS, unit=unit, **BOX, **kwargs)
-    # A pixel that was filled has no uncertainty, and would not compare to itself.
+    # The uncertainty of filled pixels would be NaN, and NaN differs from itself.
     cutout.uncertainty = None if kind is None else kind(1 + np.arange(117).reshape(CORNER) / 50)
     cutout.mask = mask
     cutout.dx, cutout.dy = 0.25, -0.5
@@ -64,7 +65,7 @@ def make(kind=StdDevUncertainty, mask=None, unit=None, image=IMAGE, *, cls=Cutou
 
 
 def as_ref(cutout):
-    """An NDDataRef of copies of the planes."""
+    """Return an NDDataRef of copies of the planes."""
     uncertainty = cutout.uncertainty
     if uncertainty is not None:
         uncertainty = type(uncertainty)(uncertainty.array.copy(), unit=uncertainty.unit)
@@ -74,7 +75,7 @@ def as_ref(cutout):
 
 
 def outcome(function, *args, **kwargs):
-    """What a function returns; where it raises, its error."""
+    """Return the result of a function, or the type and the message of its error."""
     try:
         return function(*args, **kwargs)
     except Exception as error:  # noqa: BLE001
@@ -82,7 +83,7 @@ def outcome(function, *args, **kwargs):
 
 
 def assert_same(actual, expected):
-    """Data, mask, uncertainty and unit are those of an NDDataRef, and so are the errors."""
+    """Check data, mask, uncertainty and unit of a result, or its error."""
     if isinstance(expected, tuple):
         assert actual == expected
         return
@@ -96,7 +97,7 @@ def assert_same(actual, expected):
         assert actual.uncertainty.parent_nddata is actual
 
 
-# As of NDDataRef
+# Pixels: the results equal the ones of NDDataRef
 
 
 @pytest.mark.parametrize(
@@ -105,13 +106,13 @@ def assert_same(actual, expected):
 @all_units
 @all_masks
 @all_kinds
-def test_slice(kind, mask, unit, item):
-    cutout = make(kind, mask, unit)
+def test_slice_equals_slice_of_nddata(kind, mask, unit, item):
+    cutout = make_cutout(kind, mask, unit)
     assert_same(cutout[item], as_ref(cutout)[item])
 
 
 def make_operands(kind, unit):
-    """What cutouts are combined with, by name."""
+    """Return operands of many kinds by name."""
     data, some = OTHER[:9, :13], MASKS["some masked"]
     same = None if kind is None else kind(SIGMA[:9, :13])
     return {
@@ -123,9 +124,9 @@ def make_operands(kind, unit):
         "masked array": np.ma.masked_array(data, data > 20),
         "NDData": NDData(data, unit=unit),
         "masked NDData": NDData(data, unit=unit, mask=some, uncertainty=same),
-        "cutout": make(kind, some, unit, OTHER),
-        "cutout without uncertainty": make(None, some, unit, OTHER),
-        "other uncertainty": make(InverseVariance, some, unit, OTHER),
+        "cutout": make_cutout(kind, some, unit, OTHER),
+        "cutout without uncertainty": make_cutout(None, some, unit, OTHER),
+        "other uncertainty": make_cutout(InverseVariance, some, unit, OTHER),
         "other unit": 3 * u.s,
     }
 
@@ -134,14 +135,14 @@ def make_operands(kind, unit):
 @all_units
 @all_masks
 @all_kinds
-def test_arithmetic(kind, mask, unit, operation):
-    cutout, errors = make(kind, mask, unit), set()
+def test_results_equal_nddata_arithmetic(kind, mask, unit, operation):
+    cutout, errors = make_cutout(kind, mask, unit), set()
     ref = as_ref(cutout)
     for name, operand in make_operands(kind, unit).items():
         plain = as_ref(operand) if isinstance(operand, Cutout) else operand
         expected = outcome(getattr(ref, operation), plain)
         assert_same(outcome(getattr(cutout, operation), operand), expected)
-        # Called on the class, with the cutout in either place.
+        # The method of the class accepts the cutout as either operand.
         assert_same(outcome(getattr(Cutout, operation), cutout, operand), expected)
         if isinstance(expected, tuple):
             errors.add(name)
@@ -165,18 +166,18 @@ OPTIONS = (
 @all_units
 @all_masks
 @all_kinds
-def test_options(kind, mask, unit, operation):
-    """What NDData can be told, a cutout can be told."""
-    a, b = make(kind, mask, unit), make(kind, MASKS["some masked"], unit, OTHER)
+def test_options_equal_nddata_options(kind, mask, unit, operation):
+    """The options of NDData arithmetic have the same effect on cutouts."""
+    a, b = make_cutout(kind, mask, unit), make_cutout(kind, MASKS["some masked"], unit, OTHER)
     for options in OPTIONS:
         expected = outcome(getattr(as_ref(a), operation), as_ref(b), **options)
         assert_same(outcome(getattr(a, operation), b, **options), expected)
         assert not isinstance(expected, tuple) or kind is UnknownUncertainty or unit is not None
 
 
-def test_no_mask():
-    """Where no mask is asked for, nothing is masked."""
-    a = make(mask=MASKS["all masked"])
+def test_handle_mask_none_gives_no_mask():
+    """With ``handle_mask=None``, no pixel of the result is masked."""
+    a = make_cutout(mask=MASKS["all masked"])
     assert_array_equal(a.add(a, handle_mask=None).mask, np.zeros(CORNER, bool), strict=True)
 
 
@@ -184,9 +185,9 @@ def test_no_mask():
 @all_units
 @all_masks
 @all_kinds
-def test_collapse(kind, mask, unit, operation):
-    """The result is no cutout, as its pixels are none of an image."""
-    cutout = make(kind, mask, unit)
+def test_collapsed_cutout_is_nddata(kind, mask, unit, operation):
+    """The result is an NDDataRef, because its pixels have no position in an image."""
+    cutout = make_cutout(kind, mask, unit)
     done = 0
     for axis, ignore, propagate in product((None, 0, 1, (0, 1)), (False, True), (True, None)):
         options = {"operation_ignores_mask": ignore, "propagate_uncertainties": propagate}
@@ -197,14 +198,14 @@ def test_collapse(kind, mask, unit, operation):
             assert type(actual) is NDDataRef
             assert actual.wcs is None
             done += 1
-    # Of every class of uncertainty, at least those that are not propagated.
+    # Without propagation, the operation works for each class of uncertainty.
     assert done >= 8
     assert_same(outcome(getattr(cutout, operation)), outcome(getattr(as_ref(cutout), operation)))
 
 
-def test_error_propagation():
-    """The numbers, once: variances of a sum add up, relative ones of a product."""
-    a, b = make(VarianceUncertainty), make(VarianceUncertainty, None, None, OTHER)
+def test_variances_are_propagated():
+    """The variances of a sum add up, and the relative variances of a product."""
+    a, b = make_cutout(VarianceUncertainty), make_cutout(VarianceUncertainty, None, None, OTHER)
     var_a, var_b = a.uncertainty.array, b.uncertainty.array
     np.testing.assert_allclose(a.subtract(b).uncertainty.array, var_a + var_b)
     np.testing.assert_allclose(
@@ -213,29 +214,29 @@ def test_error_propagation():
     np.testing.assert_allclose(a.multiply(3).uncertainty.array, 9 * var_a)
 
 
-def test_unknown_uncertainty():
-    """What cannot be propagated is an error, and left out on demand."""
+def test_unknown_uncertainty_cannot_be_propagated():
+    """An uncertainty that cannot be propagated is an error, and an option drops it."""
     with pytest.raises(IncompatibleUncertaintiesException):
-        make(UnknownUncertainty).add(1)
-    assert make(UnknownUncertainty).add(1, propagate_uncertainties=None).uncertainty is None
+        make_cutout(UnknownUncertainty).add(1)
+    assert make_cutout(UnknownUncertainty).add(1, propagate_uncertainties=None).uncertainty is None
 
 
-def test_uncertainty_without_values():
-    """It is none, where it comes from an operand and where it is set."""
-    cutout, other = make(None), NDData(IMAGE[:9, :13], uncertainty=StdDevUncertainty(None))
+def test_uncertainty_without_values_is_none():
+    """An uncertainty without values is None as an operand and as an attribute."""
+    cutout, other = make_cutout(None), NDData(IMAGE[:9, :13], uncertainty=StdDevUncertainty(None))
     assert cutout.add(other, propagate_uncertainties=False).uncertainty is None
-    cutout = make()
+    cutout = make_cutout()
     cutout.uncertainty = VarianceUncertainty(None)
     assert cutout.uncertainty is None
 
 
-# As of the cutout
+# All other attributes: the results equal the ones of the cutout
 
 
 @operations
-def test_what_is_kept(operation):
-    """Place, source, image and labels are those of the cutout."""
-    cutout = make()
+def test_result_keeps_attributes_of_the_cutout(operation):
+    """Position, source, image and segmentation are the ones of the cutout."""
+    cutout = make_cutout()
     cutout.meta["own"], cutout.weight, cutout.psf = 1, np.full(CORNER, 2.0), np.eye(3)
     cutout.flags = np.ones(CORNER, np.uint8)
     cutout.blc = (100, 200)
@@ -248,9 +249,9 @@ def test_what_is_kept(operation):
     assert_array_equal(new.wcs.wcs.crpix, cutout.wcs.wcs.crpix)
 
 
-def test_nothing_else_changes():
-    """Operands stay what they were, and the result shares no pixels with them."""
-    a, b = make(weight=SIGMA, dq=DQ), make(None, dq=DQ, image=OTHER)
+def test_operands_stay_unchanged():
+    """The operands stay unchanged, and the result shares no pixels with them."""
+    a, b = make_cutout(weight=SIGMA, dq=DQ), make_cutout(None, dq=DQ, image=OTHER)
     before = a.copy(), b.copy()
     new = a.add(b)
     new.meta["new"] = 1
@@ -264,8 +265,8 @@ def test_nothing_else_changes():
     assert "new" not in a.meta
 
 
-def test_result_of_views():
-    """The result of views of an image can be written to."""
+def test_result_of_views_is_writable():
+    """The result of views of an image can be changed, and the image stays unchanged."""
     image = IMAGE.copy()
     cutout = Cutout(image, WCS, (2, 3), (8, 9), DQ, copy=False)
     new = cutout.add(1)
@@ -279,9 +280,9 @@ def test_result_of_views():
     [("u1", "u2", "u2"), ("u2", "i2", "i4"), ("i4", "i4", "i4"), ("u1", "?", "u1"),
      ("i8", "u8", "u8")],
 )  # fmt: skip
-def test_flags(a, b, dtype):
-    """Flags are or-ed bit by bit, whatever integers they are."""
-    first, second = make(), make()
+def test_flags_are_combined(a, b, dtype):
+    """Flags of all integer types are combined bit by bit."""
+    first, second = make_cutout(), make_cutout()
     first.flags = RNG.integers(0, 2, CORNER).astype(a)
     second.flags = (4 * RNG.integers(0, 2, CORNER)).astype(b)
     new = first.add(second)
@@ -290,25 +291,25 @@ def test_flags(a, b, dtype):
     )
     assert new.flags.dtype == dtype
     assert_array_equal(first.subtract(3).flags, first.flags)
-    assert_array_equal(make().add(second).flags, second.flags)
+    assert_array_equal(make_cutout().add(second).flags, second.flags)
 
 
-def test_highest_bit():
-    """The sign of a signed integer is a bit as well."""
-    first, second = make(), make()
+def test_flags_keep_the_sign_bit():
+    """The sign of a signed integer is a flag bit."""
+    first, second = make_cutout(), make_cutout()
     first.flags, second.flags = np.full(CORNER, -(2**63)), np.ones(CORNER, np.uint64)
     assert_array_equal(first.add(second).flags, np.full(CORNER, 2**63 + 1, np.uint64))
 
 
 @pytest.mark.parametrize("kind", [NDDataArray, CCDData])
-def test_flags_of_others(kind):
-    """Other classes that have flags bring them in."""
+def test_flags_of_other_classes_are_combined(kind):
+    """Flags of other NDData classes are included."""
     flags = np.arange(117).reshape(CORNER)
     other = kind(np.ones(CORNER), flags=flags, unit="electron")
-    assert_array_equal(make(unit=u.electron).add(other).flags, flags)
-    assert make(unit=u.electron).add(NDData(other)).flags is None
-    # An array calls something else its flags.
-    assert make().add(np.ones(CORNER)).flags is None
+    assert_array_equal(make_cutout(unit=u.electron).add(other).flags, flags)
+    assert make_cutout(unit=u.electron).add(NDData(other)).flags is None
+    # The attribute `flags` of an array has another meaning.
+    assert make_cutout().add(np.ones(CORNER)).flags is None
 
 
 @pytest.mark.parametrize(("name", "one", "other"), [
@@ -316,9 +317,9 @@ def test_flags_of_others(kind):
     ("psf", np.eye(3), np.eye(5)),
     ("psf", object(), object()),
 ])  # fmt: skip
-def test_what_holds_of_both(name, one, other):
+def test_weight_and_psf_are_kept_if_equal(name, one, other):
     """A weight or a PSF is kept unless the other operand has a different one."""
-    a, b = make(), make()
+    a, b = make_cutout(), make_cutout()
     setattr(a, name, one)
     assert_array_equal(getattr(a.add(b), name), one)
     assert getattr(b.add(a), name) is None
@@ -339,41 +340,41 @@ def test_what_holds_of_both(name, one, other):
         (None, "multiply", 2, "counts"),
     ],
 )
-def test_data_units(unit, operation, operand, expected):
-    """Data units follow the unit; where it does not tell, they stay."""
-    cutout = make(unit=unit, data_units="rate" if unit == u.electron / u.s else "counts")
+def test_data_units_follow_the_unit(unit, operation, operand, expected):
+    """The unit determines `data_units`. Without such a unit, `data_units` stays unchanged."""
+    cutout = make_cutout(unit=unit, data_units="rate" if unit == u.electron / u.s else "counts")
     new = getattr(cutout, operation)(operand)
     assert new.data_units == new.image.data_units == expected
     assert new.copy().unit == new.unit == new.image.unit
 
 
-def test_order():
-    """The first cutout says where the result is, the class of the call what it is."""
-    a, b = make(src_id="a"), make(src_id="b")
+def test_first_cutout_determines_the_attributes():
+    """The first cutout determines the attributes of the result, the call its class."""
+    a, b = make_cutout(src_id="a"), make_cutout(src_id="b")
     assert Cutout.subtract(2, b).src_id == "b"
     assert Cutout.subtract(a, b).src_id == "a"
     assert b.subtract(NDData(IMAGE[:9, :13]), a).src_id == "a"
-    special = make(cls=Special)
+    special = make_cutout(cls=Special)
     assert type(special.add(a)) is type(special.add(a, a)) is type(Special.add(a, 1)) is Special
     assert type(a.add(special)) is type(Cutout.add(special, 1)) is Cutout
 
 
-def test_elsewhere():
-    """A cutout of another place, by default, is just its pixels; a comparison is on demand."""
-    a, b = make(), make()
+def test_positions_are_compared_on_demand():
+    """The position of the second cutout has no effect, unless an option compares the WCSs."""
+    a, b = make_cutout(), make_cutout()
     b.blc = (50, 60)
     assert a.subtract(b).blc == a.blc
     with pytest.raises(ValueError, match="WCS are not equal"):
         a.subtract(b, compare_wcs=lambda x, y: (x.wcs.crpix == y.wcs.crpix).all())
     assert a.subtract(a, compare_wcs=is_).blc == a.blc
-    seen = []
-    a.subtract(b, compare_wcs=lambda *wcs, **kw: seen.append((wcs, kw)) or True, wcs_rtol=1)
-    assert seen == [((a.wcs, b.wcs), {"rtol": 1})]
+    calls = []
+    a.subtract(b, compare_wcs=lambda *wcs, **kw: calls.append((wcs, kw)) or True, wcs_rtol=1)
+    assert calls == [((a.wcs, b.wcs), {"rtol": 1})]
 
 
-def test_meta():
-    """Metadata are those of the cutout, unless something else is asked for."""
-    a, b = make(), make(meta={"b": 1})
+def test_metadata_are_kept():
+    """The metadata are the ones of the cutout, unless an option changes them."""
+    a, b = make_cutout(), make_cutout(meta={"b": 1})
     a.meta["own"] = 2
     assert dict(a.add(b).meta) == {"FILENAME": "j.fits", "own": 2}
     assert dict(a.add(b, handle_meta=None).meta) == {}
@@ -383,8 +384,8 @@ def test_meta():
     assert dict(a.meta) == {"FILENAME": "j.fits", "own": 2}
 
 
-def test_not_possible():
-    cutout = make()
+def test_invalid_operands_are_errors():
+    cutout = make_cutout()
     with pytest.raises(TypeError, match="add needs two operands"):
         Cutout.add(cutout)
     with pytest.raises(TypeError, match="divide needs a Cutout among its operands, got int and "):
@@ -395,22 +396,22 @@ def test_not_possible():
         cutout.add(1 * u.Jy)
 
 
-def test_operand_of_nddata():
-    """An NDDataRef takes a cutout as it takes any NDData."""
-    cutout = make(unit=u.electron)
+def test_cutout_is_an_operand_of_nddata():
+    """An NDDataRef accepts a cutout as operand like any NDData."""
+    cutout = make_cutout(unit=u.electron)
     assert_same(as_ref(cutout).add(cutout), as_ref(cutout).add(as_ref(cutout)))
     assert cutout.uncertainty.parent_nddata is cutout
 
 
 @operations
-def test_shapes_that_differ(operation):
-    """Operands that do not go together are named, with their shapes."""
-    one, other = make(), make()[:5, :4]
+def test_error_of_different_shapes_names_the_operands(operation):
+    """The message names both operands with their shapes."""
+    one, other = make_cutout(), make_cutout()[:5, :4]
     other.src_id = "b8"
     message = rf"^{operation} needs .* cutout of source 'a7' .* \(9, 13\), .* 'b8' .* \(5, 4\)"
     with pytest.raises(ValueError, match=message):
         getattr(one, operation)(other)
     with pytest.raises(ValueError, match=r"ndarray .* \(2, 3\), the cutout of .* \(9, 13\)"):
         getattr(Cutout, operation)(np.ones((2, 3)), one)
-    # A row goes with every row, as in numpy.
+    # A row is broadcast as in NumPy.
     assert getattr(one, operation)(np.ones(13)).shape == CORNER

@@ -1,4 +1,4 @@
-"""A collection of cutouts, as a list and as a table."""
+"""Collections of cutouts as lists and as tables."""
 
 import copy
 import gc
@@ -33,20 +33,21 @@ for number, label in enumerate(IDS):
 
 
 def make(**kwargs):
-    """A collection as the functions make them, which has dropped a source."""
+    """Return a collection of primary cutouts with one rejected source."""
     catalog = Table({"id": [*IDS, 33], "w": np.arange(6.0)})
     kwargs = {"imdata": IMAGE, "imwcs": WCS, "imdq": DQ, "uncertainty": IMAGE + 1, **kwargs}
     return create_primary_cutouts(catalog, LABELS, mask_policy=None, src_weight="w", **kwargs)
 
 
-def make_alone(blc, src_id=0, wcs=WCS, **kwargs):
+def cut_one(blc, src_id=0, wcs=WCS, **kwargs):
+    """Cut a single cutout."""
     return Cutout(IMAGE, wcs, blc, np.add(blc, (4, 3)), src_id=src_id, **kwargs)
 
 
 def make_list():
-    """A collection of cutouts that were cut alone, out of two images."""
+    """Return a collection of single cutouts of two images."""
     return CutoutCollection(
-        [make_alone((1, 2), 1), make_alone((3, 4), "b", OTHER_WCS), make_alone((5, 6), 1)]
+        [cut_one((1, 2), 1), cut_one((3, 4), "b", OTHER_WCS), cut_one((5, 6), 1)]
     )
 
 
@@ -54,18 +55,20 @@ both = pytest.mark.parametrize("make", [make, make_list])
 
 
 def ids(collection):
+    """Return the ids of the cutouts."""
     return [cutout.src_id for cutout in collection]
 
 
 def boxes(collection):
+    """Return the ids and the corners of the cutouts."""
     return [(cutout.src_id, cutout.blc, cutout.trc) for cutout in collection]
 
 
 # As a list
 
 
-def test_list():
-    """Length, indices, iteration, order."""
+def test_collection_is_a_sequence():
+    """Length, indices, iteration and order are the ones of a list."""
     collection = make()
     assert len(collection) == 5
     assert ids(collection) == IDS
@@ -76,8 +79,8 @@ def test_list():
 
 
 @given(st.slices(5))
-def test_slice(item):
-    """A slice is a collection of what a slice of a list would have."""
+def test_slice_is_a_collection(item):
+    """A slice is a collection of the cutouts that the slice of a list has."""
     collection = make()
     part = collection[item]
     assert isinstance(part, CutoutCollection)
@@ -85,15 +88,15 @@ def test_slice(item):
 
 
 @given(st.lists(st.integers(-5, 4), max_size=8))
-def test_integers(item):
-    """So is an array or a list of indices."""
+def test_integers_select_cutouts(item):
+    """A list or an array of indices selects cutouts in the given order."""
     collection = make()
     for part in (collection[item], collection[np.array(item, np.int16)]):
         assert list(part) == [list(collection)[i] for i in item]
 
 
 @given(st.lists(st.booleans(), min_size=5, max_size=5))
-def test_booleans(item):
+def test_booleans_select_cutouts(item):
     collection = make()
     expected = [c for c, keep in zip(collection, item, strict=True) if keep]
     for part in (collection[item], collection[np.array(item)]):
@@ -105,12 +108,12 @@ def test_booleans(item):
              np.zeros((2, 2), int), (slice(2), slice(2))],
     ids=str,
 )  # fmt: skip
-def test_wrong_index(item):
+def test_invalid_index_is_an_error(item):
     with pytest.raises(IndexError):
         make()[item]
 
 
-def test_contains():
+def test_only_cutouts_of_the_collection_are_in_it():
     collection = make()
     assert collection[2] in collection
     assert collection[2] not in collection[:2]
@@ -119,8 +122,8 @@ def test_contains():
 
 
 @both
-def test_empty(make):
-    """A collection of nothing is one in every respect."""
+def test_empty_collection(make):
+    """All methods work on a collection without cutouts."""
     collection = make()
     for empty in (CutoutCollection(), CutoutCollection([]), collection[:0], collection[[]]):
         assert (len(empty), list(empty), empty.images, len(empty.table)) == (0, [], (), 0)
@@ -133,8 +136,8 @@ def test_empty(make):
             empty.select(4)
 
 
-def test_add():
-    """The sum has the cutouts of both, not copies of them."""
+def test_sum_has_the_cutouts_of_both():
+    """The sum has the cutouts of both collections, not copies."""
     a, b = make(), make_list()
     total = a[1:3] + b + a[:1]
     assert list(total) == [*a[1:3], *b, a[0]]
@@ -143,23 +146,23 @@ def test_add():
         a + list(b)
 
 
-def test_only_cutouts():
+def test_other_objects_are_errors():
     with pytest.raises(TypeError, match="cutouts must hold Cutouts, number 1 is a ndarray"):
-        CutoutCollection([make_alone((1, 2)), IMAGE])
+        CutoutCollection([cut_one((1, 2)), IMAGE])
 
 
-def test_texts():
+def test_repr():
     assert repr(make()) == "<CutoutCollection: 5 cutouts of 1 images, 1 dropped>"
     assert repr(make_list()) == "<CutoutCollection: 3 cutouts of 2 images, 0 dropped>"
 
 
-def test_html():
-    """A notebook shows the table, and not all of a long one."""
+def test_html_shows_the_first_rows():
+    """The HTML for notebooks shows the table, and a long table is shortened."""
     html = make_list()._repr_html_()
     assert html.startswith("<p>&lt;CutoutCollection: 3 cutouts of 2 images, 0 dropped&gt;</p>")
     assert html.count("<tr><td>") == 3
     assert "<td>b</td>" in html
-    many = CutoutCollection([make_alone((1, 2))] * 1000)
+    many = CutoutCollection([cut_one((1, 2))] * 1000)
     assert many._repr_html_().count("<tr><td>") < 100
     assert "length=0" in CutoutCollection()._repr_html_()
 
@@ -168,8 +171,8 @@ def test_html():
 
 
 @both
-def test_identity(make):
-    """While somebody holds a cutout, asking again gives the same object."""
+def test_same_index_gives_the_same_object(make):
+    """A collection returns the same object for the same index while the object exists."""
     collection = make()
     cutout = collection[1]
     assert collection[1] is collection[-len(collection) + 1] is list(collection)[1] is cutout
@@ -177,9 +180,9 @@ def test_identity(make):
     assert (collection + collection)[len(collection) + 1] is cutout
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_what_is_set_lasts(held):
-    """Whether or not the object does."""
+@pytest.mark.parametrize("keeps_object", [True, False])
+def test_changes_of_a_cutout_last(keeps_object):
+    """Changes last in the collection, also after the object of the cutout is deleted."""
     collection = make()
     cutout = collection[2]
     before, reference = cutout.data.copy(), weakref.ref(cutout)
@@ -190,7 +193,7 @@ def test_what_is_set_lasts(held):
     cutout.mask |= True
     cutout.uncertainty = StdDevUncertainty(before + 3)
     cutout.meta["a"], cutout.psf = 1, "gauss"
-    if not held:
+    if not keeps_object:
         del cutout
         gc.collect()
         assert reference() is None
@@ -205,8 +208,8 @@ def test_what_is_set_lasts(held):
     assert (cutout.meta["a"], cutout.psf) == (1, "gauss")
 
 
-def test_setting_reaches_nobody_else():
-    """Neither other sources nor the image change with a cutout."""
+def test_changes_do_not_reach_other_cutouts():
+    """Changes of a cutout reach neither other sources nor the image."""
     image, collection, untouched = IMAGE.copy(), make(), make()
     collection = make(imdata=image)
     cutout = collection[1]
@@ -220,8 +223,8 @@ def test_setting_reaches_nobody_else():
 
 
 @both
-def test_slices_share(make):
-    """As in a list, a slice holds the same cutouts."""
+def test_slices_share_cutouts(make):
+    """A slice holds the same cutouts, as the slice of a list."""
     collection = make()
     part = collection[1:]
     part[0].dx, part[0].data = 4.5, part[0].data * 2
@@ -232,9 +235,9 @@ def test_slices_share(make):
     assert copy.copy(collection)[1] is collection[1]
 
 
-def test_from_a_list():
-    """A collection of cutouts refers to them."""
-    cutouts = [make_alone((1, 2), "a"), make()[3], make_alone((7, 7), "c")]
+def test_collection_refers_to_the_cutouts_of_a_list():
+    """A collection made of a list refers to the cutouts in the list."""
+    cutouts = [cut_one((1, 2), "a"), make()[3], cut_one((7, 7), "c")]
     collection = CutoutCollection(cutouts)
     assert list(collection) == cutouts
     collection[0].dy = 3
@@ -246,8 +249,8 @@ def test_from_a_list():
 # Many images
 
 
-def test_images():
-    """The image numbers point into the images, each of which is there once."""
+def test_image_numbers_refer_to_images():
+    """Image numbers are indices into the images, and each image occurs once."""
     collection = make_list() + make()
     assert [image.wcs for image in collection.images] == [WCS, OTHER_WCS, WCS]
     assert_array_equal(collection.image_numbers, [0, 1, 0, 2, 2, 2, 2, 2])
@@ -258,18 +261,18 @@ def test_images():
         assert cutout.image_wcs is collection.images[number].wcs
 
 
-def test_one_image():
-    """Cutouts that are cut alone out of one image are of one image."""
+def test_cutouts_of_one_image_share_it():
+    """Single cutouts with the same WCS and attributes share one image."""
     meta = {"FILENAME": "a.fits"}
-    cutouts = [make_alone((x, 2), meta=meta, unit=u.ct, exptime=5) for x in range(5)]
+    cutouts = [cut_one((x, 2), meta=meta, unit=u.ct, exptime=5) for x in range(5)]
     collection = CutoutCollection(cutouts)
     assert len(collection.images) == 1
     assert len(collection.copy().images) == len(pickle.loads(pickle.dumps(collection)).images) == 1
-    longer = CutoutCollection([*cutouts, make_alone((1, 1), meta=meta, unit=u.ct, exptime=6)])
+    longer = CutoutCollection([*cutouts, cut_one((1, 1), meta=meta, unit=u.ct, exptime=6)])
     assert [image.exptime for image in longer.images] == [5, 6]
 
 
-def test_group_by():
+def test_group_by_column():
     collection = make_list()
     groups = collection.group_by("image")
     assert {key: ids(group) for key, group in groups.items()} == {0: [1, 1], 1: ["b"]}
@@ -281,7 +284,7 @@ def test_group_by():
         collection.group_by("flux")
 
 
-def test_select():
+def test_select_by_id():
     collection = make_list()
     assert list(collection.select(1)) == [collection[0], collection[2]]
     assert list(collection.select("b")) == [collection[1]]
@@ -297,9 +300,9 @@ def test_select():
      ([2**63], "u8"), ([True, 2], object)],
     ids=str,
 )  # fmt: skip
-def test_ids(values, dtype):
-    """Identifiers stay what they are, and the array of them is as simple as can be."""
-    collection = CutoutCollection([make_alone((1, 2), value) for value in values])
+def test_ids_have_the_simplest_type(values, dtype):
+    """Identifiers keep their type, and the array of identifiers has the simplest type."""
+    collection = CutoutCollection([cut_one((1, 2), value) for value in values])
     assert collection.ids.dtype == dtype
     assert collection.ids.tolist() == collection.table["id"].tolist() == values
     assert [type(i) for i in ids(collection)] == [type(value) for value in values]
@@ -308,7 +311,7 @@ def test_ids(values, dtype):
         assert cutout in collection.group_by("id")[value]
 
 
-def test_ids_of_several_collections():
+def test_ids_keep_their_type_in_a_sum():
     """Identifiers of different types do not change each other."""
     a, b = make(), make()
     for cutout, name in zip(b, "abcde", strict=True):
@@ -322,8 +325,8 @@ def test_ids_of_several_collections():
 # As a table
 
 
-def test_table():
-    """One row for each cutout, the columns named as the attributes."""
+def test_table_has_the_attributes_of_the_cutouts():
+    """The table has a row for each cutout, and its columns have the names of the attributes."""
     collection = make() + make_list()
     collection[2].dx, collection[2].blc = 0.5, (-4, 3)
     table = collection.table
@@ -339,7 +342,7 @@ def test_table():
     assert_array_equal(make()[:2].table["id"], IDS[:2])
 
 
-def test_table_is_a_copy():
+def test_changes_of_the_table_do_not_reach_the_cutouts():
     collection = make()
     table = collection.table
     for name in ("id", "dx", "exptime", "blc", "src_pos"):
@@ -349,11 +352,11 @@ def test_table_is_a_copy():
     assert 77 not in (*collection[0].blc, *collection[0].src_pos)
 
 
-# Dropped sources
+# Rejected sources
 
 
-def test_dropped():
-    """What was not cut is in the collection that the call made, not in parts of it."""
+def test_rejected_sources_stay_with_the_whole_collection():
+    """The rejected sources belong to the whole collection and its copies, but not to its parts."""
     collection = make()
     assert collection.dropped.colnames == ["id", "status", "stage", "image", "message"]
     assert list(collection.dropped["id"]) == [33]
@@ -373,7 +376,7 @@ def test_dropped():
 
 
 @pytest.mark.parametrize("values", [[1, 2], [1, "a"], [(1, 2), (3, 4)], ["a", "b"], [2**63, 1]])
-def test_dropped_ids(values):
+def test_ids_of_rejected_sources_keep_their_type(values):
     """Identifiers of any type are kept."""
     dropped = [Dropped(as_ids([value]), "error", "drz", "a.fits", "") for value in values]
     table = CutoutCollection().with_dropped(dropped).dropped
@@ -393,8 +396,8 @@ COPIES = {
 
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("views", [True, False])
-def test_copies_are_detached(make_copy, views):
-    """Copies, deep copies and pickles have pixels and rows of their own."""
+def test_copies_are_independent(make_copy, views):
+    """Copies, deep copies and pickles have pixels and attributes of their own."""
     collection = make(copy=not views) + make_list()
     collection[1].weight, collection[1].meta["a"] = collection[1].data, 1
     collection = collection + collection[1:2]
@@ -409,8 +412,8 @@ def test_copies_are_detached(make_copy, views):
     assert collection[1].meta["a"] == 1
 
 
-def test_copies_and_the_wcs():
-    """A copy shares the WCSs; in a deep copy or a pickle, each is there once."""
+def test_only_deep_copies_copy_the_wcs():
+    """A copy shares the WCSs. A deep copy or a pickle holds one copy of each WCS."""
     collection = make() + make_list()
     assert [image.wcs for image in collection.copy().images] == [WCS, WCS, OTHER_WCS]
     for new in (copy.deepcopy(collection), pickle.loads(pickle.dumps(collection))):
@@ -420,8 +423,8 @@ def test_copies_and_the_wcs():
         assert_array_equal(new.image_numbers, collection.image_numbers)
 
 
-def test_copy_of_a_part():
-    """A copy of few cutouts does not keep the pixels of all."""
+def test_copy_of_a_part_holds_only_its_pixels():
+    """A copy of a part does not keep the pixels of all cutouts in memory."""
     collection = make()
     part = collection[1:2].copy()
     assert_cutouts_equal(part, collection[1:2])
@@ -429,10 +432,10 @@ def test_copy_of_a_part():
     assert len(pickle.dumps(collection[:1])) < len(pickle.dumps(collection))
 
 
-def test_meta():
-    """The metadata of a cutout lie over those of the image, which all cutouts see."""
+def test_metadata_are_layered_over_the_image():
+    """The metadata of a cutout override the metadata of the image, which all cutouts share."""
     meta = {"FILENAME": "a.fits", "n": 1}
-    collection = CutoutCollection([make_alone((1, 2), meta=meta), make_alone((3, 4), meta=meta)])
+    collection = CutoutCollection([cut_one((1, 2), meta=meta), cut_one((3, 4), meta=meta)])
     collection[0].meta["n"] = 2
     assert isinstance(collection[0].meta, ChainMap)
     assert [c.meta["n"] for c in collection] == [2, 1]
@@ -441,8 +444,8 @@ def test_meta():
     assert "n" not in collection.copy()[1].meta.maps[0]
 
 
-def test_reading_leaves_no_trace():
-    """A pickle does not grow by what was looked at."""
+def test_reading_attributes_does_not_change_the_pickle():
+    """The pickle stays the same after reading attributes."""
     collection = make()
     before = pickle.dumps(collection)
     assert all(c.meta == {} and c.uncertainty and c.wcs and c.psf is None for c in collection)
@@ -452,8 +455,8 @@ def test_reading_leaves_no_trace():
 # A corrected WCS
 
 
-def test_with_image_wcs():
-    """All cutouts look at another sky; their pixels and positions are the same."""
+def test_new_wcs_keeps_pixels_and_positions():
+    """A new WCS applies to all cutouts. Their pixels and pixel positions stay unchanged."""
     collection = make()
     collection[1].dx, collection[1].meta["a"] = 0.5, 1
     new = collection.with_image_wcs(OTHER_WCS)
@@ -470,8 +473,8 @@ def test_with_image_wcs():
     assert (collection[1].dx, collection[1].meta["a"], collection[1].weight) == (0.5, 1, None)
 
 
-def test_with_image_wcs_of_many_images():
-    """By number of image; others keep theirs."""
+def test_new_wcs_by_image_number():
+    """A mapping replaces the WCSs of some images, and the others keep theirs."""
     collection, third = make_list(), make_wcs("tan", SHAPE)
     new = collection.with_image_wcs({0: third})
     assert [c.image_wcs for c in new] == [third, OTHER_WCS, third]
@@ -492,6 +495,6 @@ def test_with_image_wcs_of_many_images():
         (TypeError, r"wcs must be an APE 14 WCS .* got str", {0: "sky"}),
     ],
 )
-def test_with_wrong_wcs(error, message, wcs):
+def test_invalid_wcs_is_an_error(error, message, wcs):
     with pytest.raises(error, match=message):
         make_list().with_image_wcs(wcs)

@@ -28,6 +28,7 @@ SIGMA = RNG.uniform(1, 2, SHAPE)
 
 
 def draw(positions, shape=SHAPE):
+    """Return an image of stars at the positions."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     stars = (CircularGaussianPRF(flux=1000, x_0=a, y_0=b, fwhm=FWHM) for a, b in positions)
     return sum(star(x, y) for star in stars)
@@ -37,7 +38,7 @@ IMAGE = draw(POSITIONS)
 
 
 def cut(positions=POSITIONS, image=IMAGE, wcs=WCS, half=10, **options):
-    """Cutouts with the stars in the central pixels."""
+    """Return cutouts with a star in the central pixel."""
     return CutoutCollection(
         Cutout(image, wcs, *(np.rint(np.add(position, by)).astype(int) for by in (-half, half)),
                src_id=k, src_pos=position, **options)
@@ -46,12 +47,13 @@ def cut(positions=POSITIONS, image=IMAGE, wcs=WCS, half=10, **options):
 
 
 def build(stars, **options):
+    """Return the ePSF of the stars."""
     result = EPSFBuilder(oversampling=1, maxiters=5, progress_bar=False, **options)(stars)
     return result.epsf if hasattr(result, "epsf") else result[0]
 
 
 def check_epsf(epsf, atol=0.004):
-    """The ePSF is the PSF that the stars were made with."""
+    """Check that the ePSF equals the PSF of the simulated stars."""
     center = (np.array(epsf.data.shape[::-1]) - 1) / 2
     x, y = np.meshgrid(*(np.arange(-4, 5) + c for c in center))
     truth = CircularGaussianPRF(flux=1, x_0=center[0], y_0=center[1], fwhm=FWHM)
@@ -59,8 +61,8 @@ def check_epsf(epsf, atol=0.004):
 
 
 @pytest.mark.parametrize("kind", [None, *KINDS])
-def test_stars_are_those_that_photutils_extracts(kind):
-    """Pixels, weights, centres and fluxes are those of extract_stars, and so is the ePSF."""
+def test_stars_equal_extract_stars(kind):
+    """Pixels, weights, centers, fluxes and the ePSF equal the ones of `extract_stars`."""
     mask = np.random.default_rng(1).random(SHAPE) < 0.01
     uncertainty = None if kind is None else kind(SIGMA ** KINDS[kind])
     image = NDData(IMAGE, wcs=WCS, mask=mask, uncertainty=uncertainty, unit=u.electron)
@@ -70,21 +72,21 @@ def test_stars_are_those_that_photutils_extracts(kind):
     found = cut(positions, image, None).to_epsf_stars()
     assert isinstance(found, EPSFStars)
     assert len(found) == len(expected) == len(positions)
-    for star, known in zip(found, expected, strict=True):
-        assert_array_equal(star.data, known.data)
-        assert_allclose(star.weights, known.weights, rtol=1e-14)
-        assert_array_equal(star.mask, known.mask)
-        assert_array_equal(star.cutout_center, known.cutout_center)
-        assert_array_equal(star.origin, known.origin)
-        assert star.flux == known.flux
-        assert star.id_label == known.id_label
+    for star, expected_star in zip(found, expected, strict=True):
+        assert_array_equal(star.data, expected_star.data)
+        assert_allclose(star.weights, expected_star.weights, rtol=1e-14)
+        assert_array_equal(star.mask, expected_star.mask)
+        assert_array_equal(star.cutout_center, expected_star.cutout_center)
+        assert_array_equal(star.origin, expected_star.origin)
+        assert star.flux == expected_star.flux
+        assert star.id_label == expected_star.id_label
         assert star.wcs_large is WCS
     if kind is None:
         assert_allclose(build(found).data, build(expected).data, rtol=1e-9, atol=1e-12)
 
 
-def test_boxes_of_all_sizes():
-    """Cutouts of any size, none of which is centred, give the PSF; the pixels are not copied."""
+def test_cutouts_of_different_sizes_give_the_psf():
+    """Cutouts of different sizes, with stars off the center, give the PSF and share pixels."""
     cutouts = CutoutCollection(
         Cutout(IMAGE, WCS, (int(x) - 9 - k % 4, int(y) - 10), (int(x) + 11, int(y) + 9 + k % 3),
                src_id=k, src_pos=(x, y))
@@ -97,7 +99,7 @@ def test_boxes_of_all_sizes():
 
 
 def test_bad_pixels_have_no_weight():
-    """Also those that are not finite, or have an infinite error; photutils does not complain."""
+    """Masked pixels, NaN and pixels with an infinite error have the weight 0."""
     sigma = np.ones((9, 9))
     sigma[4, 0] = 0
     cutout = Cutout(draw([(4.2, 3.9)], (9, 9)), WCS, uncertainty=InverseVariance(sigma))
@@ -111,8 +113,8 @@ def test_bad_pixels_have_no_weight():
     assert star.flux == pytest.approx(1000, rel=0.02)
 
 
-def test_stars_without_pixels_are_left_out():
-    """A warning names them, and the others are there."""
+def test_stars_with_too_few_pixels_are_dropped():
+    """A warning names the dropped stars, and the others are returned."""
     cutouts = cut()[:4]
     cutouts[1].mask = True
     cutouts[3].mask = True
@@ -124,15 +126,15 @@ def test_stars_without_pixels_are_left_out():
 
 
 @pytest.mark.parametrize("kinds", [("tan", "sip"), ("lookup", "gwcs")])
-def test_stars_of_exposures(kinds):
-    """Stars of displaced exposures give the PSF; linked, they stay at their one position."""
+def test_stars_of_several_exposures_give_the_psf(kinds):
+    """Stars of displaced exposures give the PSF, and linked stars keep their common position."""
     wcses = [make_wcs(kind, SHAPE, crpix=(90 + 7 * i, 95.0)) for i, kind in enumerate(kinds)]
     sky = wcses[0].pixel_to_world(*POSITIONS.T)
     everything = CutoutCollection()
     for k, wcs in enumerate(wcses):
         positions = np.transpose(wcs.world_to_pixel(sky))
         inside = ((positions > 11) & (positions < 185)).all(1)
-        # The image is not where its WCS says; the displacement of the cutouts makes up for it.
+        # The image is shifted against its WCS, and the displacement corrects this.
         shift = np.array([0.3, -0.4]) * k
         cutouts = cut(positions[inside], draw(positions[inside] + shift), wcs)
         for cutout, number in zip(cutouts, np.flatnonzero(inside), strict=True):
@@ -143,6 +145,6 @@ def test_stars_of_exposures(kinds):
     assert len(linked) == 2
     before = linked.cutout_center_flat
     linked.constrain_centers()
-    # The inverse of the gwcs, which photutils uses, is a poor one.
+    # photutils uses the inverse of the gwcs, which is inaccurate.
     assert_allclose(linked.cutout_center_flat, before, rtol=0, atol=0.02)
     check_epsf(build(everything.to_epsf_stars()), atol=0.006)

@@ -1,4 +1,4 @@
-"""Images that are not in memory, and how much of any image is touched."""
+"""Images that are not in memory, and the number of pixels that are read."""
 
 import copy
 import pickle
@@ -34,6 +34,7 @@ CATALOG = {"id": [1, 2, 3, 4]}
 
 
 def make_planes():
+    """Return planes with four sources."""
     labels = np.zeros(SHAPE, np.int32)
     for label, (y, x) in enumerate([(3, 40), (1, 4), (30, 20), (52, 10)], 1):
         labels[y : y + 5, x : x + 7] = label
@@ -52,7 +53,7 @@ PLANES = make_planes()
 
 
 class Recorder:
-    """An array as of zarr or h5py that knows what was read of it."""
+    """Array like the ones of zarr or h5py that records the rows and columns that are read."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, []
@@ -103,7 +104,7 @@ KINDS = [as_memmap, as_section, as_compressed_section, as_dask, as_asdf, as_reco
 
 
 @pytest.fixture(params=KINDS)
-def other(request, tmp_path):
+def lazy_planes(request, tmp_path):
     """The planes as arrays of another kind."""
     found = {}
     with ExitStack() as opened:
@@ -113,7 +114,8 @@ def other(request, tmp_path):
         yield found
 
 
-def cut_all(planes, **options):
+def cut_primary(planes, **options):
+    """Cut all sources out of the planes."""
     image = {"imdq": planes["dq"], "imweight": planes["weight"]}
     options = {"uncertainty": planes["uncertainty"], "pad": 4, "dqbitmask": 0} | options
     return create_primary_cutouts(
@@ -122,16 +124,16 @@ def cut_all(planes, **options):
 
 
 @pytest.mark.parametrize("copy", [True, False])
-def test_any_array_is_cut(other, copy):
-    """Cutouts of arrays of any kind are those of arrays in memory, of every plane."""
-    assert_cutouts_equal(cut_all(other, copy=copy), cut_all(PLANES))
+def test_arrays_of_any_kind_give_the_same_cutouts(lazy_planes, copy):
+    """Cutouts of arrays of any kind equal the cutouts of arrays in memory in all planes."""
+    assert_cutouts_equal(cut_primary(lazy_planes, copy=copy), cut_primary(PLANES))
 
 
-def test_any_array_is_mapped(other):
-    """Arrays of any kind stand for exposures, and for segmentation images of another grid."""
-    primary, moved = cut_all(PLANES), make_wcs("tan", SHAPE, crpix=(26, 31.3))
+def test_arrays_of_any_kind_give_the_same_mapped_cutouts(lazy_planes):
+    """Arrays of any kind serve as exposures, and as segmentation images of another grid."""
+    primary, moved = cut_primary(PLANES), make_wcs("tan", SHAPE, crpix=(26, 31.3))
     results = []
-    for planes in (PLANES, other):
+    for planes in (PLANES, lazy_planes):
         options = {"imdq": planes["dq"], "imweight": planes["weight"], "segmentation_wcs": moved}
         flt, _ = create_input_image_cutouts(
             primary, planes["data"], WCS, mode="fill", mask_policy="neighbors",
@@ -144,10 +146,10 @@ def test_any_array_is_mapped(other):
 
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("corners", [((-3, 5), (9, 20)), ((0, 0), None)])
-def test_any_array_is_an_image(other, corners, copy):
-    """So are single cutouts, also those of the whole image."""
+def test_arrays_of_any_kind_give_the_same_single_cutout(lazy_planes, corners, copy):
+    """Single cutouts of arrays of any kind are equal, also cutouts of the whole image."""
     cutouts = []
-    for planes in (PLANES, other):
+    for planes in (PLANES, lazy_planes):
         more = {"dq": planes["dq"], "weight": planes["weight"]}
         cutout = Cutout(
             planes["data"], WCS, *corners, mode="fill", fillval=7, copy=copy,
@@ -158,8 +160,8 @@ def test_any_array_is_an_image(other, corners, copy):
 
 @pytest.mark.parametrize("scale", [{"bscale": 0.5, "bzero": 3}, {"bzero": 2**31}])
 @pytest.mark.parametrize("compressed", [False, True])
-def test_scaled_sections(tmp_path, scale, compressed):
-    """Integers of a FITS file that are scaled are cut as the numbers that they stand for."""
+def test_scaled_integers_of_fits_files(tmp_path, scale, compressed):
+    """Scaled integers of a FITS file are cut as scaled values."""
     values = RNG.integers(0, 1000, SHAPE).astype(np.int32)
     hdu = fits.CompImageHDU(values) if compressed else fits.ImageHDU(values)
     hdu.header.update(scale)
@@ -172,8 +174,8 @@ def test_scaled_sections(tmp_path, scale, compressed):
     assert_cutouts_equal(cutouts, create_primary_cutouts(CATALOG, PLANES["labels"], expected, WCS))
 
 
-def test_masks_of_any_kind():
-    """Masks of any type and kind are or-ed."""
+def test_masks_of_any_kind_are_combined():
+    """Masks of any type and kind are combined."""
     bits = (RNG.random((2, *SHAPE)) < 0.1).astype(np.uint8)
 
     def cut(image):
@@ -187,10 +189,10 @@ def test_masks_of_any_kind():
             assert_array_equal(cutout.mask, bits.any(0)[cutout.extraction_slice])
 
 
-def test_only_rows_that_are_needed_are_read():
-    """Of each plane, rows of cutouts are read once, neighbours together, others never."""
+def test_only_needed_rows_are_read():
+    """Each plane reads the rows of cutouts once, adjacent rows together, and no other rows."""
     planes = {name: Recorder(plane) for name, plane in PLANES.items()}
-    cutouts = cut_all(planes)
+    cutouts = cut_primary(planes)
     needed = set()
     for cutout in cutouts:
         y, _ = cutout.extraction_slice
@@ -198,14 +200,14 @@ def test_only_rows_that_are_needed_are_read():
     assert len(needed) < SHAPE[0]
     for name in ("data", "weight", "dq", "uncertainty"):
         assert sorted(planes[name].rows) == sorted(needed)
-        # The first two sources share rows.
+        # The first two sources share rows, so that their rows are read together.
         assert len(planes[name].read) == 3
     # All labels are needed to find the sources.
     assert sorted(planes["labels"].rows) == sorted([*range(SHAPE[0]), *needed])
 
 
-def test_what_lies_beside_is_not_read():
-    """Where all sources are in a part of the columns, the others are not read."""
+def test_only_needed_columns_are_read():
+    """If all sources lie in a part of the columns, the other columns are not read."""
     data = Recorder(PLANES["data"])
     create_primary_cutouts({"id": [4]}, PLANES["labels"], data, WCS, pad=1)
     assert data.read == [(51, 58, 9, 18)]
@@ -219,8 +221,8 @@ def test_what_lies_beside_is_not_read():
     ),
     st.integers(1, 40),
 )
-def test_bands(boxes, rows):
-    """Bands of any size give the pixels of the boxes; they are small, and read little twice."""
+def test_bands_give_the_pixels_of_the_boxes(boxes, rows):
+    """Bands of any size give the pixels of the boxes and read only their rows."""
     boxes = PixelBoxes(*np.array(boxes).T)
     image = Recorder(RNG.integers(1, 1000, SHAPE))
     limit = rows * SHAPE[1]
@@ -239,8 +241,8 @@ def test_bands(boxes, rows):
 
 
 @pytest.mark.parametrize("rows", [16, 30, 1000])
-def test_little_is_read_twice(monkeypatch, rows):
-    """Where bands end within boxes, at most twice as many pixels are read as there are."""
+def test_bands_read_each_row_at_most_twice(monkeypatch, rows):
+    """If bands end within boxes, at most twice as many rows are read as the image has."""
     monkeypatch.setattr(lazy, "_BAND_BYTES", rows * SHAPE[1] * 8)
     image = Recorder(RNG.integers(0, 10, SHAPE))
     y, x = np.mgrid[0:53, 0:43].reshape(2, -1)
@@ -251,8 +253,8 @@ def test_little_is_read_twice(monkeypatch, rows):
 
 
 @given(st.integers(0, 200), st.integers(1, 40))
-def test_points(number, rows):
-    """Single pixels of a lazy image are those of the array."""
+def test_points_equal_the_array(number, rows):
+    """Single pixels of a lazy image equal the pixels of the array."""
     image, y = Recorder(PLANES["dq"]), RNG.integers(0, SHAPE[0], number)
     x = RNG.integers(0, SHAPE[1], number)
     with pytest.MonkeyPatch.context() as patch:
@@ -261,8 +263,8 @@ def test_points(number, rows):
     assert set(image.rows) == set(y.tolist())
 
 
-def test_boxes_of_labels_in_bands(monkeypatch):
-    """Segments that reach over several bands have one box."""
+def test_segments_across_bands_have_one_box(monkeypatch):
+    """A segment that extends over several bands has one box."""
     expected = label_boxes(PLANES["labels"])
     for name in ("_BAND_BYTES", "_CACHE_PIXELS"):
         monkeypatch.setattr(lazy, name, 4 * SHAPE[1])
@@ -274,15 +276,15 @@ def test_boxes_of_labels_in_bands(monkeypatch):
 
 
 @pytest.mark.parametrize("wrap", [np.ma.masked_array, lambda a: a * u.Jy])
-def test_what_would_be_lost(wrap):
-    """A mask or a unit that comes only with the pixels is not dropped without a word."""
+def test_mask_or_unit_of_pixels_is_an_error(wrap):
+    """A mask or a unit that comes only with the pixels would be lost, so that it is an error."""
     data = Recorder(wrap(PLANES["weight"]))
     with pytest.raises(TypeError, match="its mask or unit"):
         create_primary_cutouts(CATALOG, PLANES["labels"], data, WCS)
 
 
-def test_pixels_of_another_type():
-    """Pixels that do not fit into the type that was announced are refused."""
+def test_pixels_of_another_type_are_an_error():
+    """Pixels that do not fit into the type of the image are an error."""
     data = Recorder(PLANES["weight"])
     data.dtype = np.dtype("i2")
     with pytest.raises(TypeError, match="an image of int16 must not have pixels of float32"):
@@ -291,7 +293,7 @@ def test_pixels_of_another_type():
 
 @pytest.mark.parametrize("shape", [(60,), (60, 50, 2), (50, 60)])
 def test_shapes_are_checked_without_reading(shape):
-    """An array of another shape is refused before anything is read."""
+    """An array of another shape is an error before any pixel is read."""
     weight = Recorder(np.zeros(shape))
     with pytest.raises(ValueError, match=r"imweight (has|must have 2)"):
         create_primary_cutouts(CATALOG, PLANES["labels"], PLANES["data"], WCS, imweight=weight)
@@ -299,16 +301,16 @@ def test_shapes_are_checked_without_reading(shape):
 
 
 @pytest.mark.parametrize("value", [3, [1, 2], np.float64(3), np.zeros((2, 2)), memoryview(b"ab")])
-def test_what_is_in_memory_is_an_array(value):
-    """Numbers, lists and whatever numpy knows become arrays."""
+def test_objects_in_memory_become_arrays(value):
+    """Numbers, lists and buffers become NumPy arrays."""
     assert isinstance(as_image(value), np.ndarray)
 
 
-# How much memory is taken
+# Memory
 
 
 def peak_memory(function):
-    """Most memory that a call takes, in bytes; the result is counted."""
+    """Return the peak memory of a call in bytes, including the result, and the result."""
     tracemalloc.start()
     try:
         result = function()
@@ -337,7 +339,7 @@ def large():
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i2", "f8"])
 @pytest.mark.parametrize("copy", [True, False])
 def test_no_plane_is_copied(large, dtype, copy):
-    """Cutting never copies or converts a whole plane, whatever the planes and masks are."""
+    """Cutting never copies or converts a whole plane, for all kinds of planes and masks."""
     data = (large["data"] * 9 + 1).astype(dtype)
     image = NDData(
         np.ma.array(data, mask=large["mask"].view(bool)),
@@ -353,12 +355,12 @@ def test_no_plane_is_copied(large, dtype, copy):
             )
         )
         assert len(cutouts) == 100
-        # The smallest of the planes has 12 MB.
+        # The smallest plane has 12 MB, so that no copy of a plane fits below the limit.
         assert peak < 10e6
 
 
-def test_memory_is_that_of_the_cutouts(large):
-    """Besides the pixels of the cutouts, memory does not grow with the image."""
+def test_memory_does_not_grow_with_the_image(large):
+    """The memory depends on the pixels of the cutouts, not on the size of the image."""
     catalog = {"id": np.arange(1, 101)}
     wcs = make_wcs("tan", large["data"].shape)
     peaks = []
@@ -374,8 +376,8 @@ def test_memory_is_that_of_the_cutouts(large):
     assert peaks[1] < 1.2 * peaks[0]
 
 
-def test_large_labels_cost_nothing():
-    """A label of two billions takes no more memory than a label of two."""
+def test_large_labels_need_no_memory():
+    """A label of two billion needs no more memory than a label of two."""
     labels = np.zeros((1000, 1000), np.int32)
     labels[10:20, 10:20], labels[30:35, 30:35] = 1, 2
     small, _ = peak_memory(lambda: label_boxes(labels))
@@ -389,8 +391,8 @@ def test_large_labels_cost_nothing():
 # The mask of a whole image
 
 
-def test_mask_is_made_when_it_is_asked_for():
-    """To cut cutouts out of a cutout of a whole image, its mask is not made."""
+def test_mask_of_the_whole_image_is_not_computed():
+    """Cutting cutouts out of a cutout of a whole image does not compute the mask of the image."""
     flags = Recorder(PLANES["dq"])
     data, variance = Recorder(PLANES["weight"]), Recorder(PLANES["uncertainty"])
     image = Cutout(
@@ -407,8 +409,8 @@ def test_mask_is_made_when_it_is_asked_for():
         assert 0 < len(set(plane.rows)) < SHAPE[0]
 
 
-def test_mask_that_was_made_counts():
-    """What was written to the mask of an image masks its cutouts."""
+def test_changed_mask_of_the_image_is_used():
+    """Changes of the mask of an image affect its cutouts."""
     image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
     assert_array_equal(image.mask, PLANES["dq"] != 0)
     image.mask[...] = False
@@ -419,38 +421,39 @@ def test_mask_that_was_made_counts():
     assert np.argwhere(cutouts[0].mask).tolist() == [[0, 0]]
 
 
-def test_mask_of_the_pixels_that_were():
-    """A mask that was not asked for is that of the pixels before others were set."""
+def test_deferred_mask_belongs_to_the_original_pixels():
+    """A deferred mask is computed from the original pixels, also after pixels were replaced."""
     image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
     image.data = np.full(SHAPE, np.nan)
     image.dq = None
     assert_array_equal(image.mask, PLANES["dq"] != 0)
 
 
-def test_other_flags_are_added():
-    """Where other flags are given, the mask of the image with its own counts as well."""
+def test_flags_argument_adds_to_the_mask_of_the_image():
+    """Other flags as argument mask pixels in addition to the mask of the image."""
     image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
-    other = np.zeros(SHAPE, np.uint8)
+    other_flags = np.zeros(SHAPE, np.uint8)
     cutouts = create_primary_cutouts(
-        CATALOG, PLANES["labels"], image, None, other, mask_policy=None
+        CATALOG, PLANES["labels"], image, None, other_flags, mask_policy=None
     )
     for cutout in cutouts:
         assert_array_equal(cutout.mask, PLANES["dq"][cutout.extraction_slice] != 0)
 
 
 @pytest.mark.parametrize(
-    "again", [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c)), lambda c: c[:, :]]
+    "make_copy",
+    [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c)), lambda c: c[:, :]],
 )
-def test_copies_are_whole(again):
-    """Copies, pickles and slices have the pixels and the mask that were not asked for."""
+def test_copies_have_deferred_pixels(make_copy):
+    """Copies, pickles and slices have the deferred pixels and the deferred mask."""
     image = Cutout(LazyArray(PLANES["data"]), WCS, dq=PLANES["dq"], copy=False)
-    other = again(image)
-    assert_array_equal(other.data, PLANES["data"])
-    assert_array_equal(other.mask, PLANES["dq"] != 0)
+    new = make_copy(image)
+    assert_array_equal(new.data, PLANES["data"])
+    assert_array_equal(new.mask, PLANES["dq"] != 0)
 
 
-def test_pixels_that_are_read_once():
-    """Planes of a whole image are read when they are asked for, once, and are read-only."""
+def test_deferred_pixels_are_read_once():
+    """Planes of a whole image are read once at the first use and are read-only."""
     image = Cutout(LazyArray(PLANES["data"]), WCS, dq=PLANES["dq"].astype(">u2"), copy=False)
     for name in ("data", "dq"):
         pixels = getattr(image, name)
@@ -461,8 +464,8 @@ def test_pixels_that_are_read_once():
     assert image.copy().data.flags.writeable
 
 
-def test_texts_read_nothing():
-    """To show a large image in a notebook reads no pixels; what is known is told."""
+def test_repr_reads_no_pixels():
+    """The display of a large image reads no pixels and shows only known values."""
     data, variance = Recorder(PLANES["data"]), Recorder(PLANES["uncertainty"])
     image = Cutout(data, WCS, uncertainty=VarianceUncertainty(variance, copy=False), copy=False)
     text = image._repr_html_() + repr(image)
@@ -474,8 +477,8 @@ def test_texts_read_nothing():
     assert f"{np.count_nonzero(image.mask)} masked" in image._repr_html_()
 
 
-def test_slices_read_what_they_need():
-    """A slice of a large image is what it is when all is in memory, and its rows are read."""
+def test_slices_read_only_their_rows():
+    """A slice of a large image equals the slice of an image in memory and reads only its rows."""
     planes = {name: Recorder(PLANES[name].astype(PLANES[name].dtype.newbyteorder(">")))
               for name in ("data", "weight", "uncertainty", "dq")}  # fmt: skip
     image = Cutout(wcs=WCS, **planes, copy=False)
@@ -487,7 +490,7 @@ def test_slices_read_what_they_need():
     assert part.mask.any()
     for plane in planes.values():
         assert set(plane.rows) == set(range(10, 15))
-    # What was read is shared.
+    # Pixels that were read are shared.
     assert not part.data.flags.writeable
     assert np.shares_memory(part.data, part[1:].data)
     assert np.shares_memory(image.mask, image[10:15, 3:20].mask)

@@ -1,4 +1,4 @@
-"""Functions applied to each cutout of a collection."""
+"""Functions that `measure` applies to each cutout of a collection."""
 
 from functools import partial
 
@@ -22,17 +22,17 @@ SIGMA = RNG.uniform(1, 2, SHAPE)
 
 @pytest.fixture
 def cutouts():
-    """Cutouts of two sizes of two images, in no order."""
-    places = [(4, (3, 5), WCS), (2, (20, 11), OTHER), (9, (0, 0), WCS)]
+    """Cutouts of two sizes of two images, in mixed order."""
+    boxes = [(4, (3, 5), WCS), (2, (20, 11), OTHER), (9, (0, 0), WCS)]
     return CutoutCollection(
         Cutout(IMAGE, wcs, blc, (blc[0] + 4, blc[1] + 3 + src_id % 2), src_id=src_id,
                uncertainty=SIGMA, mask=IMAGE > 11)
-        for src_id, blc, wcs in places
+        for src_id, blc, wcs in boxes
     )  # fmt: skip
 
 
-def test_the_function_gets_the_data(cutouts):
-    """One row for each cutout, in the order of the collection."""
+def test_function_gets_the_data_by_default(cutouts):
+    """The table has a row for each cutout, in the order of the collection."""
     table = cutouts.measure(np.nanmean)
     assert isinstance(table, QTable)
     assert table.colnames == ["id", "image", "status", "message", "nanmean"]
@@ -43,8 +43,8 @@ def test_the_function_gets_the_data(cutouts):
     assert set(table["message"]) == {""}
 
 
-def test_other_planes(cutouts):
-    """By position or by name; any attribute, or the cutout itself."""
+def test_function_gets_planes_by_position_or_name(cutouts):
+    """Arguments are planes or other attributes of a cutout, or the cutout itself."""
 
     def add(data, mask, *, error):
         return data[~mask].sum() + error.max()
@@ -73,16 +73,16 @@ def test_other_planes(cutouts):
         lambda d: f"{d[0, 0]:.3f}",
     ],
 )
-def test_kinds_of_results(function, cutouts):
-    """Numbers, tuples, arrays and text are columns of their type and shape."""
+def test_results_keep_type_and_shape(function, cutouts):
+    """Numbers, tuples, arrays and strings become columns of their type and shape."""
     values = [function(c.data) for c in cutouts]
     column = cutouts.measure(function)["value"]
     assert_array_equal(column, np.array(values))
     assert column.dtype == np.array(values).dtype
 
 
-def test_quantities(cutouts):
-    """Units are those of the first result."""
+def test_quantities_have_the_unit_of_the_first_result(cutouts):
+    """The column has the unit of the first result, if all units are compatible."""
     units = iter([u.Jy, u.mJy, u.Jy])
     table = cutouts.measure(lambda _: 2 * next(units))
     assert_array_equal(table["value"], [2, 0.002, 2] * u.Jy)
@@ -95,7 +95,7 @@ def test_quantities(cutouts):
 
 
 def test_dicts_become_columns(cutouts):
-    """A key that a result does not have is missing there."""
+    """Each key becomes a column. The value of a missing key is NaN."""
     keys = iter([("a", "b"), ("b",), ("a", "b", "c")])
     table = cutouts.measure(lambda d: dict.fromkeys(next(keys), d[0, 0]))
     first = [c.data[0, 0] for c in cutouts]
@@ -105,19 +105,19 @@ def test_dicts_become_columns(cutouts):
     assert_array_equal(table["c"], [np.nan, np.nan, first[2]])
 
 
-def test_objects(cutouts):
-    """What is not a number, or has not one shape, is kept as it is."""
+def test_other_results_become_objects(cutouts):
+    """Results without a common shape and results that are no numbers stay objects."""
     pieces = cutouts.measure(lambda d: d[0])["value"]
     assert pieces.dtype == float
     ragged = cutouts.measure(lambda d: d[:, 0])["value"]
     assert ragged.dtype == object
     assert_array_equal(ragged[0], cutouts[0].data[:, 0])
-    places = cutouts.measure(lambda c: c.wcs.pixel_to_world(0, 0), "cutout")["value"]
-    assert all(isinstance(place, SkyCoord) for place in places)
+    positions = cutouts.measure(lambda c: c.wcs.pixel_to_world(0, 0), "cutout")["value"]
+    assert all(isinstance(position, SkyCoord) for position in positions)
 
 
-def test_one_bad_source_stops_nothing(cutouts):
-    """Where the function fails, the row says why and the numbers are NaN."""
+def test_errors_do_not_stop_the_measurement(cutouts):
+    """The row of a failed cutout has the message of the error and the value NaN."""
 
     def spoil(cutout):
         if cutout.src_id == 2:
@@ -135,7 +135,7 @@ def test_one_bad_source_stops_nothing(cutouts):
     assert table["o"].tolist() == [[None], None, [None]]
 
 
-def test_all_are_bad(cutouts):
+def test_all_cutouts_fail(cutouts):
     table = cutouts.measure(np.linalg.inv, "blc")
     assert set(table["status"]) == {"error"}
     assert all(message.startswith("LinAlgError: ") for message in table["message"])
@@ -148,8 +148,8 @@ def interrupt(_):
     raise KeyboardInterrupt
 
 
-def test_masked_results(cutouts):
-    """What is masked in a result is NaN, never what is behind the mask."""
+def test_masked_results_become_nan(cutouts):
+    """A masked value becomes NaN, never the value below the mask."""
 
     def median(data, mask):
         return np.ma.median(np.ma.array(data, mask=mask | (data.shape[0] == 4)))
@@ -160,8 +160,8 @@ def test_masked_results(cutouts):
     assert_array_equal(np.isnan(masked[0]), cutouts[0].mask[:4, :4])
 
 
-def test_names(cutouts):
-    """The column is called as the function; partial functions have the name of the function."""
+def test_column_has_the_name_of_the_function(cutouts):
+    """The column has the name of the function, also for a partial function."""
     assert cutouts.measure(partial(np.percentile, q=30)).colnames[-1] == "percentile"
 
     def status(data):
@@ -173,22 +173,22 @@ def test_names(cutouts):
 
 
 @pytest.mark.parametrize("name", ["error_of_it", "_store", 3, None, np.ones(3)])
-def test_what_there_is_not(name, cutouts):
-    """Names are checked before anything is measured."""
+def test_unknown_attributes_are_errors(name, cutouts):
+    """Names are checked before the first measurement."""
     with pytest.raises(ValueError, match="must be an attribute of a cutout, such as 'data'"):
         cutouts.measure(interrupt, name)
     with pytest.raises(ValueError, match="must be an attribute of a cutout, such as 'data'"):
         cutouts.measure(interrupt, q=name)
 
 
-def test_nothing_to_measure():
+def test_empty_collection_gives_an_empty_table():
     table = CutoutCollection().measure(np.mean)
     assert table.colnames == ["id", "image", "status", "message", "mean"]
     assert len(table) == 0
 
 
-def test_tables_are_written_and_joined(cutouts, tmp_path):
-    """The table goes to a file and comes back."""
+def test_table_survives_a_file(cutouts, tmp_path):
+    """The table is equal after writing and reading."""
     table = cutouts.measure(lambda d: {"flux": d.sum() * u.Jy, "pos": (1.5, 2)})
     table.write(tmp_path / "measured.ecsv")
     again = QTable.read(tmp_path / "measured.ecsv")

@@ -20,7 +20,7 @@ x, y = np.random.default_rng(3).uniform(-100, 500, (2, 50))
 
 
 def make_single_table(seed=0):
-    """A WCS that astropy pickles, but does not unpickle."""
+    """Return a WCS whose pickle astropy cannot read: it has only one distortion table."""
     wcs = make_wcs("lookup", SHAPE, center=tuple(np.random.default_rng(seed).random(2) * 90))
     wcs.cpdis2 = None
     return wcs
@@ -31,7 +31,7 @@ def make_single_table(seed=0):
     numbers=st.lists(st.floats(0.1, 89.0), min_size=6, max_size=6),
 )
 def test_pickles_are_exact(kind, numbers):
-    """World values of a cutout that was pickled are what they were, whatever the digits."""
+    """World values of a pickled cutout are exact for WCS parameters with any number of digits."""
     wcs = make_wcs(kind, SHAPE, rotation=numbers[5])
     wcs.wcs.crval, wcs.wcs.crpix = numbers[:2], numbers[2:4]
     wcs.wcs.cd = wcs.wcs.cd * numbers[4]
@@ -51,8 +51,8 @@ COPIES = {
 
 @pytest.mark.parametrize("name", COPIES)
 @pytest.mark.parametrize("make", [make_single_table, lambda: make_wcs("gwcs", SHAPE)])
-def test_one_wcs(name, make):
-    """Cutouts, collections and wrappers of one WCS share one WCS again."""
+def test_shared_wcs_stays_shared(name, make):
+    """Cutouts, collections and wrappers that share a WCS share it in the copy."""
     wcs = make()
     sliced = SlicedLowLevelWCS(wcs, (slice(0, 300), slice(0, 400)))
     cutouts = [
@@ -72,8 +72,8 @@ def test_one_wcs(name, make):
         assert found.cpdis2 is wcs.cpdis2 is None
 
 
-def test_a_wcs_beside():
-    """A WCS that is in the pickle besides its cutouts is theirs."""
+def test_wcs_next_to_a_cutout_stays_shared():
+    """A WCS and its cutout in one pickle still share the WCS."""
     wcs = make_wcs("sip", SHAPE)
     for pair in ((wcs, Cutout(IMAGE, wcs)), (Cutout(IMAGE, wcs), wcs)):
         one, two = pickle.loads(pickle.dumps(pair))
@@ -81,7 +81,7 @@ def test_a_wcs_beside():
 
 
 def test_deep_copies_do_not_pickle(monkeypatch):
-    """A deep copy is made of what is there, not of what a pickle of it would be."""
+    """A deep copy copies the WCS itself and does not call the functions for pickles."""
     monkeypatch.setattr("subpixal.image.info.exact_pickle", lambda _: None)
     cutout = Cutout(IMAGE, make_single_table(), (3, 4), (30, 50))
     for new in (copy.deepcopy(cutout), copy.deepcopy(cutout.image), copy.copy(cutout.image)):
@@ -92,8 +92,8 @@ def test_deep_copies_do_not_pickle(monkeypatch):
     assert copy.copy(cutout.image).wcs is cutout.image_wcs
 
 
-def test_pickle_after_a_change():
-    """A pickle has what the WCS is now."""
+def test_pickle_includes_changes_of_the_wcs():
+    """A pickle holds the current state of the WCS."""
     wcs = make_single_table()
     cutout = Cutout(IMAGE, wcs, (3, 4), (30, 50))
     pickle.dumps(cutout)

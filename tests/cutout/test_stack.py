@@ -35,7 +35,7 @@ def stack(*cutouts, shape=(5, 7), **options):
     source=st.tuples(st.floats(-4, 16), st.floats(-4, 16)),
     shift=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
 )
-def test_pixels_are_those_around_the_source(blc, size, shape, source, shift):
+def test_layer_has_the_pixels_around_the_source(blc, size, shape, source, shift):
     width, height = min(size[0], NX - blc[0]), min(size[1], NY - blc[1])
     if blc[0] + width <= 0 or blc[1] + height <= 0:
         return
@@ -65,7 +65,7 @@ def test_pixels_are_those_around_the_source(blc, size, shape, source, shift):
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (4, 4), (1, 1), (2, 9)])
-def test_the_center_of_odd_and_even_sizes(shape):
+def test_source_is_in_the_central_pixel(shape):
     image = np.zeros(SHAPE)
     image[8, 9] = 1
     cutout = cut((3, 3), (16, 14), image=image, src_pos=(9.4, 7.6))
@@ -74,13 +74,13 @@ def test_the_center_of_odd_and_even_sizes(shape):
 
 
 @pytest.mark.parametrize(("position", "pixel"), [(6.5, 7), (7.5, 8), (6.49, 6)])
-def test_half_a_pixel_belongs_to_the_pixel_above(position, pixel):
+def test_half_a_pixel_is_rounded_up(position, pixel):
     found = stack(cut(src_pos=(position, 8)), shape=(1, 1))
     assert found.data[0, 0, 0] == IMAGE[8, pixel]
     assert found.src_pos[0, 0] == pytest.approx(position - pixel)
 
 
-def test_every_plane_has_its_own_fill():
+def test_planes_have_their_own_fill_values():
     options = {"dq": DQ, "weight": WEIGHT, "uncertainty": StdDevUncertainty(WEIGHT)}
     cutout = cut((5, 6), (5, 6), **options)
     cutout.segmentation = np.full((1, 1), 7, np.int32)
@@ -112,13 +112,13 @@ def test_integer_data_become_floats(dtype, expected):
     assert_array_equal(found.data[~found.mask], image[6:11, 5:13].ravel())
 
 
-def test_another_fill_value():
+def test_fill_value_can_be_given():
     assert (stack(cut(), shape=(50, 50), fillval=-1).data[0, 0] == -1).all()
     with pytest.raises(ValueError, match="fillval 'x' cannot be held by pixels of float32"):
         stack(cut(), fillval="x")
 
 
-def test_order_and_ids_are_those_of_the_collection():
+def test_order_and_ids_follow_the_collection():
     scene = make_scene(n_sources=20, shape=(128, 128), seed=2)
     collection = CutoutCollection(
         Cutout(e.data, e.wcs, (10 * k, 20), (10 * k + 9, 29), src_id=f"s{k}")
@@ -141,46 +141,46 @@ def test_cutouts_without_a_plane_are_filled():
     assert found.weight is None
 
 
-def test_types_that_no_type_holds_are_refused():
+def test_types_without_a_common_type_are_errors():
     dq = DQ.astype(np.uint64)
     assert stack(cut(dq=DQ), cut(dq=DQ.astype(np.int32))).flags.dtype == np.int32
     with pytest.raises(ValueError, match=r"flags of the cutouts are .'int64', 'uint64'."):
         stack(cut(dq=dq), cut(dq=dq.astype(np.int64)))
 
 
-def test_units_and_kinds_are_not_mixed():
+def test_different_units_and_uncertainties_are_errors():
     with pytest.raises(ValueError, match=r"must have one unit, these have 2: .'adu', 'electron'."):
         stack(cut(unit=u.electron), cut(unit=u.adu))
     mixed = [cut(uncertainty=kind(WEIGHT)) for kind in (VarianceUncertainty, StdDevUncertainty)]
     with pytest.raises(ValueError, match="must have one kind of uncertainty, these have 2"):
         stack(*mixed)
     assert stack(*mixed, planes=("data", "mask")).uncertainty is None
-    # Who has no uncertainty has none of another kind.
-    some = stack(cut(uncertainty=VarianceUncertainty(WEIGHT), unit=u.adu), cut(unit=u.adu))
-    assert some.uncertainty_type is VarianceUncertainty
-    assert some.uncertainty_unit == u.adu**2
-    assert some.unit == u.adu
+    # A cutout without uncertainty is compatible with all kinds.
+    found = stack(cut(uncertainty=VarianceUncertainty(WEIGHT), unit=u.adu), cut(unit=u.adu))
+    assert found.uncertainty_type is VarianceUncertainty
+    assert found.uncertainty_unit == u.adu**2
+    assert found.unit == u.adu
 
 
 @pytest.mark.parametrize("shape", [5, (5,), (0, 3), (2.5, 2), (3, -1), (1, 2, 3), None])
-def test_shapes_that_are_refused(shape):
+def test_invalid_shapes_are_errors(shape):
     with pytest.raises(ValueError, match="shape must be two positive integers"):
         stack(cut(), shape=shape)
 
 
-def test_planes_that_are_refused():
+def test_unknown_planes_are_errors():
     with pytest.raises(ValueError, match=r"planes must be some of .*, got .'dq'."):
         stack(cut(), planes=("data", "dq"))
 
 
-def test_an_empty_collection():
+def test_empty_collection_gives_an_empty_stack():
     found = CutoutCollection().to_stack((3, 4))
     assert isinstance(found, Stack)
     assert len(found) == 0
     assert found.src_pos.shape == found.blc.shape == (0, 2)
 
 
-def test_the_stack_has_pixels_of_its_own():
+def test_stack_does_not_share_pixels():
     cutout = cut()
     found = stack(cutout)
     found.data[...] = 0
