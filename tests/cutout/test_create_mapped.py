@@ -1,3 +1,5 @@
+"""Cutouts that are mapped between combined images and exposures."""
+
 import numpy as np
 import pytest
 from astropy.wcs import WCS
@@ -21,7 +23,7 @@ PLANES = ("data", "mask", "uncertainty", "flags", "weight")
 
 
 class LowLevelWCS(BaseLowLevelWCS):
-    """A WCS that has the low-level APE 14 interface and nothing else; it counts calls."""
+    """WCS with the low-level interface of APE 14 and nothing else that counts the calls."""
 
     def __init__(self, wcs):
         self._wcs, self.calls, self.points = wcs, 0, 0
@@ -54,7 +56,7 @@ def scene():
 
 
 @pytest.fixture(scope="module")
-def quiet():
+def noiseless_scene():
     return make_scene(n_sources=40, exposures=KINDS, noise=False, seed=3)
 
 
@@ -64,12 +66,13 @@ def kind(request):
 
 
 def get_exposure(scene, kind):
-    """An exposure of a kind, and a WCS as a user may have it."""
+    """Return an exposure and its WCS, which may be wrapped."""
     exposure = scene.exposures[KINDS.index(kind if kind in KINDS else "sip")]
     return exposure, WRAPPERS.get(kind, lambda wcs: wcs)(exposure.wcs)
 
 
 def cut_primary(scene, **options):
+    """Cut all sources out of the combined image."""
     positions = scene.combined.positions
     catalog = {"id": scene.truth["id"], "x": positions[:, 0], "y": positions[:, 1]}
     image = scene.combined
@@ -85,13 +88,13 @@ def primary(scene):
 
 
 def map_slowly(wcs_in, x, y, wcs_out):
-    """Pixel positions by astropy's forward transforms and a Newton iteration of the tests' own."""
+    """Map pixels with the forward transform of astropy and an independent Newton iteration."""
     world = wcs_in.all_pix2world(np.ravel(x), np.ravel(y), 0)
     return _find_positions(wcs_out, *world)[0]
 
 
 def sample_pixels(boxes, n=31):
-    """Dense positions all over boxes, their very edges and corners included."""
+    """Return positions on a dense grid over boxes, including their outer edges."""
     u, v = (w.ravel() for w in np.meshgrid(*2 * [np.linspace(0, 1, n)]))
     x1, y1, x2, y2 = (
         np.transpose(boxes)[..., None] + np.array([-0.5, -0.5, 0.5, 0.5])[:, None, None]
@@ -100,11 +103,12 @@ def sample_pixels(boxes, n=31):
 
 
 def get_boxes(cutouts):
+    """Return the corners of the cutouts as rows of xmin, ymin, xmax, ymax."""
     return np.array([[*c.blc, *c.trc] for c in cutouts], float)
 
 
 def check_enclosing(cutouts, boxes, wcs_in, wcs_out, pad):
-    """Cutouts enclose each mapped pixel of boxes, with padding and nothing to spare."""
+    """Check that the cutouts enclose the mapped boxes with padding, and no more than one pixel."""
     x, y = sample_pixels(boxes)
     mapped = map_slowly(wcs_in, x, y, wcs_out).reshape(*x.shape, 2)
     low, high = mapped.min(1), mapped.max(1)
@@ -116,17 +120,19 @@ def check_enclosing(cutouts, boxes, wcs_in, wcs_out, pad):
 
 
 def get_pixels(cutout, name):
+    """Return a plane as an array."""
     pixels = getattr(cutout, name)
     return getattr(pixels, "array", pixels)
 
 
 def get_dropped(cutouts):
+    """Return the rows of the rejected sources."""
     return [tuple(row) for row in cutouts.dropped]
 
 
 @pytest.mark.parametrize("mode", ["strict", "fill"])
-def test_positions(kind, mode, scene, primary):
-    """Positions in an exposure are the true ones, and not rounded."""
+def test_positions_on_exposures_are_exact(kind, mode, scene, primary):
+    """Positions in an exposure are the true positions, without rounding."""
     exposure, wcs = get_exposure(scene, kind)
     cutouts, _ = create_input_image_cutouts(primary, exposure.data, wcs, mode=mode)
     assert len(cutouts) > 15
@@ -142,16 +148,16 @@ def test_positions(kind, mode, scene, primary):
 
 
 @pytest.mark.parametrize("pad", [0, 1, 4])
-def test_boxes_enclose(kind, pad, scene, primary):
-    """The box of a mapped cutout encloses every pixel of it, and no more than it must."""
+def test_box_encloses_the_mapped_cutout(kind, pad, scene, primary):
+    """The box of a mapped cutout encloses all its pixels and is not larger than necessary."""
     exposure, wcs = get_exposure(scene, kind)
     cutouts, valid = create_input_image_cutouts(primary, exposure.data, wcs, mode="fill", pad=pad)
     check_enclosing(cutouts, get_boxes(valid), scene.combined.wcs, exposure.wcs, pad)
 
 
 @pytest.mark.parametrize("mode", ["strict", "fill"])
-def test_pairs(kind, mode, scene, primary):
-    """Cutouts and valid input cutouts are one to one, and no source is lost without a word."""
+def test_cutouts_correspond_to_valid_inputs(kind, mode, scene, primary):
+    """Cutouts and valid inputs correspond one to one, and the other sources are rejected."""
     exposure, wcs = get_exposure(scene, kind)
     cutouts, valid = create_input_image_cutouts(primary, exposure.data, wcs, mode=mode)
     assert cutouts.ids.tolist() == valid.ids.tolist()
@@ -164,8 +170,8 @@ def test_pairs(kind, mode, scene, primary):
     assert [i for i in primary.ids if i in kept] == cutouts.ids.tolist()
 
 
-def test_border(kind, scene, primary):
-    """What leaves the exposure is dropped in strict mode, and filled and masked in fill mode."""
+def test_cutouts_beyond_the_edge_are_rejected_or_filled(kind, scene, primary):
+    """Sources on the edge are rejected in the mode "strict" and filled in the mode "fill"."""
     exposure, wcs = get_exposure(scene, kind)
     ny, nx = exposure.data.shape
     arguments = exposure.data, wcs, exposure.dq
@@ -195,8 +201,8 @@ def test_border(kind, scene, primary):
         assert_array_equal(cutout.flags[~outside], exposure.dq[y[~outside], x[~outside]])
 
 
-def test_no_overlap_is_far_away(scene, primary):
-    """What is dropped as no_overlap has its true position off the exposure, padding included."""
+def test_sources_without_overlap_are_off_the_exposure(scene, primary):
+    """The true positions of sources with the status "no_overlap" lie off the exposure."""
     for exposure in scene.exposures:
         cutouts, _ = create_input_image_cutouts(primary, exposure.data, exposure.wcs, mode="fill")
         gone = cutouts.dropped["id"][cutouts.dropped["status"] == "no_overlap"]
@@ -206,8 +212,8 @@ def test_no_overlap_is_far_away(scene, primary):
 
 
 @pytest.mark.parametrize("shift", [(3.25, -1.5), (0.001, 0), (-40, 25.5)])
-def test_displacement(kind, shift, scene):
-    """A displaced cutout is where its displacement says; its source stays where it is."""
+def test_displacement_moves_the_box(kind, shift, scene):
+    """The displacement moves the box, and the position of the source stays the same."""
     primary = cut_primary(scene)
     exposure, wcs = get_exposure(scene, kind)
     options = {"mode": "fill", "pad": 2}
@@ -225,7 +231,7 @@ def test_displacement(kind, shift, scene):
 
 
 def test_moved_cutouts(scene, primary):
-    """Setting blc moves a cutout, setting src_pos its source."""
+    """Setting `blc` moves a cutout, and setting `src_pos` moves its source."""
     exposure = scene.exposures[1]
     primary = primary[5:6].copy()
     primary[0].blc = 150, 160
@@ -236,8 +242,8 @@ def test_moved_cutouts(scene, primary):
     assert_allclose(cutouts[0].src_pos, expected, rtol=0, atol=1e-5)
 
 
-def test_what_is_carried(scene):
-    """Identifiers of any type and weights go along."""
+def test_ids_and_weights_are_kept(scene):
+    """Identifiers of any type and weights of sources are kept."""
     primary = cut_primary(scene, src_weight=scene.truth["flux"])
     named = [c.copy() for c in primary]
     for cutout in named:
@@ -254,7 +260,7 @@ def test_what_is_carried(scene):
 
 
 def test_back_to_the_combined_image(kind, scene, primary):
-    """The way back encloses where it came from, fills, masks by segment, and finds the source."""
+    """Cutouts on the combined image contain the primary cutouts and have their source positions."""
     exposure, wcs = get_exposure(scene, kind)
     flt, sources = create_input_image_cutouts(primary, exposure.data, wcs, mode="fill")
     combined = scene.combined
@@ -275,8 +281,8 @@ def test_back_to_the_combined_image(kind, scene, primary):
         assert cutout.status == ("filled" if outside.any() else "ok")
 
 
-def test_back_encloses(scene, primary):
-    """On the way back, too, the box encloses every pixel."""
+def test_box_on_the_combined_image_encloses_the_exposure_cutout(scene, primary):
+    """The box on the combined image encloses all pixels of the cutout of the exposure."""
     for exposure in scene.exposures:
         if isinstance(exposure.wcs, WCS):
             flt, _ = create_input_image_cutouts(primary, exposure.data, exposure.wcs)
@@ -286,8 +292,8 @@ def test_back_encloses(scene, primary):
             check_enclosing(drz, get_boxes(valid), exposure.wcs, scene.combined.wcs, 2)
 
 
-def test_whole_exposures(scene):
-    """The footprint of a whole exposure is enclosed; corners alone would clip bulging edges."""
+def test_box_encloses_a_whole_exposure(scene):
+    """The box encloses a whole exposure, also if its curved edges extend beyond its corners."""
     wcs = make_wcs("tan", (1400, 1400), scale=0.04)
     for exposure in (e for e in scene.exposures if isinstance(e.wcs, WCS)):
         whole = Cutout(exposure.data, exposure.wcs, src_id=1)
@@ -302,8 +308,8 @@ def test_whole_exposures(scene):
 
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("mode", ["strict", "fill"])
-def test_create_cutouts(mode, copy, kind, scene, primary):
-    """Both steps in one call give what they give one after the other."""
+def test_both_steps_in_one_call(mode, copy, kind, scene, primary):
+    """Both steps in one call give the same cutouts as two calls."""
     exposure, wcs = get_exposure(scene, kind)
     combined = scene.combined
     flt, drz = create_cutouts(
@@ -327,8 +333,8 @@ def test_create_cutouts(mode, copy, kind, scene, primary):
     assert sorted([*flt.ids, *flt.dropped["id"]]) == sorted(primary.ids)
 
 
-def test_dropped_on_the_way_back(scene, primary):
-    """What only the second step drops is dropped from both, and both say so."""
+def test_sources_rejected_in_the_second_step(scene, primary):
+    """Sources that the second step rejects are rejected from both collections."""
     exposure, combined = scene.exposures[0], scene.combined
     arguments = combined.data.copy(), combined.wcs, exposure.data, exposure.wcs
     before, _ = create_cutouts(primary, scene.segmentation, *arguments)
@@ -349,28 +355,29 @@ def test_dropped_on_the_way_back(scene, primary):
 
 
 def measure_centroid(cutout):
+    """Return the centroid (x, y) of a cutout."""
     y, x = np.mgrid[: cutout.height, : cutout.width]
     data = cutout.data.astype(float)
     return np.array([(data * x).sum(), (data * y).sum()]) / data.sum()
 
 
-def test_centroids(kind, quiet):
-    """On images without noise, stars are where their cutouts say."""
-    primary = cut_primary(quiet)
-    exposure, wcs = get_exposure(quiet, kind)
+def test_stars_are_at_the_source_positions(kind, noiseless_scene):
+    """Centroids of stars without noise agree with the positions of the cutouts."""
+    primary = cut_primary(noiseless_scene)
+    exposure, wcs = get_exposure(noiseless_scene, kind)
     cutouts, _ = create_input_image_cutouts(primary, exposure.data, wcs, pad=4)
     found = 0
     for cutout in cutouts:
-        away = np.hypot(*(exposure.positions - cutout.src_pos).T)
-        alone = np.sort(away[np.isfinite(away)])[1] > 30
-        if quiet.truth["kind"][cutout.src_id - 1] == "star" and alone:
+        distance = np.hypot(*(exposure.positions - cutout.src_pos).T)
+        alone = np.sort(distance[np.isfinite(distance)])[1] > 30
+        if noiseless_scene.truth["kind"][cutout.src_id - 1] == "star" and alone:
             found += 1
             assert_allclose(measure_centroid(cutout), cutout.cutout_src_pos, rtol=0, atol=0.02)
     assert found >= 4
 
 
-def cut_by_hand(wcs, shape, seed, n=15):
-    """Cutouts of an image that only has a WCS."""
+def make_random_cutouts(wcs, shape, seed, n=15):
+    """Yield random cutouts of an image that has only a WCS."""
     rng = np.random.default_rng(seed)
     for i in range(n):
         x, y = rng.integers(60, 440, 2)
@@ -381,8 +388,8 @@ def cut_by_hand(wcs, shape, seed, n=15):
         )  # fmt: skip
 
 
-def test_several_combined_images(scene):
-    """Cutouts of several images, in any order, are mapped as if each image were alone."""
+def test_inputs_of_several_images(scene):
+    """Cutouts of several images in mixed order are mapped like the cutouts of each image."""
     exposure = scene.exposures[1]
     galactic = WCS(make_wcs("tan", (512, 512), scale=0.04).to_header())
     lon, lat = 238.0, 41.0
@@ -393,7 +400,7 @@ def test_several_combined_images(scene):
         make_wcs("tan", (600, 500), (150.1005, 2.2005), scale=0.05, rotation=30),
         make_wcs("gwcs", (512, 512), scale=0.04),
     ]
-    parts = [list(cut_by_hand(w, (600, 500), i)) for i, w in enumerate(wcses)]
+    parts = [list(make_random_cutouts(w, (600, 500), i)) for i, w in enumerate(wcses)]
     apart = [create_input_image_cutouts(p, exposure.data, exposure.wcs, mode="fill") for p in parts]
     order = np.random.default_rng(5).permutation(45)
     mixed = [[*parts[0], *parts[1], *parts[2]][i] for i in order]
@@ -405,24 +412,24 @@ def test_several_combined_images(scene):
     assert_cutouts_equal(together[:], CutoutCollection([expected[c.src_id] for c in kept]))
 
 
-def test_one_call_for_each_wcs(scene):
-    """The number of WCS calls does not depend on the number of sources: one forward each."""
+def test_number_of_wcs_calls_does_not_grow(scene):
+    """Each WCS of an input is called once, for any number of sources."""
     exposure = scene.exposures[1]
     calls = []
     for n in (3, 60):
         wcses = [LowLevelWCS(make_wcs("tan", (512, 512), scale=s)) for s in (0.04, 0.05)]
         out = LowLevelWCS(exposure.wcs)
-        mixed = [c for i, w in enumerate(wcses) for c in cut_by_hand(w, (512, 512), i, n)]
+        mixed = [c for i, w in enumerate(wcses) for c in make_random_cutouts(w, (512, 512), i, n)]
         cutouts, _ = create_input_image_cutouts(mixed[::-1], exposure.data, out, mode="fill")
         assert len(cutouts) >= n
         assert [w.calls for w in wcses] == [1, 1]
         calls.append(out.calls)
-    # A few steps of a Newton iteration, for 6 sources as for 120.
+    # The number of Newton steps is about the same for 6 and for 120 sources.
     assert max(calls) <= 20
 
 
-def test_exposures_together(scene, primary):
-    """Cutouts of several exposures in one call come back as those of one at a time."""
+def test_inputs_of_several_exposures(scene, primary):
+    """Cutouts of several exposures in one call equal the cutouts of separate calls."""
     combined = scene.combined
     arguments = scene.segmentation, combined.data, combined.wcs, None, combined.weight
     flts = [create_input_image_cutouts(primary, e.data, e.wcs)[0] for e in scene.exposures]
@@ -441,11 +448,11 @@ def test_exposures_together(scene, primary):
     assert start == len(together)
 
 
-def test_no_input(scene):
+def test_empty_input_gives_empty_collections(scene):
     """No cutouts in, no cutouts out."""
     exposure, combined = scene.exposures[0], scene.combined
-    for nothing in ([], (), iter(()), CutoutCollection()):
-        cutouts, valid = create_input_image_cutouts(nothing, exposure.data, exposure.wcs)
+    for empty in ([], (), iter(()), CutoutCollection()):
+        cutouts, valid = create_input_image_cutouts(empty, exposure.data, exposure.wcs)
         assert (len(cutouts), len(valid), len(cutouts.dropped)) == (0, 0, 0)
     flt, drz = create_cutouts(
         [], scene.segmentation, combined.data, combined.wcs, exposure.data, exposure.wcs
@@ -453,8 +460,8 @@ def test_no_input(scene):
     assert (len(flt), len(drz), len(flt.dropped)) == (0, 0, 0)
 
 
-def test_padding_reaches_the_image(scene):
-    """Sources that are off a small image by hundreds of pixels count if their padding is on it."""
+def test_padding_may_overlap_the_image(scene):
+    """Sources far off a small image are cut if their padding overlaps the image."""
     primary, center = cut_primary(scene), scene.combined.wcs.wcs.crval
     wcs = make_wcs("tan", (40, 50), center=center, scale=0.05, crpix=(-800.0, 20.0))
     image, rows = np.ones((40, 50), np.float32), np.asarray(primary.ids, int) - 1

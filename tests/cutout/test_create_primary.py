@@ -1,3 +1,5 @@
+"""Primary cutouts: pixels, masks, rejected sources and errors."""
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -24,17 +26,17 @@ PLANES = ("data", "mask", "uncertainty", "flags", "weight")
 
 
 def make_scene(seed, shape):
-    """Planes with every defect, and a segmentation image of rectangles that overlap."""
+    """Return planes with all kinds of bad pixels, and a segmentation image of overlapping boxes."""
     rng = np.random.default_rng(seed)
     segmentation = np.zeros(shape, np.int32)
     for label in rng.permutation(np.arange(1, 7)):
         y, x = rng.integers(0, shape)
         segmentation[y : y + rng.integers(1, 6), x : x + rng.integers(1, 6)] = label
-    spoilt = rng.random(shape)
+    random = rng.random(shape)
     data = rng.normal(size=shape).astype(np.float32)
-    data[spoilt < 0.05] = rng.choice([np.nan, np.inf, -np.inf])
+    data[random < 0.05] = rng.choice([np.nan, np.inf, -np.inf])
     weight = rng.random(shape).astype(np.float32)
-    weight[spoilt > 0.95] = rng.choice([0, np.nan])
+    weight[random > 0.95] = rng.choice([0, np.nan])
     return {
         "data": data,
         "mask": rng.random(shape) < 0.1,
@@ -45,13 +47,14 @@ def make_scene(seed, shape):
 
 
 def cut_slowly(array, box, fill):
-    """Pixels of a box of an image that goes on forever with one value."""
+    """Cut a box out of an image that is extended by one value."""
     x1, y1, x2, y2 = box
     large = np.pad(array, 100, constant_values=fill)
     return large[y1 + 100 : y2 + 101, x1 + 100 : x2 + 101]
 
 
 def calculate_slowly(planes, segmentation, label, pad, policy, good_flags):
+    """Return the box and the planes of a source, computed with NumPy alone."""
     y, x = np.where(segmentation == label)
     box = x.min() - pad, y.min() - pad, x.max() + pad, y.max() + pad
     bad = ~np.isfinite(planes["data"]) | planes["mask"]
@@ -64,6 +67,7 @@ def calculate_slowly(planes, segmentation, label, pad, policy, good_flags):
 
 
 def find_reason(ids, i, segmentation):
+    """Return the expected status of a rejected source, or None."""
     y, x = np.where(segmentation == ids[i])
     ny, nx = segmentation.shape
     if ids[i] in ids[:i]:
@@ -76,11 +80,13 @@ def find_reason(ids, i, segmentation):
 
 
 def get_pixels(cutout, name):
+    """Return a plane as an array."""
     pixels = getattr(cutout, name)
     return pixels.array if name == "uncertainty" else pixels
 
 
 def get_dropped(cutouts):
+    """Return id and status of the rejected sources."""
     return {(row["id"], row["status"]) for row in cutouts.dropped}
 
 
@@ -94,8 +100,8 @@ def get_dropped(cutouts):
     order=st.sampled_from("<>"),
     copy=st.booleans(),
 )
-def test_against_slow_calculation(seed, shape, ids, pad, policy, good_flags, order, copy):
-    """Boxes, planes, masks, order and reasons are those of slices of the images."""
+def test_cutouts_equal_a_slow_calculation(seed, shape, ids, pad, policy, good_flags, order, copy):
+    """Boxes, planes, masks, order and reasons equal the ones of a calculation with NumPy."""
     planes, segmentation = make_scene(seed, shape)
     given = {name: p.astype(p.dtype.newbyteorder(order)) for name, p in planes.items()}
     nd = NDData(given["data"], mask=given["mask"])
@@ -122,7 +128,7 @@ def test_against_slow_calculation(seed, shape, ids, pad, policy, good_flags, ord
         assert cutout.status == ("ok" if inside else "filled")
         for name in PLANES:
             assert_array_equal(get_pixels(cutout, name), pixels[name], err_msg=name)
-            # A view of a big-endian image stays one.
+            # A view of a big-endian image keeps the byte order.
             assert get_pixels(cutout, name).dtype.newbyteorder("=") == pixels[name].dtype
             assert get_pixels(cutout, name).dtype.isnative or not copy
         assert cutout.src_pos == ((x1 + x2) / 2, (y1 + y2) / 2)
@@ -130,7 +136,7 @@ def test_against_slow_calculation(seed, shape, ids, pad, policy, good_flags, ord
 
 @pytest.fixture
 def scene():
-    """Sources 1 to 9 of 3 x 3 pixels, 9 apart; 1 in the corner (1, 1)."""
+    """Image and segmentation image with 9 sources of 3 x 3 pixels, the first at (1, 1)."""
     segmentation = np.zeros((30, 30), np.int32)
     for k in range(9):
         y, x = 1 + 12 * (k // 3), 1 + 12 * (k % 3)
@@ -139,8 +145,8 @@ def scene():
     return (100.0 * y + x).astype(np.float32), segmentation
 
 
-def test_fill_on_each_side(scene):
-    """A box that only crosses the border with its padding is filled there."""
+def test_padding_beyond_the_image_is_filled(scene):
+    """A box that reaches beyond the image only with its padding is filled there."""
     data, segmentation = scene
     cutouts = create_primary_cutouts({"id": range(1, 10)}, segmentation, data, WCS, pad=4)
     by_id = {c.src_id: c for c in cutouts}
@@ -166,8 +172,8 @@ def test_fill_on_each_side(scene):
         )
 
 
-def spoil_everything():
-    """A scene in which each source is dropped for another reason, or kept."""
+def make_bad_sources():
+    """Return a catalog, labels and data with good sources and all reasons to reject sources."""
     segmentation = np.zeros((30, 30), np.int32)
     for label, (x, y) in {1: (10, 10), 2: (0, 5), 3: (20, 4), 4: (15, 15), 5: (27, 20)}.items():
         segmentation[y : y + 3, x : x + 3] = label
@@ -180,9 +186,9 @@ def spoil_everything():
     return {"id": ids}, segmentation, data
 
 
-def test_every_reason_at_the_same_time():
-    """What is dropped is said once for each row, with a reason; the others keep their order."""
-    catalog, segmentation, data = spoil_everything()
+def test_each_rejected_row_has_a_reason():
+    """Each rejected row has one reason, and the other sources keep their order."""
+    catalog, segmentation, data = make_bad_sources()
     meta = {"filename": "drz.fits"}
     cutouts = create_primary_cutouts(catalog, segmentation, NDData(data, meta=meta), WCS)
     assert [c.src_id for c in cutouts] == [2_000_000_000, 1, 4]
@@ -204,9 +210,9 @@ def test_every_reason_at_the_same_time():
 
 
 @pytest.mark.parametrize("copy", [True, False])
-def test_only_bad_sources(copy):
-    """A catalogue of which nothing is left gives an empty collection that says why."""
-    catalog, segmentation, data = spoil_everything()
+def test_only_bad_sources_give_an_empty_collection(copy):
+    """If all sources are rejected, the collection is empty and lists the reasons."""
+    catalog, segmentation, data = make_bad_sources()
     data[:] = np.nan
     cutouts = create_primary_cutouts(catalog, segmentation, data, WCS, copy=copy)
     assert len(cutouts) == 0
@@ -215,8 +221,8 @@ def test_only_bad_sources(copy):
 
 
 @pytest.mark.parametrize("copy", [True, False])
-def test_empty_catalogue(scene, copy):
-    """An empty catalogue gives an empty collection, as does an empty segmentation image."""
+def test_empty_catalog_gives_an_empty_collection(scene, copy):
+    """An empty catalog and an empty segmentation image give an empty collection."""
     data, segmentation = scene
     for catalog in (Table({"id": []}), Table({"id": [], "x": [], "y": []}), {"label": []}):
         cutouts = create_primary_cutouts(catalog, segmentation, data, WCS, copy=copy)
@@ -225,22 +231,22 @@ def test_empty_catalogue(scene, copy):
     assert get_dropped(cutouts) == {(1, "not_in_segmentation")}
 
 
-def test_labels_without_row(scene):
-    """Labels without a row of the catalogue are not sources."""
+def test_labels_without_a_row_are_ignored(scene):
+    """Labels without a row of the catalog are no sources."""
     data, segmentation = scene
     cutouts = create_primary_cutouts({"id": [8, 5]}, segmentation, data, WCS)
     assert [c.src_id for c in cutouts] == [8, 5]
     assert len(cutouts.dropped) == 0
 
 
-def test_image_of_one_source():
-    """A segment that fills the image touches its border."""
+def test_segment_of_the_whole_image_touches_the_edge():
+    """A segment that covers the image touches its edge."""
     cutouts = create_primary_cutouts({"id": [1]}, np.ones((1, 1), int), np.ones((1, 1)), WCS)
     assert get_dropped(cutouts) == {(1, "edge_of_segmentation")}
 
 
-def test_positions_and_weights(scene):
-    """Positions and weights belong to their sources, also where others are dropped."""
+def test_positions_and_weights_belong_to_their_sources(scene):
+    """Positions and weights belong to their sources, also if other sources are rejected."""
     data, segmentation = scene
     segmentation[0, 1] = 1
     catalog = {"id": [9, 1, 77, 5], "x": [26.6, 2, 3, np.nan], "y": [25.7, 2, 3, 4.5]}
@@ -251,8 +257,8 @@ def test_positions_and_weights(scene):
     assert cutouts[0].cutout_src_pos == pytest.approx((2.6, 1.7))
 
 
-def test_the_catalogue_may_be_all_there_is(scene):
-    """Positions far from the segment are the user's own."""
+def test_positions_may_be_far_from_the_segment(scene):
+    """Positions far from the segment are accepted in the argument `src_pos`."""
     data, segmentation = scene
     cutouts = create_primary_cutouts(
         {"id": [5]}, segmentation, data, WCS, src_pos=[[1000.5, -3]], copy=False
@@ -275,8 +281,8 @@ SCIENCE = {
 
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("kind", SCIENCE)
-def test_images(kind, copy, scene):
-    """Images of all kinds, with the mask and unit that they have."""
+def test_images_of_all_kinds(kind, copy, scene):
+    """Images of all kinds are accepted with their mask and unit."""
     data, segmentation = scene
     image = SCIENCE[kind](data)
     cutouts = create_primary_cutouts(
@@ -300,8 +306,8 @@ def test_images(kind, copy, scene):
      ("i4", "f8"), (">u4", "f8"), ("i8", "f8"), ("f2", "f2"), (">f8", "f8"), ("f4", "f4")],
 )  # fmt: skip
 @pytest.mark.parametrize("copy", [True, False])
-def test_types(dtype, expected, copy, scene):
-    """Integers become floats that hold them, so that any cutout can be filled."""
+def test_integers_become_floats(dtype, expected, copy, scene):
+    """Integers become floats that hold all values, so that any cutout can be filled."""
     data, segmentation = scene
     image = (data % 100).astype(dtype)
     cutouts = create_primary_cutouts({"id": [5, 1]}, segmentation, image, WCS, pad=3, copy=copy)
@@ -315,7 +321,7 @@ def test_types(dtype, expected, copy, scene):
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">i4", "u8", bool])
 def test_flags_keep_their_type(dtype, scene):
-    """Flags never become floats, not even where they are filled."""
+    """Flags keep their integer type, also in filled cutouts."""
     data, segmentation = scene
     flags = (data % 3 == 0).astype(dtype)
     cutouts = create_primary_cutouts({"id": [1, 5]}, segmentation, data, WCS, flags, pad=3)
@@ -338,8 +344,8 @@ def test_flags_keep_their_type(dtype, scene):
         (UnknownUncertainty, UnknownUncertainty, np.nan),
     ],
 )
-def test_uncertainties(uncertainty, kind, fill, scene):
-    """Uncertainties of all kinds keep their kind."""
+def test_uncertainties_keep_their_kind(uncertainty, kind, fill, scene):
+    """Uncertainties keep their kind and have their own fill values."""
     data, segmentation = scene
     cutouts = create_primary_cutouts(
         {"id": [1]}, segmentation, data, WCS, pad=2, uncertainty=uncertainty(data + 1)
@@ -352,8 +358,8 @@ def test_uncertainties(uncertainty, kind, fill, scene):
 
 @pytest.mark.parametrize("fillval", [-1, 0.5, np.float32(7), np.inf])
 @pytest.mark.parametrize("weight", [None, 1.0])
-def test_fillval(fillval, weight, scene):
-    """The fill value is for data only, and what is filled is masked whatever else there is."""
+def test_fillval_applies_to_data_only(fillval, weight, scene):
+    """The fill value applies to the data only, and filled pixels are masked."""
     data, segmentation = scene
     if weight is not None:
         weight = np.full_like(data, weight)
@@ -368,8 +374,8 @@ def test_fillval(fillval, weight, scene):
     assert weight is None or (cutout.weight[:2] == 0).all()
 
 
-def test_flags_do_not_mask(scene):
-    """The bit mask is what is good: nothing, some bits, all bits."""
+def test_dqbitmask_lists_good_flags(scene):
+    """The argument `dqbitmask` lists good flags: none, some bits or all bits."""
     data, segmentation = scene
     flags = np.where(data % 2 == 1, 4, 3)
     arguments = {"id": [5]}, segmentation, data, WCS, flags
@@ -386,7 +392,7 @@ def test_flags_do_not_mask(scene):
 
 
 @pytest.mark.parametrize("mask", [None, False, True, np.ma.nomask])
-def test_masks_without_shape(mask, scene):
+def test_mask_may_be_a_boolean(mask, scene):
     """A mask may be one boolean for the whole image."""
     data, segmentation = scene
     cutouts = create_primary_cutouts({"id": [5]}, segmentation, NDData(data, mask=mask), WCS)
@@ -394,7 +400,7 @@ def test_masks_without_shape(mask, scene):
 
 
 def test_pixels_are_copied(scene):
-    """Neither keeps the other alive or changes with it."""
+    """Image and cutouts do not change with each other."""
     data, segmentation = scene
     cutouts = create_primary_cutouts({"id": [5]}, segmentation, data, WCS)
     before = cutouts[0].data.copy()
@@ -404,8 +410,8 @@ def test_pixels_are_copied(scene):
     assert (data == 0).all()
 
 
-def test_views(scene):
-    """With copy=False, pixels are those of the image, for reading, until they are copied."""
+def test_views_are_read_only(scene):
+    """With `copy=False`, pixels are read-only views of the image, and a copy is writable."""
     data, segmentation = scene
     cutouts = create_primary_cutouts(
         {"id": [5, 1]}, segmentation, data, WCS, imweight=data + 1, pad=2, copy=False
@@ -423,7 +429,7 @@ def test_views(scene):
 
 
 @pytest.mark.parametrize("pad", [0, 1, 5, 2.0, np.int16(3)])
-def test_pad(pad, scene):
+def test_pad_is_added_on_each_side(pad, scene):
     """Padding is added on each side."""
     data, segmentation = scene
     (cutout,) = create_primary_cutouts({"id": [5]}, segmentation, data, WCS, pad=pad)
@@ -472,8 +478,8 @@ def test_pad(pad, scene):
     ],
 )
 @pytest.mark.parametrize("copy", [True, False])
-def test_bad_arguments(arguments, error, match, copy, scene):
-    """One error names the argument, before anything is cut."""
+def test_invalid_arguments_are_named(arguments, error, match, copy, scene):
+    """The error names the argument before any pixel is cut."""
     data, segmentation = scene
     good = {"catalog": {"id": [1]}, "segmentation_image": segmentation, "imdata": data,
             "imwcs": WCS, "imdq": np.zeros(data.shape, int), "copy": copy}  # fmt: skip
@@ -481,13 +487,18 @@ def test_bad_arguments(arguments, error, match, copy, scene):
         create_primary_cutouts(**(good | arguments))
 
 
-def test_units_decide(scene):
-    """data_units counts only where the unit does not tell."""
+def test_unit_overrides_data_units(scene):
+    """The argument `data_units` applies only if the unit allows both counts and rates."""
     data, segmentation = scene
-    for unit, said, known in (("ct/s", "counts", "rate"), (None, "counts", "counts"),
+    for unit, argument, expected in (("ct/s", "counts", "rate"), (None, "counts", "counts"),
                               (None, "rate", "rate"), ("MJy/sr", "counts", "rate")):  # fmt: skip
         (cutout,) = create_primary_cutouts(
-            {"id": [5]}, segmentation, NDData(data, unit=unit), WCS, data_units=said, exptime=300
+            {"id": [5]},
+            segmentation,
+            NDData(data, unit=unit),
+            WCS,
+            data_units=argument,
+            exptime=300,
         )
-        assert cutout.data_units == known
+        assert cutout.data_units == expected
         assert cutout.exptime == 300

@@ -1,4 +1,4 @@
-"""What photutils measures on cutouts is what it measures on the image."""
+"""photutils measures the same on cutouts and on the image."""
 
 from functools import cache, partial
 
@@ -48,7 +48,7 @@ close = partial(assert_allclose, rtol=RTOL, atol=0)
 
 @cache
 def make_image(name, kind=StdDevUncertainty):
-    """An image as NDData, with random errors and a random mask."""
+    """Return an image as NDData with random errors and a random mask."""
     image = IMAGES[name]
     rng = np.random.default_rng(9)
     sigma = rng.uniform(0.01, 0.02, image.data.shape)
@@ -60,7 +60,7 @@ def make_image(name, kind=StdDevUncertainty):
 
 @cache
 def cut(name, kind=StdDevUncertainty, mode="strict"):
-    """Cutouts of all sources, with the mask of the image and no other."""
+    """Cut all sources, with only the mask of the image."""
     combined = SCENE.combined
     primary = create_primary_cutouts(
         SCENE.truth, SCENE.segmentation, combined.data, combined.wcs, size=27, mask_policy=None
@@ -69,7 +69,8 @@ def cut(name, kind=StdDevUncertainty, mode="strict"):
     return create_input_image_cutouts(primary, image, None, pad=2, mode=mode)[0]
 
 
-def sky_of(cutout):
+def get_sky_position(cutout):
+    """Return the true position of the source of a cutout."""
     row = SCENE.truth[SCENE.truth["id"] == cutout.src_id][0]
     return SkyCoord(row["ra"], row["dec"], unit="deg")
 
@@ -88,8 +89,8 @@ SKY = (
 )
 
 
-def compare(cutout, image, aperture, aperture_in_image, box=(0, 0)):
-    """The table and the statistics of an aperture are those of the image."""
+def assert_same_photometry(cutout, image, aperture, aperture_in_image, box=(0, 0)):
+    """Check that photometry and statistics of an aperture agree on cutout and image."""
     part, whole = (
         aperture_photometry(data, where)
         for data, where in ((cutout, aperture), (image, aperture_in_image))
@@ -108,29 +109,29 @@ def compare(cutout, image, aperture, aperture_in_image, box=(0, 0)):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", IMAGES)
-def test_apertures(name, kind):
-    """On pixels and on the sky, whatever the WCS, for every kind of uncertainty."""
+def test_apertures_on_pixels_and_on_the_sky(name, kind):
+    """Apertures agree for all kinds of WCS and of uncertainty."""
     image, cutouts = make_image(name), cut(name, kind)
     assert len(cutouts) >= 5
     for cutout in cutouts[:4]:
         assert type(cutout.uncertainty) is kind
-        # Photutils takes standard deviations only.
+        # photutils accepts only standard deviations.
         cutout = cutout.copy()
         cutout.uncertainty = cutout.error
         for make in PIXEL:
             apertures = make(cutout.cutout_src_pos), make(cutout.src_pos)
-            compare(cutout, image, *apertures, cutout.blc)
+            assert_same_photometry(cutout, image, *apertures, cutout.blc)
         for make in SKY:
-            aperture = make(sky_of(cutout))
-            compare(cutout, image, aperture, aperture, cutout.blc)
+            aperture = make(get_sky_position(cutout))
+            assert_same_photometry(cutout, image, aperture, aperture, cutout.blc)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_apertures_on_arrays(kind):
-    """Arrays with the errors, mask and WCS of a cutout do as well."""
+    """Apertures on the arrays, the error, the mask and the WCS of a cutout agree as well."""
     image = make_image("sip")
     for cutout in cut("sip", kind)[:5]:
-        aperture = SKY[0](sky_of(cutout))
+        aperture = SKY[0](get_sky_position(cutout))
         part = aperture_photometry(
             cutout.data, aperture, error=cutout.error, mask=cutout.mask, wcs=cutout.wcs
         )
@@ -139,8 +140,8 @@ def test_apertures_on_arrays(kind):
         close(part["aperture_sum_err"], whole["aperture_sum_err"].value)
 
 
-def test_photutils_drops_what_is_not_a_standard_deviation():
-    """Should it take more some day, the documentation has to say so."""
+def test_photutils_drops_other_uncertainties():
+    """Photutils ignores variances. If this test fails, the documentation must change."""
     cutout = cut("tan", VarianceUncertainty)[0]
     photometry = aperture_photometry(cutout, PIXEL[0](cutout.cutout_src_pos))
     assert "aperture_sum_err" not in photometry.colnames
@@ -149,26 +150,26 @@ def test_photutils_drops_what_is_not_a_standard_deviation():
 
 @pytest.mark.parametrize("shift", [(2, -3), (0.3, -0.45)])
 @pytest.mark.parametrize("name", IMAGES)
-def test_displaced_cutouts(name, shift):
-    """An aperture on the sky goes along with the grid of the image."""
+def test_sky_apertures_follow_the_displacement(name, shift):
+    """An aperture on the sky moves with the displacement of the cutout."""
     image = make_image(name)
     for cutout in cut(name)[:5]:
         cutout = cutout.copy()
         cutout.dx, cutout.dy = shift
-        sky = SKY[0](sky_of(cutout))
+        sky = SKY[0](get_sky_position(cutout))
         pixels = sky.to_pixel(image.wcs)
         pixels.positions = pixels.positions + np.array(shift)
         part, whole = aperture_photometry(cutout, sky), aperture_photometry(image, pixels)
         close(part["aperture_sum"].value, whole["aperture_sum"].value)
         center = float(part["x_center"][0]), float(part["y_center"][0])
-        # The inverse of the gwcs, which photutils uses, is a poor one.
+        # photutils uses the inverse of the gwcs, which is inaccurate.
         atol = 0.1 if name == "gwcs" else 1e-4
         assert_allclose(center, cutout.cutout_src_pos, rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("name", ["tan", "sip", "lookup"])
-def test_filled_cutouts(name):
-    """Filled pixels are masked, so that they count as little as those beyond the image."""
+def test_filled_pixels_do_not_count(name):
+    """Filled pixels are masked and count as little as pixels beyond the image."""
     image = make_image(name)
     filled = [cutout for cutout in cut(name, mode="fill") if cutout.status == "filled"]
     measured = 0
@@ -185,23 +186,24 @@ def test_filled_cutouts(name):
     assert measured
 
 
-def test_parts_of_cutouts():
-    """So do slices of cutouts, and cutouts of cutouts."""
+def test_slices_and_nested_cutouts():
+    """Apertures agree on slices of cutouts and on cutouts of cutouts."""
     image = make_image("lookup")
     for cutout in cut("lookup")[:5]:
-        aperture = SKY[0](sky_of(cutout))
+        aperture = SKY[0](get_sky_position(cutout))
         inner = Cutout(cutout, None, (2, 3), (cutout.width - 3, cutout.height - 2))
         for part in (cutout[2:-1, 3:-2], inner):
-            compare(part, image, aperture, aperture, part.blc)
+            assert_same_photometry(part, image, aperture, aperture, part.blc)
 
 
 def make_fixed():
+    """Return a PSF model with a fixed position."""
     model = GaussianPRF(x_fwhm=3, y_fwhm=3)
     model.x_0.fixed = model.y_0.fixed = True
     return model
 
 
-# Without analytic derivatives, photutils takes steps that depend on where the origin is.
+# Without analytic derivatives, the steps of the fit depend on the origin of the pixels.
 MODELS = {
     "derivatives": (partial(GaussianPSF, x_fwhm=3, y_fwhm=3), RTOL),
     "fixed": (make_fixed, RTOL),
@@ -212,12 +214,12 @@ MODELS = {
 @pytest.mark.parametrize("iterative", [False, True])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_psf_photometry(kind, model, iterative):
-    """PSFs fitted to cutouts are those fitted to the image, errors of any kind included."""
+def test_psf_photometry_with_all_uncertainties(kind, model, iterative):
+    """PSF fits agree on cutout and image, for all kinds of uncertainty."""
     make_model, rtol = MODELS[model]
     options = {"fit_shape": (7, 7), "aperture_radius": 3}
     if iterative:
-        # It finds nothing: all sources are given.
+        # The threshold is too high for any source, because all sources are given.
         options |= {"finder": DAOStarFinder(1e6 * UNIT, 3.0), "mode": "new", "maxiters": 1}
     measure = (IterativePSFPhotometry if iterative else PSFPhotometry)(make_model(), **options)
     for name in ("tan", "gwcs"):
@@ -237,7 +239,7 @@ def test_psf_photometry(kind, model, iterative):
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyUserWarning")
 @pytest.mark.parametrize("centroid", [centroid_com, centroid_quadratic, centroid_2dg])
 def test_centroids(centroid):
-    """Centroids on cutouts are those in the same box of the image."""
+    """Centroids of a cutout equal the ones of the same box of the image."""
     image, cutouts = make_image("sip"), cut("sip")
     table = cutouts.measure(centroid, "data", mask="mask")
     assert set(table["status"]) == {"ok"}
@@ -251,8 +253,8 @@ def test_centroids(centroid):
         assert_allclose(np.ravel(part) + cutout.blc, np.ravel(whole), rtol=RTOL)
 
 
-def test_background():
-    """Background2D takes the pixels and their unit; masks have to be passed."""
+def test_background_keeps_the_unit():
+    """Background2D uses the pixels and their unit, and the mask is an argument."""
     image = make_image("tan")
     for cutout in cut("tan")[:3]:
         box = cutout.box.slices
@@ -264,8 +266,8 @@ def test_background():
         assert_allclose(found.background_rms.value, expected.background_rms, rtol=RTOL)
 
 
-def test_sources_in_a_cutout():
-    """Sources that are found on a cutout have the numbers that they have on the image."""
+def test_sources_detected_in_a_cutout():
+    """Sources that are detected in a cutout have the same properties as in the image."""
     image = make_image("sip")
     for cutout in cut("sip")[:3]:
         segmentation = detect_sources(cutout.data, 0.05, 5, mask=cutout.mask)
@@ -285,8 +287,8 @@ def test_sources_in_a_cutout():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_segments(kind):
-    """The sums over the good pixels of cutouts are the fluxes of a catalogue of photutils."""
+def test_sums_of_segments_equal_a_source_catalog(kind):
+    """The sums of the good pixels of cutouts equal the fluxes of a photutils catalog."""
     image, converted = make_image("tan", kind), make_image("tan")
     segmentation = detect_sources(image.data, 0.05, 8, mask=image.mask)
     catalog = SourceCatalog(
@@ -304,11 +306,14 @@ def test_segments(kind):
     close(table["flux"], rows.segment_flux)
     close(table["flux_err"], rows.segment_flux_err)
     assert_allclose([c.src_pos for c in cutouts], rows.centroid, rtol=RTOL)
-    # The table means the same, and so it does with the names of older versions.
-    known = catalog.to_table(columns=["label", "x_centroid", "y_centroid"])
-    older = {"label": known["label"], "xcentroid": known["x_centroid"],
-             "ycentroid": known["y_centroid"]}  # fmt: skip
-    for same in (known, older):
+    # The table gives the same cutouts, also with the column names of older versions.
+    current = catalog.to_table(columns=["label", "x_centroid", "y_centroid"])
+    older = {
+        "label": current["label"],
+        "xcentroid": current["x_centroid"],
+        "ycentroid": current["y_centroid"],
+    }
+    for same in (current, older):
         again = create_primary_cutouts(same, segmentation.data, image, None)
         assert again.ids.tolist() == cutouts.ids.tolist()
         assert_array_equal(again.table["src_pos"], cutouts.table["src_pos"])
@@ -316,8 +321,8 @@ def test_segments(kind):
 
 @pytest.mark.parametrize("unit", [None, u.Jy, u.dimensionless_unscaled])
 @pytest.mark.parametrize("kind", KINDS)
-def test_error(kind, unit):
-    """Standard deviations are in the unit of the data, whatever the uncertainty is."""
+def test_error_is_a_standard_deviation(kind, unit):
+    """The attribute `error` holds standard deviations in the unit of the data."""
     sigma = np.random.default_rng(1).uniform(1, 2, (5, 6))
     wcs = SCENE.combined.wcs
     cutout = Cutout(sigma, wcs, uncertainty=kind(sigma ** KINDS[kind]), unit=unit)
@@ -333,8 +338,8 @@ def test_error(kind, unit):
     assert cutout.uncertainty.unit == unit
 
 
-def test_error_that_nobody_knows():
-    """No uncertainty is none; no weight is an infinite error; what is unknown is an error."""
+def test_error_without_standard_deviation():
+    """Without an uncertainty the error is None. An inverse variance of 0 is an infinite error."""
     wcs, ones = SCENE.combined.wcs, np.ones((2, 3))
     assert Cutout(ones, wcs).error is None
     assert np.isinf(Cutout(ones, wcs, uncertainty=InverseVariance(0 * ones)).error).all()

@@ -1,3 +1,5 @@
+"""Segmentation images: labels, boxes of labels and mask policies."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,18 +17,18 @@ from subpixal.cutout._create.segmentation import (
 )
 from subpixal.geometry import PixelBoxes
 
-# Few labels, so that runs are long and end at row ends; small and huge ones.
+# Few different labels, so that runs are long and end at the ends of rows; small and huge labels.
 LABELS = st.sampled_from([0, 0, 1, 2, 7, -3, 2_000_000_000, -2_000_000_000])
 DTYPES = ["<i4", ">i4", "<i8", ">i8"]
 
 
-def corners(boxes):
-    """Lists of xmin, ymin, xmax, ymax."""
+def get_corners(boxes):
+    """Return the boxes as lists of xmin, ymin, xmax, ymax."""
     return np.concatenate([boxes.low, boxes.high]).T.tolist()
 
 
 def find_boxes(segmentation):
-    """Boxes of all labels, one search of the image for each."""
+    """Return the boxes of all labels with a separate search of the image for each label."""
     found = {}
     for label in np.unique(segmentation):
         if label != 0:
@@ -41,10 +43,10 @@ def find_boxes(segmentation):
     ),
     st.sampled_from([np.ascontiguousarray, np.asfortranarray, lambda a: a[::-1, ::-1]]),
 )
-def test_boxes(segmentation, layout):
-    """Boxes are those that a search of the image for each label finds."""
+def test_boxes_equal_a_search_for_each_label(segmentation, layout):
+    """The boxes equal the results of a search of the image for each label."""
     labels, boxes = label_boxes(layout(segmentation))
-    assert dict(zip(labels.tolist(), corners(boxes), strict=True)) == find_boxes(
+    assert dict(zip(labels.tolist(), get_corners(boxes), strict=True)) == find_boxes(
         layout(segmentation)
     )
     assert_array_equal(labels, np.sort(labels))
@@ -52,25 +54,25 @@ def test_boxes(segmentation, layout):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", ">u2", "i2", "u4", "u8"])
-def test_boxes_of_all_integers(dtype):
-    """Labels of any integer type are found, up to the largest below 2**63."""
+def test_labels_of_all_integer_types(dtype):
+    """Labels of any integer type are found, up to the largest label below 2**63."""
     largest = min(np.iinfo(dtype).max, 2**63 - 1)
     segmentation = np.array([[0, largest], [1, 1]], dtype)
     labels, boxes = label_boxes(segmentation)
     assert labels.tolist() == [1, largest]
-    assert corners(boxes) == [[0, 1, 1, 1], [1, 0, 1, 0]]
+    assert get_corners(boxes) == [[0, 1, 1, 1], [1, 0, 1, 0]]
 
 
-def test_runs_do_not_go_around_the_end_of_a_row():
-    """A label at the end of one row and the start of the next has both in its box."""
+def test_runs_end_with_the_row():
+    """The box of a label at the end of a row and at the start of the next row has both pixels."""
     segmentation = np.array([[0, 0, 5], [5, 0, 0]])
     _, boxes = label_boxes(segmentation)
-    assert corners(boxes) == [[0, 0, 2, 1]]
+    assert get_corners(boxes) == [[0, 0, 2, 1]]
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (3, 4), (1, 1)])
-def test_no_labels(shape):
-    """An image without labels has no boxes, however small it is."""
+def test_image_without_labels_has_no_boxes(shape):
+    """An image without labels has no boxes, also an image without pixels."""
     labels, boxes = label_boxes(np.zeros(shape, np.int32))
     assert labels.shape == (0,)
     assert len(boxes) == 0
@@ -87,20 +89,20 @@ def test_no_labels(shape):
         lambda a: a.view(np.uint64),
     ],
 )
-def test_read(wrap):
-    """Any array of integers will do, and a SegmentationImage."""
+def test_arrays_of_integers_are_accepted(wrap):
+    """Arrays of integers of any kind and a SegmentationImage are accepted."""
     array = np.array([[0, 1, 1], [0, 0, 3]])
     assert_array_equal(parse_segmentation(wrap(array), (2, 3)), array)
 
 
-def test_masked_labels_are_no_labels():
-    """A masked pixel of a segmentation image belongs to no source."""
+def test_masked_labels_become_background():
+    """A masked pixel of a segmentation image belongs to the background."""
     array = np.ma.masked_equal([[4, 1], [0, 4]], 4)
     assert parse_segmentation(array, (2, 2)).tolist() == [[0, 1], [0, 0]]
 
 
-def test_read_without_copy():
-    """A segmentation image is large: it is not copied."""
+def test_segmentation_image_is_not_copied():
+    """A segmentation image is not copied, because it is large."""
     array = np.zeros((3, 4), np.int32)
     assert np.shares_memory(parse_segmentation(array), array)
     array = np.array([[0, 1], [2, 2]])
@@ -119,8 +121,8 @@ def test_read_without_copy():
         (np.zeros((3, 2), int), ValueError, r"segmentation_image has shape \(3, 2\).*\(2, 3\)"),
     ],
 )
-def test_read_what_is_none(bad, error, match):
-    """One error names the argument, what it is and what it has to be."""
+def test_invalid_segmentation_images_are_errors(bad, error, match):
+    """The error names the argument, its value and the required type or shape."""
     with pytest.raises(error, match=match):
         parse_segmentation(bad, (2, 3))
 
@@ -136,21 +138,21 @@ def test_read_what_is_none(bad, error, match):
         (None, False, None),
     ],
 )
-def test_mask_policy(mask_policy, combine_seg_mask, policy):
-    """The older spelling wins where it is given."""
+def test_combine_seg_mask_overrides_mask_policy(mask_policy, combine_seg_mask, policy):
+    """The older argument `combine_seg_mask` overrides `mask_policy`."""
     assert parse_mask_policy(mask_policy, combine_seg_mask) == policy
 
 
 @pytest.mark.parametrize("bad", ["Segment", "", 1, True, ["segment"]])
-def test_unknown_mask_policy(bad):
-    """A mask policy that is none is named."""
+def test_unknown_mask_policy_is_an_error(bad):
+    """The error names the argument."""
     with pytest.raises(ValueError, match="mask_policy must be one of"):
         parse_mask_policy(bad, None)
 
 
 @pytest.mark.parametrize("bad", ["no", 2, [True]])
-def test_combine_seg_mask_is_a_boolean(bad):
-    """'no' does not mean yes."""
+def test_combine_seg_mask_must_be_a_boolean(bad):
+    """Other values are errors, so that 'no' does not count as true."""
     with pytest.raises(TypeError, match="combine_seg_mask must be"):
         parse_mask_policy("segment", bad)
 
@@ -170,12 +172,12 @@ def test_british_spelling_of_a_mask_policy():
 
 
 @pytest.mark.parametrize("policy", MASK_POLICIES)
-def test_mask_policies(policy):
-    """Each policy masks what its name says, for the own label of each cutout."""
+def test_pixels_that_the_policies_mask(policy):
+    """Each policy masks the pixels of other sources, relative to the label of the cutout."""
     expected = {
         "segment": (SCENE != 1, SCENE != 2),
         "neighbors": (SCENE == 2, SCENE == 1),
-        "uberseg": (_nearer(2, 1), _nearer(1, 2)),
+        "uberseg": (_is_nearer(2, 1), _is_nearer(1, 2)),
         None: (np.zeros_like(SCENE, bool),) * 2,
     }[policy]
     segmentation = Segmentation(SCENE, policy=policy)
@@ -185,8 +187,8 @@ def test_mask_policies(policy):
     assert_array_equal(mask.reshape(2, 3, 7), expected)
 
 
-def _nearer(other, own):
-    """By brute force: pixels nearer to a pixel of one label than to any of the other."""
+def _is_nearer(other, own):
+    """Return `True` for pixels that are nearer to `other` than to `own`."""
     pixels = np.argwhere(np.ones(SCENE.shape, bool))
     distance = {
         label: np.linalg.norm(pixels[:, None] - np.argwhere(label == SCENE), axis=-1).min(1)
@@ -197,12 +199,12 @@ def _nearer(other, own):
 
 @pytest.mark.parametrize(("labels", "masked"), [([[0, 0]], False), ([[0, 5]], True)])
 def test_uberseg_without_own_segment(labels, masked):
-    """Without the own segment everything is nearer to a neighbour, if there is one."""
+    """Without the segment of the source, all pixels are nearer to a neighbor, if there is one."""
     assert (nearer_to_neighbor(np.array(labels), 1) == masked).all()
 
 
-def test_no_boxes():
-    """No cutouts have no mask."""
+def test_mask_of_no_boxes_is_empty():
+    """Without boxes, the mask has no pixels."""
     segmentation = Segmentation(SCENE, policy="uberseg")
     empty = PixelBoxes([], [], [], [])
     mask = segmentation.mask(segmentation.cut(empty), np.empty(0, np.int64), empty)

@@ -1,4 +1,4 @@
-"""A segmentation image on another grid than the image that is cut."""
+"""Segmentation images on another grid than the image that is cut."""
 
 import numpy as np
 import pytest
@@ -31,8 +31,8 @@ def primary(scene):
     )
 
 
-def nearest_labels(cutout, scene):
-    """Labels of the pixels of a cutout, each mapped exactly by itself."""
+def map_labels(cutout, scene):
+    """Return the labels of the pixels of a cutout, each mapped exactly, and their offsets."""
     ny, nx = scene.segmentation.shape
     y, x = np.indices(cutout.shape)
     x, y = PixelMap(cutout.image_wcs, scene.combined.wcs)(x + cutout.blc[0], y + cutout.blc[1])
@@ -40,7 +40,7 @@ def nearest_labels(cutout, scene):
     inside = (i >= 0) & (i < nx) & (j >= 0) & (j < ny)
     labels = np.zeros(cutout.shape, int)
     labels[inside] = scene.segmentation[j[inside].astype(int), i[inside].astype(int)]
-    # A centre on the border of two pixels may fall on either side.
+    # A center on the border of two pixels may belong to either pixel.
     near = np.hypot(np.abs(x - i), np.abs(y - j))
     return labels, near
 
@@ -58,7 +58,7 @@ def test_labels_on_exposures(scene, primary, number, copy):
     assert len(found) > 20
     differing = total = 0
     for cutout in found:
-        labels, _ = nearest_labels(cutout, scene)
+        labels, _ = map_labels(cutout, scene)
         differing += (cutout.segmentation != labels).sum()
         total += labels.size
         bad = ~np.isfinite(cutout.data) | (cutout.segmentation != cutout.src_id)
@@ -66,8 +66,8 @@ def test_labels_on_exposures(scene, primary, number, copy):
     assert differing <= 0.002 * total
 
 
-def test_kept_labels_of_the_image(scene, primary):
-    """On the own grid, the kept labels are those of the segmentation image."""
+def test_kept_labels_equal_the_segmentation_image(scene, primary):
+    """On its own grid, the kept segmentation plane equals the segmentation image."""
     for cutout in primary:
         inside = scene.segmentation[cutout.extraction_slice]
         assert_array_equal(cutout.segmentation[cutout.insertion_slice], inside)
@@ -75,8 +75,8 @@ def test_kept_labels_of_the_image(scene, primary):
 
 
 @pytest.mark.parametrize("policy", ["segment", "neighbors", "uberseg", None])
-def test_create_cutouts(scene, primary, policy):
-    """Exposure and combined image have a policy each; what they keep is asked for once."""
+def test_exposure_and_combined_image_have_their_own_policy(scene, primary, policy):
+    """`create_cutouts` has a mask policy for each image and one option to keep the segmentation."""
     drz, flt = scene.combined, scene.exposures[0]
     flt_cutouts, drz_cutouts = create_cutouts(
         primary, scene.segmentation, drz.data, drz.wcs, flt.data, flt.wcs,
@@ -96,7 +96,7 @@ def test_create_cutouts(scene, primary, policy):
 
 
 def test_sources_of_another_grid(scene):
-    """Sources of a segmentation image on another grid are cut where they are on the image."""
+    """Sources of a segmentation image on another grid are cut at their positions in the image."""
     flt = scene.exposures[0]
     found = create_primary_cutouts(
         scene.truth["id", "ra", "dec"], scene.segmentation, flt.data, flt.wcs,
@@ -114,8 +114,8 @@ def test_sources_of_another_grid(scene):
     assert len(found) + len(found.dropped) == len(scene.truth)
 
 
-def test_pixel_positions_are_of_the_segmentation(scene):
-    """With a WCS of its own, the segmentation brings the positions of the catalogue along."""
+def test_pixel_positions_refer_to_the_segmentation_image(scene):
+    """With `segmentation_wcs`, pixel positions of the catalog refer to the segmentation image."""
     flt, drz = scene.exposures[0], scene.combined
     options = {"segmentation_wcs": drz.wcs}
     by_sky = create_primary_cutouts(
@@ -127,8 +127,8 @@ def test_pixel_positions_are_of_the_segmentation(scene):
     assert_allclose(by_pixel.table["src_pos"], by_sky.table["src_pos"], atol=1e-4)
 
 
-def test_same_grid_given_as_wcs(scene):
-    """A copy of the WCS of the image gives the same as no WCS."""
+def test_copy_of_the_wcs_as_segmentation_wcs(scene):
+    """A copy of the WCS of the image gives the same cutouts as no `segmentation_wcs`."""
     drz = scene.combined
     wcs = make_wcs("tan", drz.data.shape)
     options = {"data_units": "rate"}
@@ -145,7 +145,7 @@ def test_same_grid_given_as_wcs(scene):
 
 
 def test_combined_image_on_another_grid(scene, primary):
-    """Mapping back to an image that the segmentation does not belong to."""
+    """Combined image and segmentation image may have different grids."""
     flt, drz = scene.exposures[0], scene.combined
     cutouts, _ = create_input_image_cutouts(primary, flt.data, flt.wcs)
     other = make_wcs("tan", (150, 160), scale=0.08)
@@ -156,12 +156,12 @@ def test_combined_image_on_another_grid(scene, primary):
     assert len(found) == len(valid) > 15
     area = {c.src_id: (~c.mask).sum() for c in primary}
     ratio = [(~c.mask).sum() / area[c.src_id] for c in found if area[c.src_id] > 100]
-    # A pixel has four times the area.
+    # A pixel has four times the area of a pixel of the segmentation image.
     assert_allclose(np.median(ratio), 0.25, rtol=0.05)
 
 
-def test_labels_need_an_image(scene, primary):
-    """A policy without a segmentation image is refused."""
+def test_mask_policy_needs_a_segmentation_image(scene, primary):
+    """A mask policy without a segmentation image is an error."""
     flt = scene.exposures[0]
     with pytest.raises(ValueError, match="segmentation_image must be given"):
         create_input_image_cutouts(primary, flt.data, flt.wcs, mask_policy="segment")
@@ -169,8 +169,8 @@ def test_labels_need_an_image(scene, primary):
 
 @pytest.mark.parametrize("kind", ["tan", "gwcs"])
 @pytest.mark.parametrize("off", [0, 0.3, 0.7, 1000, 1e6])
-def test_segmentation_that_is_elsewhere(kind, off, scene):
-    """A WCS of its own that contradicts the image is refused, and is not if it is passed."""
+def test_wcs_of_the_segmentation_image_must_match(kind, off, scene):
+    """A WCS that differs from the one of the image is an error, unless it is an argument."""
     wcs = make_wcs(kind, scene.segmentation.shape)
     other = offset_wcs(wcs, (off, 0), scene.segmentation.shape)
     catalog, data = {"id": scene.truth["id"]}, scene.combined.data
