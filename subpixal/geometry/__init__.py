@@ -11,6 +11,7 @@ The package has no pixels and no sources. Read the modules in this order:
 - ``pixel_grid``: pixel positions of one image;
 - ``enclosing`` and ``pixel_map``: positions and boxes from one image to another;
 - ``interpolation``: mapped centers of all pixels of boxes;
+- ``separation``: distance of two WCSs in pixels;
 - ``fits_wcs``: FITS WCSs as plain values.
 """
 
@@ -23,6 +24,7 @@ from .newton import jacobian, pseudo_inverse
 from .offset import OffsetLowLevelWCS
 from .pixel_grid import ACCURACY, MAXITER, PixelGrid
 from .pixel_map import PixelMap, corner_distance, same_grid
+from .separation import has_same_axes, largest_separation, pixel_separation
 from .world_axes import WorldAxes, is_celestial
 
 __all__ = [
@@ -37,11 +39,14 @@ __all__ = [
     "PixelMap",
     "WorldAxes",
     "corner_distance",
+    "has_same_axes",
     "is_celestial",
     "jacobian",
+    "largest_separation",
     "low_level_wcs",
     "offset_wcs",
     "perimeter",
+    "pixel_separation",
     "pseudo_inverse",
     "same_grid",
     "whole_pixels",

@@ -12,7 +12,7 @@ from astropy import units as u
 from astropy.nddata import BitFlagNameMap, NDUncertainty, StdDevUncertainty, extend_bit_flag_map
 
 from subpixal.geometry import PixelGrid
-from subpixal.geometry.fits_wcs import exact_pickle
+from subpixal.geometry.fits_wcs import exact_wcs
 
 from .lazy import as_image
 
@@ -97,7 +97,7 @@ class ImageInfo:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "grid"}
-        return state | {"wcs": exact_pickle(self.wcs)}
+        return state | {"wcs": exact_wcs(self.wcs)}
 
     def __repr__(self) -> str:
         size = "" if self.shape is None else f", {self.shape[1]}x{self.shape[0]} pixels"

@@ -82,7 +82,7 @@ def test_wcs_next_to_a_cutout_stays_shared():
 
 def test_deep_copies_do_not_pickle(monkeypatch):
     """A deep copy copies the WCS itself and does not call the functions for pickles."""
-    monkeypatch.setattr("subpixal.image.info.exact_pickle", lambda _: None)
+    monkeypatch.setattr("subpixal.image.info.exact_wcs", lambda _: None)
     cutout = Cutout(IMAGE, make_single_table(), (3, 4), (30, 50))
     for new in (copy.deepcopy(cutout), copy.deepcopy(cutout.image), copy.copy(cutout.image)):
         wcs = getattr(new, "image_wcs", None) or new.wcs

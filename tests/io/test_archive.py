@@ -18,6 +18,7 @@ from numpy.testing import assert_array_equal
 
 from subpixal import Cutout, CutoutCollection, create_cutouts, create_primary_cutouts
 from subpixal.datasets import make_scene, make_wcs
+from subpixal.geometry import largest_separation
 from subpixal.testing import assert_cutouts_equal
 
 pytestmark = pytest.mark.usefixtures("strict_asdf")
@@ -178,15 +179,15 @@ def test_wcs_of_two_images(kind, tmp_path):
     wcs.pixel_shape, wcs.pixel_bounds = (40, 30), [(-0.5, 39.5), (1, 2)]
     cutouts = CutoutCollection([Cutout(np.zeros(SHAPE), wcs, exptime=k + 1) for k in range(2)])
     cutouts.write(tmp_path / "c.asdf")
-    # With and without the header.
+    # By this package, and by asdf.
     with asdf.open(tmp_path / "c.asdf") as file:
         both = CutoutCollection.read(tmp_path / "c.asdf"), file["cutouts"]
-    x, y = np.meshgrid([-5.0, 0.25, 50.0], [-7.0, 12.5])
     for found in both:
         assert found[0].image_wcs is found[1].image_wcs
         new = found[0].image_wcs
-        assert (new.pixel_shape, new.pixel_bounds) == (wcs.pixel_shape, wcs.pixel_bounds)
-        assert_array_equal(new.wcs_pix2world(x, y, 0), wcs.wcs_pix2world(x, y, 0))
+        assert new.pixel_shape == wcs.pixel_shape
+        assert_array_equal(new.pixel_bounds, wcs.pixel_bounds)
+        assert largest_separation(new, wcs) < 1e-6
         assert vars(new).keys() == vars(both[0][0].image_wcs).keys()
 
 

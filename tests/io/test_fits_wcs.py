@@ -1,8 +1,11 @@
 """FITS WCSs in ASDF: what comes back has the world values that it had."""
 
-import copy
 import io
+import pickle
+import re
+import textwrap
 import warnings
+from pathlib import Path
 
 import asdf
 import numpy as np
@@ -17,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from subpixal import Cutout, CutoutCollection
 from subpixal.datasets import make_wcs
-from subpixal.geometry import OffsetLowLevelWCS
+from subpixal.geometry import OffsetLowLevelWCS, largest_separation
 from subpixal.geometry.fits_wcs import TABLES, exact_state
 from subpixal.io import read_images
 
@@ -41,7 +44,7 @@ def reopen_wcs(wcs, image=IMAGE):
 
 
 def reopen_without_us(wcs):
-    """The WCS as it is read by who has asdf-astropy, but not this package."""
+    """Read a WCS with asdf-astropy, but without this package."""
     buffer = io.BytesIO()
     asdf.AsdfFile({"c": Cutout(IMAGE, wcs, (2, 3), (5, 7))}).write_to(buffer)
     buffer.seek(0)
@@ -52,7 +55,17 @@ def reopen_without_us(wcs):
         config.validate_on_read = False
         with pytest.warns(asdf.exceptions.AsdfWarning):
             file = asdf.open(buffer, lazy_load=False, memmap=False)
-        return file["c"]["image"]["wcs"]
+    node = file["c"]["image"]["wcs"]
+    return node if isinstance(node, WCS) else make_documented_wcs(node)
+
+
+def make_documented_wcs(node):
+    """Run the function of the documentation that makes a WCS of an exact node."""
+    text = (Path(__file__).parents[2] / "docs" / "archive.rst").read_text()
+    code = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)[1]
+    names = {}
+    exec(textwrap.dedent(code), names)
+    return names["make_wcs"](node)
 
 
 def sample(shape=SHAPE, n=200):
@@ -61,17 +74,15 @@ def sample(shape=SHAPE, n=200):
 
 
 def assert_same_wcs(found, expected, shape=SHAPE):
-    """World values are the same to the last bits, everything else is the same."""
+    """The WCSs agree to a millionth of a pixel, also off the image."""
     assert type(found) is type(expected)
     assert found is not expected
-    pixels = sample(shape)
-    for a, b in zip(found.pixel_to_world_values(*pixels), expected.pixel_to_world_values(*pixels),
-                    strict=True):  # fmt: skip
-        np.testing.assert_array_max_ulp(a, b, maxulp=4)
-    assert found.wcs.compare(expected.wcs)
-    assert exact_state(found) == exact_state(expected)
+    assert largest_separation(found, expected, shape) < 1e-6
     assert found.pixel_shape == expected.pixel_shape
-    assert found.pixel_bounds == expected.pixel_bounds
+    if expected.pixel_bounds is None:
+        assert found.pixel_bounds is None
+    else:
+        assert_array_equal(found.pixel_bounds, expected.pixel_bounds)
     for name in TABLES:
         a, b = getattr(found, name), getattr(expected, name)
         assert (a is None) == (b is None)
@@ -121,10 +132,10 @@ def odd_wcs(draw):
 @given(odd_wcs())
 def test_any(wcs):
     """Whatever a FITS WCS is, it comes back; writing does not change it."""
-    before = copy.deepcopy(wcs)
+    before = pickle.dumps(exact_state(wcs))
     found = reopen_wcs(wcs)
-    assert_same_wcs(found, before)
-    assert_same_wcs(wcs, before)
+    assert_same_wcs(found, wcs)
+    assert pickle.dumps(exact_state(wcs)) == before
 
 
 # What the converter loses
@@ -246,25 +257,19 @@ ODD = {
 def test_what_the_converter_loses(make):
     """What asdf-astropy alone loses comes back."""
     wcs = make()
-    before = copy.deepcopy(wcs)
+    before = pickle.dumps(exact_state(wcs))
     found = reopen_wcs(wcs)
-    assert_same_wcs(found, before)
-    assert_same_wcs(wcs, before)
-    assert found.preserve_units == wcs.preserve_units
+    assert_same_wcs(found, wcs)
+    assert pickle.dumps(exact_state(wcs)) == before
     assert list(found.wcs.cunit) == list(wcs.wcs.cunit)
 
 
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
-@pytest.mark.parametrize("name", sorted(ODD.keys() - {"spectral"}))
+@pytest.mark.parametrize("name", sorted(ODD))
 def test_without_us(name):
-    """Who does not have this package reads the same WCS, but for the rounding and the units."""
+    """The same WCS can be read without this package."""
     wcs = ODD[name]()
-    found = reopen_without_us(wcs)
-    scale = 3600 if wcs.preserve_units else 1
-    pixel = np.abs(found.pixel_scale_matrix).max()
-    for a, b in zip(found.pixel_to_world_values(*sample()), wcs.pixel_to_world_values(*sample()),
-                    strict=True):  # fmt: skip
-        assert_allclose(a * scale, b, rtol=0, atol=1e-5 * pixel * scale)
+    assert largest_separation(reopen_without_us(wcs), wcs, SHAPE) < 1e-6
 
 
 # Sharing
@@ -279,9 +284,8 @@ def test_one_wcs(make):
     buffer = io.BytesIO()
     tree = {"a": cutouts, "b": CutoutCollection(cutouts), "w": wrapped}
     asdf.AsdfFile(tree).write_to(buffer)
-    assert buffer.getvalue().count(b"!<tag:astropy.org:astropy/wcs/wcs-1.0.0>") == 1
-    # Its exact values are there once, too.
-    assert buffer.getvalue().count(b"WCSAXES") == 2
+    assert buffer.getvalue().count(b"!<asdf://subpixal.org/tags/fits_wcs-1.0.0>") == 1
+    assert buffer.getvalue().count(b"WCSAXES") == 1
     buffer.seek(0)
     with asdf.open(buffer, lazy_load=False, memmap=False) as file:
         found = [c.image_wcs for c in (*file["a"], *file["b"])]
@@ -399,20 +403,20 @@ def test_what_would_come_back_wrong(monkeypatch):
     from subpixal.io._asdf import wcs
 
     def forget(wcs):
-        return {**exact_state(wcs), "tables": {}}
+        state = exact_state(wcs)
+        state.pop("sip")
+        return state | {"tables": {}}
 
     monkeypatch.setattr(wcs, "exact_state", forget)
-    with pytest.raises(ValueError, match="its lookup tables would come back as others"):
-        reopen_wcs(make_wcs("lookup", SHAPE))
-    monkeypatch.setattr(wcs, "exact_state", lambda wcs: {**exact_state(wcs), "sip": None})
-    with pytest.raises(ValueError, match=r"would come back wrong by .* pixels at \("):
-        reopen_wcs(make_wcs("sip", SHAPE))
+    for make in (lambda: make_single("cpdis1"), make_moved_sip):
+        with pytest.raises(ValueError, match=r"would come back wrong by .* pixels"):
+            reopen_wcs(make())
 
 
 def test_state_that_does_not_belong(tmp_path):
     """The schema forbids what it does not name."""
     path = tmp_path / "c.asdf"
-    Cutout(IMAGE, make_wcs("tan", SHAPE), (2, 3), (5, 7)).write(path)
+    Cutout(IMAGE, make_moved_sip(), (2, 3), (5, 7)).write(path)
     content, _, _ = path.read_bytes().rpartition(b"# subpixal")
     path.write_bytes(content.replace(b"preserve_units:", b"preserve_unitz:"))
     with pytest.raises((OSError, asdf.exceptions.ValidationError), match="preserve_unit"):
@@ -440,5 +444,6 @@ def test_real(name, shared_data):
         found = reopen_wcs(wcs, image.data)
         if isinstance(wcs, WCS):
             assert_same_wcs(found, wcs, shape)
+            continue
         inside = [np.clip(p, 0, n - 1) for p, n in zip(sample(shape), shape[::-1], strict=True)]
         assert_array_equal(found.pixel_to_world_values(*inside), wcs.pixel_to_world_values(*inside))

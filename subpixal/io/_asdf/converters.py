@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from asdf.extension import Converter
 
-__all__ = ["CollectionConverter", "CollectionTree", "CutoutConverter", "OffsetConverter"]
+__all__ = [
+    "CollectionConverter",
+    "CollectionTree",
+    "CutoutConverter",
+    "FITSWCSConverter",
+    "OffsetConverter",
+]
 
 
 class CollectionTree(dict):
@@ -68,3 +74,22 @@ class OffsetConverter(Converter):
         from subpixal.geometry import OffsetLowLevelWCS
 
         return OffsetLowLevelWCS(node["wcs"], node["offset"], node.get("shape"))
+
+
+class FITSWCSConverter(Converter):
+    """A FITS WCS with exact values, which is read as an `astropy.wcs.WCS`."""
+
+    tags = ("asdf://subpixal.org/tags/fits_wcs-*",)
+    types = ("subpixal.geometry.fits_wcs.ExactWCS",)
+
+    def to_yaml_tree(self, obj, tag, ctx):
+        """Tree of the WCS."""
+        from subpixal.geometry.fits_wcs import exact_state
+
+        return exact_state(obj.wcs)
+
+    def from_yaml_tree(self, node, tag, ctx):
+        """WCS of a tree."""
+        from subpixal.geometry.fits_wcs import restore_state
+
+        return restore_state(node)

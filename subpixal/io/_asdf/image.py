@@ -12,7 +12,7 @@ from subpixal.image import ImageInfo, validate_data_units, validate_exptime
 
 from .columns import escape_surrogates, is_literal
 from .metadata import check_writable, is_plain_array, meta_to_tree
-from .wcs import tree_to_wcs, wcs_to_tree
+from .wcs import wcs_to_node
 
 __all__ = [
     "image_to_tree",
@@ -46,7 +46,7 @@ def image_to_tree(image: ImageInfo) -> dict:
         tree = {
             "name": escape_surrogates(image.name),
             "stage": image.stage,
-            **wcs_to_tree(image.wcs, image.shape),
+            "wcs": wcs_to_node(image.wcs, image.shape),
             "shape": None if image.shape is None else [int(n) for n in image.shape],
             "unit": unit_to_string(image.unit),
             "data_units": image.data_units,
@@ -80,7 +80,7 @@ def tree_to_image(tree: Mapping) -> ImageInfo:
         msg = f"an image has the shape {shape}"
         raise ValueError(msg)
     return ImageInfo(
-        wcs=tree_to_wcs(tree),
+        wcs=tree["wcs"],
         shape=None if shape is None else tuple(shape),
         unit=string_to_unit(tree.get("unit")),
         data_units=validate_data_units(tree["data_units"]),

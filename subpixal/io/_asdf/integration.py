@@ -24,11 +24,21 @@ def get_extensions() -> list:
     """The extension with our converters."""
     from asdf.extension import ManifestExtension
 
-    from .converters import CollectionConverter, CutoutConverter, OffsetConverter
+    from .converters import (
+        CollectionConverter,
+        CutoutConverter,
+        FITSWCSConverter,
+        OffsetConverter,
+    )
 
     return [
         ManifestExtension.from_uri(
             f"{URI}/manifests/subpixal-1.0.0",
-            converters=[CutoutConverter(), CollectionConverter(), OffsetConverter()],
+            converters=[
+                CutoutConverter(),
+                CollectionConverter(),
+                OffsetConverter(),
+                FITSWCSConverter(),
+            ],
         )
     ]

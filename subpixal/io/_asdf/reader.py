@@ -19,7 +19,6 @@ from .blocks import Blocks
 from .integration import URI
 from .tree_checksum import verify_tree_checksum
 from .validate_tree import StoredArray, collect_arrays, load_tree, planes_of
-from .wcs import skip_header_parsing
 
 __all__ = ["KEY", "ASDFReader", "is_mapped", "name_of"]
 
@@ -115,8 +114,6 @@ class ASDFReader:
             arrays = {key: stored[key] for key in later if key in stored}
             arrays |= self._load({key: a for key, a in stored.items() if key not in later})
         _put_arrays(node, arrays)
-        if is_collection:
-            skip_header_parsing(node["images"])
         with asdf.config_context() as config:
             # A node that cannot be read is an error, not a raw dict.
             config.warn_on_failed_conversion = False

@@ -1,124 +1,129 @@
-"""WCSs in ASDF, such that world values come back as they were.
+"""WCSs as one ASDF node each.
 
-The converters of asdf-astropy and gwcs write the WCS, for everybody to read. What
-those of FITS WCSs round or cannot say stands beside it.
+The node is the one of asdf-astropy or gwcs if the WCS that is read from it agrees to a millionth of
+a pixel. For other FITS WCSs, the node has the tag ``fits_wcs`` and the exact values.
 """
 
 from __future__ import annotations
 
+import io
+import pickle
 import warnings
-from collections.abc import Iterable, Mapping
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import asdf
+from astropy.wcs import WCS
 from astropy.wcs.wcsapi import HighLevelWCSWrapper
 from astropy.wcs.wcsapi.wrappers.base import BaseWCSWrapper
 
+from subpixal.geometry import PixelGrid
 from subpixal.geometry.fits_wcs import (
-    check_restored,
+    check_separation,
     exact_state,
-    express_in_header,
+    exact_wcs,
     find_fits_wcs,
+    replace_fits_wcs,
     restore_state,
-    table_pixels,
 )
 
-__all__ = ["skip_header_parsing", "tree_to_wcs", "wcs_to_tree"]
+__all__ = ["wcs_to_node"]
 
-FITS_WCS = "tag:astropy.org:astropy/wcs/wcs-1."
-
-# States of FITS WCSs that were found to come back, with the pixels of their tables and
-# the shapes of the images. A state that is the same object is written once.
-_CHECKED = WeakKeyDictionary()
+# Measured WCSs: the shape of the image and the content at that time, and `True` if the WCS needs
+# an exact node. The measurement takes longer than the rest of the writing of a small archive.
+_MEASURED: WeakKeyDictionary[Any, tuple[Any, bytes, bool]] = WeakKeyDictionary()
 
 
-def wcs_to_tree(wcs, shape: tuple[int, int] | None = None) -> dict:
+def wcs_to_node(wcs: Any, shape: tuple[int, int] | None = None) -> Any:
     """
-    Nodes of a WCS.
+    Return the object that asdf writes for a WCS.
 
     Parameters
     ----------
     wcs : object
-        The WCS of an image; it is not changed.
+        The WCS of an image, which stays unchanged.
     shape : tuple of int, optional
         ``(ny, nx)`` of the image.
 
     Returns
     -------
-    dict
-        ``wcs``: the WCS; ``fits_wcs``: for one that is or has inside a FITS WCS, its
-        exact values.
+    object
+        ``wcs`` itself, or the same WCS with `ExactWCS` in the place of its FITS WCS.
 
     Raises
     ------
     ValueError
-        If it cannot be written, or would come back wrong by more than 1e-6 pixels.
+        If ASDF has no converter for the WCS, or if the WCS that is read would differ by more
+        than 1e-6 pixels.
     """
     _check_classes(wcs)
     fits_wcs = find_fits_wcs(wcs)
-    if fits_wcs is None:
-        return {"wcs": wcs}
     try:
-        state = _check_state(fits_wcs, shape)
+        if _needs_exact_node(wcs, fits_wcs, shape):
+            return replace_fits_wcs(wcs, exact_wcs(fits_wcs))
     except Exception as error:
-        # Of wcslib, there may be any.
-        msg = f"its WCS {fits_wcs.wcs.name!r} cannot be written: {error}".replace(" ''", "")
+        # The libraries of WCSs raise errors of any class.
+        name = "" if fits_wcs is None else fits_wcs.wcs.name
+        msg = f"its WCS {name!r} cannot be written: {error}".replace(" ''", "")
         raise ValueError(msg) from error
-    return {"wcs": express_in_header(wcs, state), "fits_wcs": state}
+    return wcs
 
 
-def tree_to_wcs(tree: Mapping):
-    """WCS of the nodes that `wcs_to_tree` made."""
-    wcs, state = tree["wcs"], tree.get("fits_wcs")
-    return wcs if state is None else restore_state(wcs, state)
+def _needs_exact_node(wcs: Any, fits_wcs: WCS | None, shape: tuple[int, int] | None) -> bool:
+    content = _get_content(wcs, fits_wcs)
+    known = _MEASURED.get(wcs)
+    if known is None or known[:2] != (shape, content):
+        known = (shape, content, _measure(wcs, fits_wcs, shape))
+        _MEASURED[wcs] = known
+    return known[2]
 
 
-def skip_header_parsing(images: Iterable[Mapping]) -> None:
+def _get_content(wcs: Any, fits_wcs: WCS | None) -> bytes:
+    """Return bytes that change with the WCS."""
+    if fits_wcs is not None:
+        return pickle.dumps(exact_state(fits_wcs))
+    return pickle.dumps(PixelGrid(wcs).to_world([-10.0, 500.0, 2000.0], [-20.0, 900.0, 1500.0]))
+
+
+def _measure(wcs: Any, fits_wcs: WCS | None, shape: tuple[int, int] | None) -> bool:
     """
-    Put WCSs in the place of nodes that are headers only, in place.
+    Read the node of a WCS again.
 
-    To read a header takes longer than all the rest of a tree, and `tree_to_wcs` makes
-    any FITS WCS without lookup tables what it was.
+    Returns
+    -------
+    bool
+        `True` if the WCS needs an exact node.
 
-    Parameters
-    ----------
-    images : iterable of mapping
-        Trees of images, with tags.
+    Raises
+    ------
+    ValueError
+        If no node is good enough.
     """
-    from astropy.wcs import WCS
-
-    made = {}
-    for image in images:
-        node, state = image.get("wcs"), image.get("fits_wcs")
-        is_fits = (getattr(node, "_tag", None) or "").startswith(FITS_WCS)
-        if is_fits and state and not state["tables"] and node["attrs"]["naxis"] == 2:
-            if id(node) not in made:
-                wcs = made[id(node)] = WCS(naxis=2)
-                wcs.pixel_shape = node["attrs"]["pixel_shape"]
-                wcs.pixel_bounds = node["attrs"]["pixel_bounds"]
-            image["wcs"] = made[id(node)]
-
-
-def _check_state(wcs, shape) -> dict:
-    """Exact values of a FITS WCS, after they were seen to come back."""
-    state, pixels = exact_state(wcs), table_pixels(wcs)
-    known = _CHECKED.get(wcs)
-    if known is None or (known[0], known[1]) != (state, pixels):
-        known = _CHECKED[wcs] = state, pixels, set()
-    state, _, shapes = known
-    if shape not in shapes:
-        found = _read_again(express_in_header(wcs, state))
-        restore_state(found, state)
-        if table_pixels(found) != pixels:
-            msg = "its lookup tables would come back as others"
-            raise ValueError(msg)
-        check_restored(found, wcs, shape)
-        shapes.add(shape)
-    return state
+    if fits_wcs is None:
+        check_separation(_read_again(wcs), wcs, shape)
+        return False
+    try:
+        found = replace_fits_wcs(wcs, _read_fits_wcs_again(fits_wcs))
+        check_separation(found, wcs, shape)
+    except Exception:  # noqa: BLE001
+        # The reader of headers raises errors of any class.
+        exact = restore_state(exact_state(fits_wcs))
+        check_separation(replace_fits_wcs(wcs, exact), wcs, shape)
+        return True
+    return False
 
 
-def _read_again(wcs):
-    """A FITS WCS as who reads the file gets it."""
+def _read_again(wcs: Any) -> Any:
+    """Write any WCS to memory, and read it."""
+    buffer = io.BytesIO()
+    asdf.AsdfFile({"wcs": wcs}).write_to(buffer)
+    buffer.seek(0)
+    with asdf.open(buffer, lazy_load=False, memmap=False) as file:
+        return file["wcs"]
+
+
+def _read_fits_wcs_again(wcs: WCS) -> WCS:
+    """Return a FITS WCS from the node of asdf-astropy, without a file, which takes long."""
     from asdf_astropy.converters.wcs.wcs import WCSConverter
 
     converter = WCSConverter()
@@ -127,8 +132,8 @@ def _read_again(wcs):
         return converter.from_yaml_tree(converter.to_yaml_tree(wcs, None, None), None, None)
 
 
-def _check_classes(wcs) -> None:
-    """Refuse what ASDF has no converter for, in terms that help."""
+def _check_classes(wcs: Any) -> None:
+    """Raise if ASDF has no converter for a WCS or for the WCS in a wrapper."""
     known = asdf.AsdfFile().extension_manager
     while True:
         if not known.handles_type(type(wcs)):

@@ -1,0 +1,90 @@
+"""Distance of two WCSs in pixels."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .array_types import FloatArray
+from .newton import jacobian, pseudo_inverse
+from .pixel_grid import TYPICAL_SHAPE, PixelGrid
+
+__all__ = ["has_same_axes", "largest_separation", "pixel_separation"]
+
+# Random positions at which two WCSs are compared.
+SAMPLES = 60
+
+# Pixels around the image in which two WCSs are compared, too.
+MARGIN = 100
+
+
+def has_same_axes(actual: PixelGrid, expected: PixelGrid) -> bool:
+    """Return `True` if the world axes of two grids have the same types, units and frame."""
+    a = actual.world
+    b = expected.world
+    if (a.types, a.units, a.is_sky) != (b.types, b.units, b.is_sky):
+        return False
+    return a.frame is None or a.frame.is_equivalent_frame(b.frame)
+
+
+def pixel_separation(
+    actual: PixelGrid, expected: PixelGrid, x: FloatArray, y: FloatArray
+) -> FloatArray:
+    """
+    Return the distances between the world positions of the same pixels of two grids.
+
+    Parameters
+    ----------
+    actual, expected : PixelGrid
+        Two grids with the same world axes.
+    x, y : array of shape (N,)
+        0-based pixel positions.
+
+    Returns
+    -------
+    array of shape (N,)
+        Distances in pixels of ``expected``. They are 0 where both world positions are equal or
+        NaN, and infinite where only one of them is NaN.
+    """
+    here = expected.to_vectors(x, y)
+    found = actual.to_vectors(x, y)
+    difference = found - here
+    inverse, size = pseudo_inverse(jacobian(expected.to_vectors, x, y, here))
+    pixels = np.hypot(*np.einsum("kmn,mn->kn", inverse, difference))
+    # The opposite point of the sky lies in no direction of the image.
+    pixels = np.maximum(pixels, np.sqrt(np.einsum("mn,mn->n", difference, difference)) / size)
+    pixels[np.isnan(pixels)] = np.inf
+    pixels[((found == here) | (np.isnan(found) & np.isnan(here))).all(axis=0)] = 0
+    return pixels
+
+
+def largest_separation(actual: Any, expected: Any, shape: tuple[int, int] | None = None) -> float:
+    """
+    Return the largest distance between two WCSs at positions in and around an image.
+
+    Parameters
+    ----------
+    actual, expected : object
+        APE 14 WCSs of two pixel axes.
+    shape : tuple of int, optional
+        ``(ny, nx)`` of the image; by default the shape of ``expected``, or 1000 by 1000 pixels.
+
+    Returns
+    -------
+    float
+        Distance in pixels, infinite if the world axes differ.
+    """
+    with warnings.catch_warnings():
+        # Some units and positions cause warnings, which do not concern the distance.
+        warnings.simplefilter("ignore")
+        actual_grid = PixelGrid(actual, shape)
+        expected_grid = PixelGrid(expected, shape)
+        if not has_same_axes(actual_grid, expected_grid):
+            return np.inf
+        ny, nx = expected_grid.shape or TYPICAL_SHAPE
+        rng = np.random.default_rng(0)
+        x = rng.uniform(-MARGIN, nx + MARGIN, SAMPLES)
+        y = rng.uniform(-MARGIN, ny + MARGIN, SAMPLES)
+        return float(pixel_separation(actual_grid, expected_grid, x, y).max())
