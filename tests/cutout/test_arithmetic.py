@@ -113,7 +113,7 @@ def test_slice_equals_slice_of_nddata(kind, mask, unit, item):
 
 def make_operands(kind, unit):
     """Return operands of many kinds by name."""
-    data, some = OTHER[:9, :13], MASKS["some masked"]
+    data, masked = OTHER[:9, :13], MASKS["some masked"]
     same = None if kind is None else kind(SIGMA[:9, :13])
     return {
         "number": 2,
@@ -123,10 +123,10 @@ def make_operands(kind, unit):
         "quantity": 3 * (unit or u.dimensionless_unscaled),
         "masked array": np.ma.masked_array(data, data > 20),
         "NDData": NDData(data, unit=unit),
-        "masked NDData": NDData(data, unit=unit, mask=some, uncertainty=same),
-        "cutout": make_cutout(kind, some, unit, OTHER),
-        "cutout without uncertainty": make_cutout(None, some, unit, OTHER),
-        "other uncertainty": make_cutout(InverseVariance, some, unit, OTHER),
+        "masked NDData": NDData(data, unit=unit, mask=masked, uncertainty=same),
+        "cutout": make_cutout(kind, masked, unit, OTHER),
+        "cutout without uncertainty": make_cutout(None, masked, unit, OTHER),
+        "other uncertainty": make_cutout(InverseVariance, masked, unit, OTHER),
         "other unit": 3 * u.s,
     }
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.nddata import NDData
 from numpy.testing import assert_array_equal
 
@@ -99,12 +100,12 @@ def test_box_overlaps_the_image_by_one_pixel(blc, touches):
 
 def test_box_far_larger_than_the_image():
     """A box that contains the whole exposure is mapped and overlaps the exposure partially."""
-    wide = make_wcs("tan", (4000, 4000))
-    big = Cutout(np.zeros((4000, 4000), np.float32), wide, src_id=7)
+    wide_wcs = make_wcs("tan", (4000, 4000))
+    wide_cutout = Cutout(np.zeros((4000, 4000), np.float32), wide_wcs, src_id=7)
     flt_wcs = make_wcs("sip", SHAPE)
-    strict, _ = create_input_image_cutouts([big, cut(1)], DATA, flt_wcs)
+    strict, _ = create_input_image_cutouts([wide_cutout, cut(1)], DATA, flt_wcs)
     assert get_reasons(strict) == {7: "partial_overlap"}
-    filled, _ = create_input_image_cutouts([big, cut(1)], DATA, flt_wcs, mode="fill")
+    filled, _ = create_input_image_cutouts([wide_cutout, cut(1)], DATA, flt_wcs, mode="fill")
     assert [c.src_id for c in filled] == [7, 1]
     ny, nx = SHAPE
     assert filled[0].extraction_slice == (slice(0, ny), slice(0, nx))
@@ -112,23 +113,23 @@ def test_box_far_larger_than_the_image():
 
 def test_box_that_cannot_be_mapped():
     """A box that reaches to the fold of the distortion is reported as not converged."""
-    wide = make_wcs("tan", (40, 40), scale=500.0)
-    big = Cutout(np.zeros((40, 40), np.float32), wide, src_id=7)
+    wide_wcs = make_wcs("tan", (40, 40), scale=500.0)
+    wide_cutout = Cutout(np.zeros((40, 40), np.float32), wide_wcs, src_id=7)
     for mode in ("strict", "fill"):
         cutouts, _ = create_input_image_cutouts(
-            [big, cut(1)], DATA, make_wcs("sip", SHAPE), mode=mode
+            [wide_cutout, cut(1)], DATA, make_wcs("sip", SHAPE), mode=mode
         )
         assert [c.src_id for c in cutouts] == [1]
         assert get_reasons(cutouts) == {7: "not_converged"}
     with pytest.raises(NotConvergedError, match="1 sources have no position: 7"):
-        create_input_image_cutouts([big, cut(1)], DATA, make_wcs("sip", SHAPE), quiet=False)
+        create_input_image_cutouts([wide_cutout, cut(1)], DATA, make_wcs("sip", SHAPE), quiet=False)
 
 
 def test_box_on_the_image_and_on_the_fold():
     """A box that overlaps the exposure and reaches to the fold is not reported as outside."""
-    wide = make_wcs("tan", (40, 40), scale=500.0)
-    big = Cutout(np.zeros((40, 40), np.float32), wide, src_id=7, src_pos=(1.0, 1.0))
-    twice = [cut(7), big]
+    wide_wcs = make_wcs("tan", (40, 40), scale=500.0)
+    wide_cutout = Cutout(np.zeros((40, 40), np.float32), wide_wcs, src_id=7, src_pos=(1.0, 1.0))
+    twice = [cut(7), wide_cutout]
     cutouts, _ = create_input_image_cutouts(twice, DATA, make_wcs("sip", SHAPE), mode="fill")
     assert cutouts.dropped["status"].tolist() == ["not_converged"]
     with pytest.raises(NotConvergedError) as error:
@@ -303,6 +304,61 @@ def test_invalid_arguments_are_named(name, value, error, match):
         pattern = f"{first[0]} .*{match}" if name == "cutouts" else match.format(prefix)
         with pytest.raises(error, match=pattern):
             function(**({first[0]: []} | good | bad))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"catalog": None}, TypeError, "catalog must be"),
+        ({"segmentation_image": np.zeros((30, 30))}, TypeError, "segmentation_image must"),
+        ({"segmentation_image": np.zeros((30, 31), int)}, ValueError, "segmentation_image has sh"),
+        ({"segmentation_image": None}, TypeError, "segmentation_image must"),
+        ({"imdata": None}, TypeError, "imdata must"),
+        ({"imdata": np.ones(30)}, ValueError, "imdata must have 2 dimensions"),
+        ({"imdata": np.full((30, 30), "a")}, TypeError, "imdata must hold numbers"),
+        ({"imwcs": None}, ValueError, "imwcs must be given"),
+        ({"imwcs": "wcs"}, TypeError, "wcs must be an APE 14 WCS"),
+        ({"imdata": fits.ImageHDU()}, TypeError, "imdata must hold numbers, got ImageHDU"),
+        ({"imdq": np.zeros((30, 30))}, TypeError, "imdq must hold integers"),
+        ({"imdq": np.zeros((30, 31), int)}, ValueError, r"imdq has shape \(30, 31\)"),
+        ({"imweight": np.zeros((31, 30))}, ValueError, r"imweight has shape \(31, 30\)"),
+        ({"imweight": 1.0}, ValueError, "imweight must have 2 dimensions"),
+        ({"data_units": "count"}, ValueError, "data_units must be"),
+        ({"pad": -1}, ValueError, "pad must be"),
+        ({"pad": 1.5}, ValueError, "pad must be"),
+        ({"pad": np.nan}, ValueError, "pad must be"),
+        ({"pad": np.inf}, ValueError, "pad must be"),
+        ({"pad": "1"}, ValueError, "pad must be"),
+        ({"pad": None}, ValueError, "pad must be"),
+        ({"pad": [1, 1]}, ValueError, "pad must be"),
+        ({"uncertainty": np.ones(3)}, ValueError, "uncertainty must have 2 dimensions"),
+        ({"uncertainty": np.ones((3, 3))}, ValueError, r"uncertainty has shape \(3, 3\)"),
+        ({"dqbitmask": "cosmics"}, ValueError, "dqbitmask"),
+        ({"dqbitmask": 1.5}, TypeError, "dqbitmask"),
+        ({"mask_policy": "uber"}, ValueError, "mask_policy must be"),
+        ({"combine_seg_mask": "no"}, TypeError, "combine_seg_mask must be"),
+        ({"src_pos": [1, 2]}, ValueError, "src_pos must have shape"),
+        ({"src_weight": [1, 2]}, ValueError, "src_weight must have shape"),
+        ({"src_weight": "flux"}, ValueError, "no column 'flux'"),
+        ({"fillval": "nan"}, TypeError, "fillval must be a number"),
+        ({"fillval": None}, TypeError, "fillval must be a number"),
+        ({"fillval": [1, 2]}, TypeError, "fillval must be a number"),
+        ({"fillval": 1j}, TypeError, "fillval must be a number"),
+    ],
+)
+@pytest.mark.parametrize("copy", [True, False])
+def test_invalid_arguments_of_primary_cutouts_are_named(arguments, error, match, copy):
+    """The error names the argument before any pixel is cut."""
+    good = {
+        "catalog": {"id": [1]},
+        "segmentation_image": SEGMENTATION,
+        "imdata": DATA,
+        "imwcs": DRZ_WCS,
+        "imdq": np.zeros(SHAPE, int),
+        "copy": copy,
+    }
+    with pytest.raises(error, match=match):
+        create_primary_cutouts(**(good | arguments))
 
 
 @pytest.mark.parametrize("prefix", ["drz_", "flt_"])

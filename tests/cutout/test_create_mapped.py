@@ -23,7 +23,7 @@ PLANES = ("data", "mask", "uncertainty", "flags", "weight")
 
 
 class LowLevelWCS(BaseLowLevelWCS):
-    """WCS with the low-level interface of APE 14 and nothing else that counts the calls."""
+    """WCS with only the low-level interface of APE 14, which counts the calls."""
 
     def __init__(self, wcs):
         self._wcs, self.calls, self.points = wcs, 0, 0
@@ -108,7 +108,7 @@ def get_boxes(cutouts):
 
 
 def check_enclosing(cutouts, boxes, wcs_in, wcs_out, pad):
-    """Check that the cutouts enclose the mapped boxes with padding, and no more than one pixel."""
+    """Check that the cutouts enclose the mapped boxes and are less than 1.1 pixels larger."""
     x, y = sample_pixels(boxes)
     mapped = map_slowly(wcs_in, x, y, wcs_out).reshape(*x.shape, 2)
     low, high = mapped.min(1), mapped.max(1)
@@ -185,9 +185,9 @@ def test_cutouts_beyond_the_edge_are_rejected_or_filled(kind, scene, primary):
     assert_cutouts_equal(strict[:], fill[inside])
     status = dict(zip(strict.dropped["id"], strict.dropped["status"], strict=True))
     assert all(status[i] == "partial_overlap" for i in fill.ids[~inside])
-    gone = {i for i, s in status.items() if s != "partial_overlap"}
-    assert gone == set(fill.dropped["id"])
-    assert {status[i] for i in gone} <= {"no_overlap", "all_masked"}
+    rejected = {i for i, s in status.items() if s != "partial_overlap"}
+    assert rejected == set(fill.dropped["id"])
+    assert {status[i] for i in rejected} <= {"no_overlap", "all_masked"}
     for cutout in fill[~inside]:
         y, x = np.mgrid[: cutout.height, : cutout.width] + np.array(cutout.blc[::-1])[:, None, None]
         outside = (x < 0) | (y < 0) | (x >= nx) | (y >= ny)
@@ -205,9 +205,9 @@ def test_sources_without_overlap_are_off_the_exposure(scene, primary):
     """The true positions of sources with the status "no_overlap" lie off the exposure."""
     for exposure in scene.exposures:
         cutouts, _ = create_input_image_cutouts(primary, exposure.data, exposure.wcs, mode="fill")
-        gone = cutouts.dropped["id"][cutouts.dropped["status"] == "no_overlap"]
+        rejected = cutouts.dropped["id"][cutouts.dropped["status"] == "no_overlap"]
         size = np.array(exposure.data.shape[::-1])
-        for x, y in exposure.positions[np.array(gone, int) - 1]:
+        for x, y in exposure.positions[np.array(rejected, int) - 1]:
             assert not (0 < x < size[0] and 0 < y < size[1])
 
 
@@ -276,8 +276,8 @@ def test_back_to_the_combined_image(kind, scene, primary):
         assert origin.box in cutout.box
         y, x = np.mgrid[: cutout.height, : cutout.width] + np.array(cutout.blc[::-1])[:, None, None]
         outside = (x < 0) | (y < 0) | (x >= nx) | (y >= ny)
-        own = scene.segmentation[y % ny, x % nx] == cutout.src_id
-        assert_array_equal(cutout.mask, outside | ~own)
+        is_source = scene.segmentation[y % ny, x % nx] == cutout.src_id
+        assert_array_equal(cutout.mask, outside | ~is_source)
         assert cutout.status == ("filled" if outside.any() else "ok")
 
 
@@ -369,8 +369,8 @@ def test_stars_are_at_the_source_positions(kind, noiseless_scene):
     found = 0
     for cutout in cutouts:
         distance = np.hypot(*(exposure.positions - cutout.src_pos).T)
-        alone = np.sort(distance[np.isfinite(distance)])[1] > 30
-        if noiseless_scene.truth["kind"][cutout.src_id - 1] == "star" and alone:
+        is_isolated = np.sort(distance[np.isfinite(distance)])[1] > 30
+        if noiseless_scene.truth["kind"][cutout.src_id - 1] == "star" and is_isolated:
             found += 1
             assert_allclose(measure_centroid(cutout), cutout.cutout_src_pos, rtol=0, atol=0.02)
     assert found >= 4
@@ -401,11 +401,13 @@ def test_inputs_of_several_images(scene):
         make_wcs("gwcs", (512, 512), scale=0.04),
     ]
     parts = [list(make_random_cutouts(w, (600, 500), i)) for i, w in enumerate(wcses)]
-    apart = [create_input_image_cutouts(p, exposure.data, exposure.wcs, mode="fill") for p in parts]
+    separate = [
+        create_input_image_cutouts(p, exposure.data, exposure.wcs, mode="fill") for p in parts
+    ]
     order = np.random.default_rng(5).permutation(45)
     mixed = [[*parts[0], *parts[1], *parts[2]][i] for i in order]
     together, valid = create_input_image_cutouts(mixed, exposure.data, exposure.wcs, mode="fill")
-    expected = {c.src_id: c for cutouts, _ in apart for c in cutouts}
+    expected = {c.src_id: c for cutouts, _ in separate for c in cutouts}
     assert len(together) == len(expected) > 30
     kept = [c for c in mixed if c.src_id in expected]
     assert all(a is b for a, b in zip(valid, kept, strict=True))
@@ -433,7 +435,7 @@ def test_inputs_of_several_exposures(scene, primary):
     combined = scene.combined
     arguments = scene.segmentation, combined.data, combined.wcs, None, combined.weight
     flts = [create_input_image_cutouts(primary, e.data, e.wcs)[0] for e in scene.exposures]
-    apart = [drz_from_input_cutouts(flt, *arguments) for flt in flts]
+    separate = [drz_from_input_cutouts(flt, *arguments) for flt in flts]
     everything = flts[0]
     for flt in flts[1:]:
         everything = everything + flt
@@ -442,7 +444,7 @@ def test_inputs_of_several_exposures(scene, primary):
     assert len(together.images) == 1
     assert valid.ids.tolist() == together.ids.tolist()
     start = 0
-    for drz, _ in apart:
+    for drz, _ in separate:
         assert_cutouts_equal(together[start : start + len(drz)], drz[:])
         start += len(drz)
     assert start == len(together)

@@ -331,17 +331,17 @@ def test_overlapping_cutouts_are_independent(name, copy):
         {"id": [1, 2]}, labels, nd, None, planes["dq"], planes["weight"],
         pad=5, mask_policy=None, copy=copy,
     )  # fmt: skip
-    alone = (Cutout(nd, None, *corners, **planes, copy=copy)
+    single = (Cutout(nd, None, *corners, **planes, copy=copy)
              for corners in (((3, 5), (12, 9)), ((5, 6), (14, 12))))  # fmt: skip
-    for cutout, other in (tuple(collection), tuple(alone)):
-        known = other.copy()
+    for cutout, other in (tuple(collection), tuple(single)):
+        unchanged = other.copy()
         pixels = getattr(cutout, name)
         pixels = pixels.array if name == "uncertainty" else pixels
         assert pixels.flags.writeable == (copy or name == "mask")
         if pixels.flags.writeable:
             pixels[...] = 1
         setattr(cutout, name, np.ones_like(pixels))
-        assert_cutouts_equal(other, known)
+        assert_cutouts_equal(other, unchanged)
         now = {"data": nd.data, "mask": nd.mask, "uncertainty": nd.uncertainty.array}
         now |= {"flags": planes["dq"], "weight": planes["weight"]}
         for plane, values in before.items():

@@ -95,7 +95,7 @@ def test_cutout_as_array_is_its_data():
 
 
 def test_cutout_is_not_iterable():
-    """It is not iterated over, as it has no rows."""
+    """A cutout has no rows, so that iteration is an error."""
     with pytest.raises(TypeError, match="not iterable"):
         iter(make_cutout())
 

@@ -79,26 +79,26 @@ def cut_primary():
                                   SCENE.combined.wcs, pad=2)  # fmt: skip
 
 
-def cut_primary_from(image, more, options, at=(0, 0), size=None):
+def cut_primary_from(image, arguments, options, at=(0, 0), size=None):
     """Cut primary cutouts out of an image, or out of a part with the origin `at`."""
     x0, y0 = at
     ny, nx = SCENE.segmentation.shape if size is None else size
     labels = SCENE.segmentation[y0 : y0 + ny, x0 : x0 + nx]
     catalog = CATALOG | {"x": CATALOG["x"] - x0, "y": CATALOG["y"] - y0}
-    return create_primary_cutouts(catalog, labels, *image, **more, **options)
+    return create_primary_cutouts(catalog, labels, *image, **arguments, **options)
 
 
-def cut_exposure(image, more, options, **_):
-    more = more | {"segmentation_image": SCENE.segmentation}
-    more |= {"segmentation_wcs": SCENE.combined.wcs}
-    return create_input_image_cutouts(cut_primary(), *image, **more, **options)[0]
+def cut_exposure(image, arguments, options, **_):
+    arguments = arguments | {"segmentation_image": SCENE.segmentation}
+    arguments |= {"segmentation_wcs": SCENE.combined.wcs}
+    return create_input_image_cutouts(cut_primary(), *image, **arguments, **options)[0]
 
 
-def cut_combined(image, more, options, **_):
+def cut_combined(image, arguments, options, **_):
     exposure = SCENE.exposures[1]
     flt, _ = create_input_image_cutouts(cut_primary(), exposure.data, exposure.wcs)
-    more = more | {"segmentation_wcs": SCENE.combined.wcs}
-    return drz_from_input_cutouts(flt, SCENE.segmentation, *image, **more, **options)[0]
+    arguments = arguments | {"segmentation_wcs": SCENE.combined.wcs}
+    return drz_from_input_cutouts(flt, SCENE.segmentation, *image, **arguments, **options)[0]
 
 
 CUTTERS = {
@@ -130,8 +130,10 @@ def assert_same_cutouts(actual, expected):
     for one, other in zip(actual, expected, strict=True):
         assert one.planes == other.planes
         for name in one.planes:
-            plane, known = (getattr(c, name) for c in (one, other))
-            assert_array_equal(getattr(plane, "array", plane), getattr(known, "array", known))
+            plane, expected_plane = (getattr(c, name) for c in (one, other))
+            assert_array_equal(
+                getattr(plane, "array", plane), getattr(expected_plane, "array", expected_plane)
+            )
         assert type(one.uncertainty) is type(other.uncertainty)
         assert (one.box, one.unit, one.exptime) == (other.box, other.unit, other.exptime)
         assert one.extraction_slice == other.extraction_slice

@@ -92,8 +92,8 @@ SKY = (
 def assert_same_photometry(cutout, image, aperture, aperture_in_image, box=(0, 0)):
     """Check that photometry and statistics of an aperture agree on cutout and image."""
     part, whole = (
-        aperture_photometry(data, where)
-        for data, where in ((cutout, aperture), (image, aperture_in_image))
+        aperture_photometry(data, placed_aperture)
+        for data, placed_aperture in ((cutout, aperture), (image, aperture_in_image))
     )
     assert part["aperture_sum"].unit == UNIT
     close(part["aperture_sum"].value, whole["aperture_sum"].value)

@@ -114,7 +114,7 @@ def test_wcs_maps_like_pix2world(kind, position):
 @every_kind
 @every_position
 def test_world2pix_inverts_pix2world(kind, position):
-    """The inverse agrees for a WCS with any or no inverse of its own."""
+    """World positions map back to the pixels, with and without an inverse in the WCS."""
     cutout, _ = make_cutout(position, make_image_wcs(kind))
     assert_allclose(cutout.world2pix(*cutout.pix2world(X, Y)), (X, Y), rtol=0, atol=1e-5)
 

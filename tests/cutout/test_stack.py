@@ -91,9 +91,9 @@ def test_planes_have_their_own_fill_values():
     assert np.isnan(found.uncertainty[0][outside]).all()
     assert found.mask[0][outside].all()
     for name in ("flags", "weight", "segmentation"):
-        plane, own = getattr(found, name), getattr(cutout, name)
-        assert plane.dtype == own.dtype
-        assert plane[0, 1, 1] == own[0, 0]
+        plane, cutout_plane = getattr(found, name), getattr(cutout, name)
+        assert plane.dtype == cutout_plane.dtype
+        assert plane[0, 1, 1] == cutout_plane[0, 0]
         assert not plane[0][outside].any()
     assert found.uncertainty_type is StdDevUncertainty
     ivar = stack(cut(uncertainty=InverseVariance(WEIGHT)), shape=(50, 50))
