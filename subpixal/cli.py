@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -135,7 +135,7 @@ def _add_create(commands: argparse._SubParsersAction) -> None:
     ):
         parser.add_argument(
             option,
-            choices=("segment", "neighbours", "uberseg", "none"),
+            choices=("segment", "neighbors", "uberseg", "none"),
             default=default,
             help=f"pixels that the segmentation image masks in {images} (default {default})",
         )
@@ -411,9 +411,9 @@ def _as_cutout(image: SimulatedImage) -> Cutout:
     """Return a cutout of a whole simulated image."""
     from .cutout import Cutout
 
-    planes = {"dq": image.dq, "weight": image.weight, "uncertainty": image.error}
-    options = {"unit": image.unit, "exptime": image.exptime, "meta": {"name": image.name}}
-    return Cutout(image.data, image.wcs, **planes, **options, copy=False)
+    planes: dict[str, Any] = {"dq": image.dq, "weight": image.weight, "uncertainty": image.error}
+    about: dict[str, Any] = {"unit": image.unit, "exptime": image.exptime}
+    return Cutout(image.data, image.wcs, **planes, **about, meta={"name": image.name}, copy=False)
 
 
 def _detect(combined: Cutout) -> tuple[SegmentationImage, SourceCatalog]:

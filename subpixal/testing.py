@@ -1,9 +1,10 @@
-"""Comparing cutouts, in tests."""
+"""Functions that compare cutouts in tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -15,6 +16,11 @@ from subpixal.image import PLANES, ImageInfo
 
 from .cutout import Cutout, CutoutCollection
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+
 __all__ = ["assert_cutouts_equal"]
 
 ATTRIBUTES = (
@@ -24,8 +30,8 @@ ATTRIBUTES = (
 
 IMAGE_ATTRIBUTES = tuple(field.name for field in fields(ImageInfo) if field.name != "wcs")
 
-# More differences than these are only counted.
-SHOWN = 50
+# Number of differences in a message; further differences are counted.
+MAX_DIFFERENCES = 50
 
 
 def assert_cutouts_equal(
@@ -35,32 +41,33 @@ def assert_cutouts_equal(
     wcs_tolerance: float = 1e-6,
 ) -> None:
     """
-    Raise if two cutouts, or two collections, do not have the same content.
+    Raise an error if two cutouts, or two collections, differ in content.
 
-    The content is what an archive keeps: planes bit for bit (the payload of a NaN,
-    the dtype and its byte order count), class and unit of the uncertainty, place,
-    source with the type of its identifier, numbers, metadata, PSF, and what is known
-    of the image. Of collections, also the order, which cutouts have an image in
-    common, and the dropped sources. Whether pixels are shared is no content.
+    The content includes everything that an archive stores: the planes bit by bit (with the
+    dtype, its byte order and the payload of a NaN), the class and unit of the uncertainty,
+    the position, the source and the type of its identifier, numbers, metadata, the PSF and
+    the image. The content of a collection also includes the order of the cutouts, the images
+    that cutouts share, and the dropped sources. Memory that planes share does not matter.
 
-    Arrays, mappings and sequences among metadata, PSFs and identifiers are
-    compared part by part; other objects by their equality or, where their class
-    has none, by their class and attributes.
+    Arrays, mappings and sequences in metadata, PSFs and identifiers are compared element by
+    element. Other objects are compared by their equality or, if their class does not define
+    equality, by their class and attributes.
 
     Parameters
     ----------
     actual, desired : Cutout or CutoutCollection
+        The objects to compare.
     wcs_tolerance : float
-        Largest difference of the WCSs of the images, in pixels, at the corners,
-        edges and centres of the cutouts; NaN equals NaN. The default is the
-        largest difference that archives allow.
+        Largest difference of the WCSs of the images, in pixels, at the corners, edges and
+        centers of the cutouts; NaN equals NaN. The default is the largest difference that
+        archives allow.
 
     Raises
     ------
     TypeError
-        If ``desired`` is neither.
+        If ``desired`` is neither a cutout nor a collection.
     AssertionError
-        It names each cutout and attribute that differs, with both values.
+        If the objects differ. The message lists the cutouts and attributes with both values.
 
     Examples
     --------
@@ -81,14 +88,15 @@ def assert_cutouts_equal(
     if not isinstance(desired, Cutout | CutoutCollection):
         msg = f"desired must be a Cutout or a CutoutCollection, got {type(desired).__name__}"
         raise TypeError(msg)
-    lines = list(_differences_of_all(actual, desired, wcs_tolerance))
+    lines = list(_content_differences(actual, desired, wcs_tolerance))
     if lines:
-        if len(lines) > SHOWN:
-            lines[SHOWN:] = [f"and {len(lines) - SHOWN} more differences"]
+        if len(lines) > MAX_DIFFERENCES:
+            more = len(lines) - MAX_DIFFERENCES
+            lines[MAX_DIFFERENCES:] = [f"and {more} more differences"]
         raise AssertionError("\n".join(["the cutouts are not equal:", *lines]))
 
 
-def _differences_of_all(actual, desired, wcs_tolerance) -> Iterator[str]:
+def _content_differences(actual: Any, desired: Any, wcs_tolerance: float) -> Iterator[str]:
     for kind in (Cutout, CutoutCollection):
         if isinstance(desired, kind) and not isinstance(actual, kind):
             yield f"it is a {type(actual).__name__}, not a {type(desired).__name__}"
@@ -98,10 +106,11 @@ def _differences_of_all(actual, desired, wcs_tolerance) -> Iterator[str]:
             yield f"there are {len(actual)} cutouts, not {len(desired)}"
             return
         yield from _differences("image_numbers", actual.image_numbers, desired.image_numbers)
-        yield from _differences("dropped", *map(_dropped_one_by_one, (actual, desired)))
+        dropped = _dropped_one_by_one(actual), _dropped_one_by_one(desired)
+        yield from _differences("dropped", *dropped)
     else:
         actual, desired = [actual], [desired]
-    images = {}
+    images: dict[tuple[int, int], tuple[ImageInfo, ImageInfo, list]] = {}
     for number, (a, b) in enumerate(zip(actual, desired, strict=True)):
         label = f"cutout {number} (id {b.src_id!r}): "
         yield from (label + line for line in _cutout_differences(a, b))
@@ -126,65 +135,87 @@ def _cutout_differences(a: Cutout, b: Cutout) -> Iterator[str]:
             yield f"uncertainty has the parent {parent!r}"
 
 
-def _wcs_differences(a: ImageInfo, b: ImageInfo, cutouts, tolerance: float) -> Iterator[str]:
-    """Where the WCSs of two images differ, at positions in some of their cutouts."""
+def _wcs_differences(
+    a: ImageInfo, b: ImageInfo, cutouts: Sequence[tuple[str, Cutout]], tolerance: float
+) -> Iterator[str]:
+    """Yield the differences of the WCSs of two images, at positions in their cutouts."""
     if not has_same_axes(a.grid, b.grid):
         yield f"{cutouts[0][0]}image_wcs has the world {a.grid.world!r}, not {b.grid.world!r}"
         return
     x, y = np.concatenate([_positions(cutout) for _, cutout in cutouts], axis=-1)
-    worst = pixel_separation(a.grid, b.grid, x, y).reshape(len(cutouts), -1).max(axis=1)
-    for (label, _), most in zip(cutouts, worst, strict=True):
-        if most > tolerance:
-            yield f"{label}image_wcs differs by {most:.3g} pixels, more than {tolerance:.3g}"
+    largest = pixel_separation(a.grid, b.grid, x, y).reshape(len(cutouts), -1).max(axis=1)
+    for (label, _), error in zip(cutouts, largest, strict=True):
+        if error > tolerance:
+            yield f"{label}image_wcs differs by {error:.3g} pixels, more than {tolerance:.3g}"
 
 
-def _positions(cutout: Cutout) -> np.ndarray:
-    """Positions in the image of corners, middles of edges and centre, of shape (2, 9)."""
+def _positions(cutout: Cutout) -> FloatArray:
+    """Return positions of corners, edges and center in the image, of shape (2, 9)."""
     fraction = np.array([0, 0.5, 1])
     (x0, y0), (width, height) = cutout.origin, cutout.naxis
     x, y = np.meshgrid(x0 + fraction * (width - 1), y0 + fraction * (height - 1))
     return np.array([x.ravel(), y.ravel()])
 
 
-def _dropped_one_by_one(cutouts: CutoutCollection) -> list:
+def _dropped_one_by_one(cutouts: CutoutCollection) -> list[Any]:
     return [group._replace(id=i) for group in cutouts.dropped_groups for i in group.id.tolist()]
 
 
-def _differences(name: str, a, b, within=frozenset()) -> Iterator[str]:
+def _differences(
+    name: str, a: Any, b: Any, within: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[str]:
     """
-    Lines that say where two values of any kind differ.
+    Yield texts that describe the differences of two values of any class.
 
-    ``within`` has the pairs that are being compared: values may refer to themselves.
+    ``within`` contains the pairs that are being compared, because values may contain
+    themselves.
     """
-    if a is b or (id(a), id(b)) in within:
+    pair = id(a), id(b)
+    if a is b or pair in within:
         return
-    quantities = isinstance(a, u.Quantity) and isinstance(b, u.Quantity)
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and not quantities:
+    if _are_plain_arrays(a, b):
         yield from _array_differences(name, a, b)
         return
-    # Mappings, and units, are of several classes though equal.
-    alike = any(isinstance(a, kind) and isinstance(b, kind) for kind in (Mapping, u.UnitBase))
-    if type(a) is not type(b) and not alike:
-        kinds = type(a).__name__, type(b).__name__
-        yield f"{name} is {_text(a)} ({kinds[0]}), not {_text(b)} ({kinds[1]})"
+    if not _have_same_class(a, b):
+        class_a, class_b = type(a).__name__, type(b).__name__
+        yield f"{name} is {_describe(a)} ({class_a}), not {_describe(b)} ({class_b})"
         return
-    parts_a, parts_b = _parts(a), _parts(b)
-    if parts_a is None or parts_b is None:
-        if not _is_equal(a, b):
-            yield f"{name} is {a!r}, not {b!r}"
-        return
-    for key in dict.fromkeys([*parts_a, *parts_b]):
+    parts_a = _get_parts(a)
+    parts_b = _get_parts(b)
+    if parts_a is not None and parts_b is not None:
+        yield from _part_differences(name, parts_a, parts_b, within | {pair})
+    elif not _is_equal(a, b):
+        yield f"{name} is {a!r}, not {b!r}"
+
+
+def _part_differences(
+    name: str, a: Mapping[str, Any], b: Mapping[str, Any], within: frozenset[tuple[int, int]]
+) -> Iterator[str]:
+    for key in dict.fromkeys([*a, *b]):
         part = f"{name}{key}"
-        if key in parts_a and key in parts_b:
-            yield from _differences(part, parts_a[key], parts_b[key], within | {(id(a), id(b))})
-        elif key in parts_a:
-            yield f"{part} is {_text(parts_a[key])}, and should not be there"
+        if key not in b:
+            yield f"{part} is {_describe(a[key])}, and should not be there"
+        elif key not in a:
+            yield f"{part} is not there, and should be {_describe(b[key])}"
         else:
-            yield f"{part} is not there, and should be {_text(parts_b[key])}"
+            yield from _differences(part, a[key], b[key], within)
 
 
-def _parts(value) -> dict | None:
-    """What a value consists of, `None` if it is compared as a whole."""
+def _are_plain_arrays(a: Any, b: Any) -> bool:
+    arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    quantities = isinstance(a, u.Quantity) and isinstance(b, u.Quantity)
+    return arrays and not quantities
+
+
+def _have_same_class(a: Any, b: Any) -> bool:
+    # Equal mappings, and equal units, may be of different classes.
+    return type(a) is type(b) or any(
+        isinstance(a, kind) and isinstance(b, kind) for kind in (Mapping, u.UnitBase)
+    )
+
+
+def _get_parts(value: Any) -> dict[str, Any] | None:
+    """Return the parts of a value by name, `None` if the value is compared as a whole."""
     if isinstance(value, Mapping):
         return {f"[{key!r}]": part for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -194,20 +225,21 @@ def _parts(value) -> dict | None:
     if isinstance(value, NDUncertainty):
         return {".unit": value.unit, ".array": value.array}
     if type(value).__eq__ is object.__eq__ and getattr(value, "__dict__", None):
-        # A model of astropy leaves its parameters uninitialised until somebody asks.
+        # Models of astropy initialize this attribute at the first access.
         names = [name for name in vars(value) if name != "_parameters"]
         return {f".{name}": getattr(value, name) for name in names}
     return None
 
 
 def _array_differences(name: str, a: np.ndarray, b: np.ndarray) -> Iterator[str]:
-    if _kind(a) != _kind(b):
-        yield f"{name} is {_kind(a)}, not {_kind(b)}"
+    if _describe_array(a) != _describe_array(b):
+        yield f"{name} is {_describe_array(a)}, not {_describe_array(b)}"
     elif a.dtype.hasobject:
         yield from _differences(name, a.tolist(), b.tolist())
     elif a.tobytes() != b.tobytes():
-        one, other = (np.frombuffer(x.tobytes(), np.uint8).reshape(a.size, -1) for x in (a, b))
-        differ = np.flatnonzero((one != other).any(axis=1))
+        bytes_a = np.frombuffer(a.tobytes(), np.uint8).reshape(a.size, -1)
+        bytes_b = np.frombuffer(b.tobytes(), np.uint8).reshape(a.size, -1)
+        differ = np.flatnonzero((bytes_a != bytes_b).any(axis=1))
         first = tuple(int(i) for i in np.unravel_index(differ[0], a.shape))
         yield (
             f"{name} differs in {differ.size} of {a.size} values, "
@@ -215,23 +247,24 @@ def _array_differences(name: str, a: np.ndarray, b: np.ndarray) -> Iterator[str]
         )
 
 
-def _kind(array: np.ndarray) -> str:
-    """Type (with its byte order), shape and unit of an array."""
+def _describe_array(array: np.ndarray) -> str:
+    """Return a text with dtype (and its byte order), shape and unit of an array."""
     unit = getattr(array, "unit", None)
     text = f"an array of {array.dtype!r} of shape {array.shape}"
     return text if unit is None else f"{text} in {unit}"
 
 
-def _text(value) -> str:
-    """A value on one line, pixels not shown."""
-    if isinstance(value, u.Quantity):
-        return {".unit": value.unit, ".value": np.asarray(value.value)}
+def _describe(value: Any) -> str:
+    """Return a text with a value on one line, without the elements of an array."""
     if isinstance(value, NDUncertainty):
         value = value.array
-    return _kind(value) if isinstance(value, np.ndarray) else repr(value)
+    is_array = isinstance(value, np.ndarray)
+    if is_array and not (isinstance(value, u.Quantity) and value.isscalar):
+        return _describe_array(value)
+    return repr(value)
 
 
-def _is_equal(a, b) -> bool:
+def _is_equal(a: Any, b: Any) -> bool:
     try:
         return bool(a == b) or bool((a != a) & (b != b))  # noqa: PLR0124  (NaN)
     except (TypeError, ValueError):

@@ -38,7 +38,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def folder(scene, tmp_path_factory):
-    """A folder with a combined image, two exposures, a catalogue and a segmentation."""
+    """A folder with a combined image, two exposures, a catalog and a segmentation."""
     folder = tmp_path_factory.mktemp("images")
     write_image(folder / "drz.fits", scene.combined)
     for number, image in enumerate(scene.exposures, 1):
@@ -85,7 +85,7 @@ def test_create(arguments, scene, capsys):
         assert counts.pop("cut") == len(group)
         assert len(group) + sum(counts.values()) == len(groups[0])
         truth = scene.exposures[exposure - 1].positions[group.ids - 1]
-        # The header rounds the WCS, the catalogue has the true sky positions.
+        # The header rounds the WCS, the catalog has the true sky positions.
         np.testing.assert_allclose(group.table["src_pos"], truth, atol=1e-4)
     assert cutouts.images[1].exptime == scene.exposures[0].exptime
     assert cutouts[0].unit.to_string() == "electron / s"
@@ -179,7 +179,7 @@ def test_no_wcs(arguments, tmp_path, capsys):
 
 
 def test_no_ids(arguments, tmp_path, capsys):
-    """A catalogue without identifiers is named, with what it has instead."""
+    """A catalog without identifiers is named, with what it has instead."""
     Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "odd.ecsv")
     assert create(arguments | {"--catalog": str(tmp_path / "odd.ecsv")}) == 2
     error = capsys.readouterr().err
@@ -301,7 +301,7 @@ def test_nothing_to_cut(arguments, tmp_path, capsys):
 
 
 def test_catalog_of_another_image(arguments, folder, tmp_path, capsys):
-    """A catalogue whose positions are elsewhere is refused, with the files that disagree."""
+    """A catalog whose positions are elsewhere is refused, with the files that disagree."""
     catalog = Table.read(folder / "cat.ecsv")
     catalog["dec"] += 0.001
     catalog.write(tmp_path / "other.ecsv")

@@ -279,3 +279,14 @@ def test_parent_of_the_uncertainty():
     other.uncertainty.parent_nddata = stranger
     with pytest.raises(AssertionError, match="uncertainty has the parent NDData"):
         assert_cutouts_equal(other, cutout)
+
+
+def test_missing_quantity_is_described_in_one_line():
+    """A quantity that only one cutout has in its metadata is shown with its unit."""
+    cutout = make()
+    other = cutout.copy()
+    other.meta["length"] = 3 * u.m
+    other.meta["lengths"] = [1, 2] * u.m
+    message = r"length'\] is <Quantity 3. m>, and .*\n.*lengths'\] is an array of .* in m, and"
+    with pytest.raises(AssertionError, match=message):
+        assert_cutouts_equal(other, cutout)

@@ -1,4 +1,4 @@
-"""Source catalogues from the files that photutils, SExtractor, JWST and Roman write."""
+"""Read source catalogs of photutils, SExtractor, Euclid, JWST and Roman."""
 
 from __future__ import annotations
 
@@ -35,41 +35,39 @@ _NAMES_NEEDED = (
 
 def read_catalog(path: str | os.PathLike[str]) -> Table:
     """
-    Read a source catalogue.
+    Read a source catalog.
 
-    The format is found out from the contents first and the suffix last: ECSV,
-    FITS (also SExtractor's FITS_1.0 and FITS_LDAC), SExtractor's ASCII_HEAD,
-    CSV, Parquet (which needs the extra ``parquet``), ASDF files of Roman, plain
-    text tables, and what `astropy.table.Table.read` recognises by itself, such as
-    VOTables. Text must name its columns, which SExtractor's ASCII does not;
-    its ASCII_SKYCAT calls the first four ``id, ra, dec, mag`` whatever they are,
-    and is refused, too.
+    The content of the file determines the format; if it does not, the suffix does. The formats
+    are ECSV, FITS (also SExtractor's FITS_1.0 and FITS_LDAC), SExtractor's ASCII_HEAD, CSV,
+    Parquet (which needs the extra ``parquet``), ASDF files of Roman, plain text tables, and
+    all formats that `astropy.table.Table.read` identifies, such as VOTables. Columns of text
+    files need names. SExtractor's ASCII has none; its ASCII_SKYCAT gives the first four columns
+    the names ``id, ra, dec, mag`` regardless of their content. Both are refused.
 
     Parameters
     ----------
     path : str or path-like
-        The file, which must be a local one. The table of a FITS file that has several is picked in
-        brackets, such as ``'cat.fits[OBJECTS]'``.
+        Name of a local file. Brackets select one of several tables of a FITS file, such as
+        ``'cat.fits[OBJECTS]'``.
 
     Returns
     -------
     `~astropy.table.Table`
-        The columns as the file has them, those with missing values masked.
-        Display formats of FITS columns are dropped: astropy cannot print
-        columns with some that SExtractor writes.
+        The columns of the file; missing values are masked. Display formats of FITS columns
+        are dropped, because astropy cannot print columns with some formats of SExtractor.
 
     Raises
     ------
     OSError
-        If the file is missing (FileNotFoundError), or a damaged FITS file.
+        If the file is missing (FileNotFoundError), or if it is a damaged FITS file.
     ValueError
-        If it is not a table, has several tables to choose from, or no names of columns.
+        If the file contains no table, several tables, or no names of columns.
     ImportError
         If a package that the format needs is not installed.
     """
     file, extension = parse_image_name(path)
     if is_remote(file):
-        msg = f"{file}: a catalogue must be a local file"
+        msg = f"{file}: a catalog must be a local file"
         raise ValueError(msg)
     check_file(file)
     table_format = _find_format(Path(file))
@@ -82,7 +80,7 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
         return _read_asdf(file)
     table = _read_other(file, table_format)
     if table.colnames and all(_NO_NAME.fullmatch(name) for name in table.colnames):
-        msg = f"{file}: the catalogue has no header; {_NAMES_NEEDED}"
+        msg = f"{file}: the catalog has no header; {_NAMES_NEEDED}"
         raise ValueError(msg)
     return table
 
@@ -98,24 +96,24 @@ def _read_asdf(path: str) -> Table:
 
 
 def _read_other(file: str, table_format: str | None) -> Table:
-    """Read a catalogue in a format of which astropy knows more than we."""
+    """Read a catalog in a format that astropy reads."""
     try:
         return Table.read(file, format=table_format)
     except ImportError as error:
         extra = "pip install 'subpixal[parquet]'" if table_format == "parquet" else error
-        msg = f"{file}: reading this catalogue needs a package that is not installed: {extra}"
+        msg = f"{file}: reading this catalog needs a package that is not installed: {extra}"
         raise ImportError(msg) from error
-    # Each of the dozen parsers has errors of its own.
+    # Each of the dozen parsers raises other errors.
     except Exception as error:
         kind = f"as {table_format}" if table_format else "in any known format"
-        # The rest of astropy's message is a table of all formats.
+        # The other lines of the message of astropy list all formats.
         reason = str(error).partition("\n")[0]
-        msg = f"{file}: the catalogue cannot be read {kind} ({reason})"
+        msg = f"{file}: the catalog cannot be read {kind} ({reason})"
         raise ValueError(msg) from error
 
 
 def _find_format(path: Path) -> str | None:
-    """Name the format in astropy's words, None if astropy is to find out."""
+    """Return the name of the format in astropy, `None` if astropy must identify the format."""
     with path.open("rb") as file:
         start = file.read(4096)
     if start.startswith(b"\x1f\x8b"):
@@ -127,7 +125,7 @@ def _find_format(path: Path) -> str | None:
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith(b"QueryResult"):
-        msg = f"{path}: ASCII_SKYCAT does not say what its columns are; {_NAMES_NEEDED}"
+        msg = f"{path}: ASCII_SKYCAT does not contain the names of columns; {_NAMES_NEEDED}"
         raise ValueError(msg)
     if start.startswith(b"# %ECSV"):
         return "ascii.ecsv"
@@ -139,17 +137,17 @@ def _find_format(path: Path) -> str | None:
 
 
 def _read_fits(path: str, extension: Extension) -> Table:
-    """Read the catalogue in a FITS file."""
+    """Read the catalog in a FITS file."""
     with open_fits(path) as hdulist:
         hdu = _choose_table(hdulist, path, extension)
-        # Before astropy parses the columns: it refuses to build some of them
-        # with their TDISP, and cannot print others, such as 'I10' of a float.
+        # Remove TDISP before astropy parses the columns: astropy refuses some display formats
+        # and cannot print columns with others, such as 'I10' for floats.
         for key in list(hdu.header["TDISP*"]):
             del hdu.header[key]
         try:
             return Table.read(hdu, format="fits", unit_parse_strict="silent")
         except Exception as error:
-            msg = f"{path}[{hdu.name}]: the catalogue cannot be read ({error})"
+            msg = f"{path}[{hdu.name}]: the catalog cannot be read ({error})"
             raise ValueError(msg) from error
 
 
@@ -158,17 +156,17 @@ def _choose_table(hdulist: fits.HDUList, path: str, extension: Extension) -> Any
     tables = {
         index: hdu
         for index, hdu in enumerate(hdulist)
-        # The table ASDF in files of JWST has metadata.
+        # The table ASDF in files of JWST contains metadata.
         if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU)) and hdu.name != "ASDF"
     }
     found = [hdu for index, hdu in tables.items() if _is_selected(index, hdu, extension)]
     if extension is None:
-        # The other table of FITS_LDAC has the header of the image.
+        # The other table of FITS_LDAC contains the header of the image.
         found = [hdu for hdu in found if hdu.name == "LDAC_OBJECTS"] or found
     if len(found) == 1:
         return found[0]
     asked = "" if extension is None else f" {extension}"
-    problem = "several tables, pick one in brackets" if found else f"no table{asked}"
+    problem = "several tables, select one in brackets" if found else f"no table{asked}"
     names = ", ".join(f"[{index}] {hdu.name}".strip() for index, hdu in tables.items())
     msg = f"{path}: {problem}; its tables are: {names or 'none'}"
     raise ValueError(msg)

@@ -158,7 +158,7 @@ def check_archive(
     OSError
         As `refuse_existing` and `check_folder`.
     ValueError
-        If the name is that of an input or of a FITS file, or asdf does not know the compression.
+        If the name is that of an input or of a FITS file, or if the compression is not one of asdf.
     """
     refuse_existing(path, overwrite=overwrite, inputs=inputs)
     check_folder(path)

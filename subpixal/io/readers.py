@@ -1,4 +1,4 @@
-"""Read images of files and data models as cutouts of the whole image."""
+"""Read images and segmentation images of files and data models."""
 
 from __future__ import annotations
 
@@ -22,48 +22,45 @@ __all__ = ["read_image", "read_images", "read_segmentation"]
 
 def read_images(source: Any, *, dqbitmask: Any = "mission") -> list[Cutout]:
     """
-    Read all images (chips) of a file, or those that its name picks.
+    Read all images (chips) of a file, or the images that its name selects.
 
     Parameters
     ----------
     source : str, path-like or data model
-        Name of a FITS file of any mission or of an ASDF file of Roman; of FITS, if
-        need be with an extension in brackets: ``'f.fits[SCI,2]'``. The file may be
-        remote, ``'s3://...'`` or ``'https://...'``, which needs fsspec. Or an open
-        model of ``stdatamodels`` or ``roman_datamodels``.
+        Name of a FITS file of any mission, with or without an extension in brackets such as
+        ``'f.fits[SCI,2]'``, or of an ASDF file of Roman. Remote files such as ``'s3://...'`` or
+        ``'https://...'`` need fsspec. An open model of ``stdatamodels`` or
+        ``roman_datamodels`` is read, too.
     dqbitmask : int, str, list or None
-        Flags that are good, as in `~astropy.nddata.bitfield_to_boolean_mask`, also
-        by the names that the mission gives them: ``'SATURATED+JUMP_DET'``. By
-        default what is sensible for the instrument. For an image that has no
-        flags, it does not matter.
+        Good flags, as in `~astropy.nddata.bitfield_to_boolean_mask`, or the names of the
+        mission such as ``'SATURATED+JUMP_DET'``. By default the flags that are usually good
+        for the instrument. The argument does not matter for images without flags.
 
     Returns
     -------
     list of `~subpixal.cutout.Cutout`
-        Whole images, an `~astropy.nddata.NDData` each: with WCS, uncertainty,
-        flags, weight, unit and exposure time as far as the file has them. The
-        pixels are read-only, memory maps where the file allows it. Where it does
-        not, as it is remote, or compressed by tiles, or its numbers are scaled, they
-        are read when they are asked for (in ASDF files, at once, but no other planes);
-        the mask is made when it is asked for.
-        Cutting reads what the cutouts need.
+        Whole images. Each is an `~astropy.nddata.NDData` with WCS, and with the uncertainty,
+        flags, weight, unit and exposure time of the file. The pixels are read-only and, if
+        possible, memory maps. Pixels of remote files, of files that are compressed by tiles,
+        and scaled numbers are read at the first access; a plane in an ASDF file is then read
+        as a whole. The mask is made at the first access. Cutting reads only the pixels of
+        the cutouts.
 
-        ``meta`` says where the image comes from, as far as that is known:
-        ``filename, extension, telescope, instrument, detector, filter, exposure``
-        (what the mission calls the exposure; combined images have none), ``date`` (the
-        start, in ISO format), ``bunit`` (as the file has it), ``name`` (file and
-        extension) and ``flag_names`` (the bit of each name).
+        ``meta`` contains ``filename, extension, telescope, instrument, detector, filter,
+        exposure`` (the identifier of the exposure; combined images have none), ``date``
+        (the start, in ISO format), ``bunit`` (as in the file), ``name`` (file and extension)
+        and ``flag_names`` (the bit of each name), if the file contains them.
 
     Raises
     ------
     OSError
         If the file is missing, damaged, or neither FITS nor ASDF.
     ValueError
-        If there is no such 2-D image, or no complete celestial WCS with it.
+        If the file has no such 2-D image, or if the image has no complete celestial WCS.
     TypeError
         If the source is neither a name nor a model.
     ImportError
-        If the file is compressed and the package for that is not installed.
+        If a package that decompresses the file is not installed.
     """
     images = _find(source, read_fits_images, model_image)
     return [_as_cutout(image, dqbitmask) for image in images]
@@ -71,7 +68,7 @@ def read_images(source: Any, *, dqbitmask: Any = "mission") -> list[Cutout]:
 
 def read_image(source: Any, *, dqbitmask: Any = "mission") -> Cutout:
     """
-    Read the one image of a file that has, or whose name picks, only one.
+    Read the image of a file, or the image that its name selects.
 
     Parameters
     ----------
@@ -81,20 +78,20 @@ def read_image(source: Any, *, dqbitmask: Any = "mission") -> Cutout:
     Returns
     -------
     `~subpixal.cutout.Cutout`
-        The whole image, as of `read_images`.
+        The whole image, as `read_images` returns it.
 
     Raises
     ------
     OSError, TypeError, ImportError
         As `read_images`.
     ValueError
-        As `read_images`, and if there are several images to choose from.
+        As `read_images`, and if there are several images.
     """
     images = _find(source, read_fits_images, model_image)
     if len(images) > 1:
         names = ", ".join(repr(image.meta["name"]) for image in images[:8])
         names += ", ..." if len(images) > 8 else ""
-        msg = f"{os.fspath(source)} has {len(images)} images, pick one of {names}"
+        msg = f"{os.fspath(source)} has {len(images)} images, select one of {names}"
         raise ValueError(msg)
     return _as_cutout(images[0], dqbitmask)
 
@@ -103,8 +100,8 @@ def read_segmentation(source: Any) -> NDData:
     """
     Read a segmentation image: the first 2-D image of integers in a file.
 
-    Data quality flags and drizzle contexts are integers, too, and are taken
-    only if the name picks them.
+    Data quality flags and drizzle contexts contain integers, too; they are read only if the
+    name selects them.
 
     Parameters
     ----------
@@ -114,19 +111,18 @@ def read_segmentation(source: Any) -> NDData:
     Returns
     -------
     `~astropy.nddata.NDData`
-        The labels, with the WCS of the file if there is one. All functions take
-        it as a segmentation image; where its WCS is not that of the image, it must be
-        passed as ``segmentation_wcs``.
-        As of images, labels are a memory map where the file allows it; of a file that
-        is remote or compressed by tiles, ``data`` is read piece by piece where it is
-        used, and `numpy.asarray` reads all of it.
+        The labels, with the WCS of the file if there is one. All functions accept the result
+        as a segmentation image. If its WCS differs from that of the image, pass the WCS as
+        ``segmentation_wcs``. Labels are a memory map if possible. The labels in a remote file,
+        or in a file that is compressed by tiles, are read in parts where they are used;
+        `numpy.asarray` reads all of them.
 
     Raises
     ------
     OSError, TypeError, ImportError
         As `read_images`.
     ValueError
-        If there is no 2-D image, or its values are not all integers.
+        If there is no 2-D image, or if some values are not integers.
     """
     (image,) = _find(source, read_fits_labels, model_labels)
     return NDData(image.data, wcs=image.wcs, meta=image.meta)
@@ -151,7 +147,7 @@ def _find(
             msg = f"{path} is an archive of cutouts and no image; CutoutCollection.read reads it"
             raise ValueError(msg)
         image = from_model(find_root(tree, path), Path(path).name)
-        # Tables of a WCS are lazy nodes of the file.
+        # The tables of the WCS refer to the file, which is closed here.
         image.wcs = copy.deepcopy(image.wcs)
         return [image]
 

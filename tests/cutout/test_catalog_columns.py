@@ -242,7 +242,7 @@ def test_empty_catalog(image):
         ([1, 2], TypeError, "catalog must be a table, got list"),
         (np.arange(3), TypeError, "catalog must be a table, got ndarray"),
         ("cat.ecsv", TypeError, "catalog must be a table"),
-        ({"x": X, "y": Y}, ValueError, "catalog must have a column id or label or NUMBER"),
+        ({"x": X, "y": Y}, ValueError, "catalog must have a column id, label, NUMBER"),
         ({"id": ["a", "b"]}, ValueError, "column 'id' of catalog must hold integers"),
         ({"id": [1.5, 2]}, ValueError, "column 'id' of catalog must hold integers"),
         ({"id": [1, np.nan]}, ValueError, "column 'id' of catalog must hold integers"),

@@ -76,7 +76,7 @@ def test_units_that_nobody_knows(tmp_path):
     assert str(table["NUMBER"].unit) == "furlongs"
 
 
-def test_ldac_catalogue(tmp_path):
+def test_ldac_catalog(tmp_path):
     """The sources are in LDAC_OBJECTS, LDAC_IMHEAD is the header of the image."""
     text = np.array([b"SIMPLE  = T".ljust(160)])
     header = fits.Column("Field Header Card", "160A", array=text)
@@ -129,8 +129,8 @@ def test_formats_that_astropy_recognises(tmp_path):
     assert list(read_catalog(tmp_path / "cat.xml")["id"]) == [7, 8, 9]
 
 
-def test_catalogues_without_rows(tmp_path):
-    """No source is a catalogue, too."""
+def test_catalogs_without_rows(tmp_path):
+    """No source is a catalog, too."""
     make_table()[:0].write(tmp_path / "a.ecsv")
     (tmp_path / "b.cat").write_text(SEXTRACTOR)
     (tmp_path / "c.csv").write_text("id,x\n")
@@ -159,7 +159,7 @@ def test_parquet(tmp_path):
 
 
 def test_parquet_of_roman(tmp_path):
-    """A catalogue as Roman writes it has its units, and its sources can be cut."""
+    """A catalog as Roman writes it has its units, and its sources can be cut."""
     arrow = pytest.importorskip("pyarrow")
     pytest.importorskip("pandas")
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -183,7 +183,7 @@ def test_parquet_of_roman(tmp_path):
     np.testing.assert_array_equal(cutouts.table["src_pos"][1], [10.5, 11.5])
 
 
-def test_files_that_are_no_catalogues(tmp_path):
+def test_files_that_are_no_catalogs(tmp_path):
     """Each error names the file and what is wrong with it."""
     with pytest.raises(FileNotFoundError, match=r"none\.ecsv: there is no such file"):
         read_catalog(tmp_path / "none.ecsv")
@@ -195,7 +195,7 @@ def test_files_that_are_no_catalogues(tmp_path):
         "e.ecsv": "",
     }.items():
         (tmp_path / name).write_text(content)
-        with pytest.raises(ValueError, match=rf"{name}: the catalogue cannot be read"):
+        with pytest.raises(ValueError, match=rf"{name}: the catalog cannot be read"):
             read_catalog(tmp_path / name)
     with pytest.raises(ValueError, match=r"b\.csv is not a FITS file and has no extension"):
         read_catalog(tmp_path / "b.csv[1]")
@@ -221,9 +221,9 @@ def test_text_for_skycat(tmp_path):
         read_catalog(tmp_path / "test.cat")
 
 
-def test_remote_catalogue():
+def test_remote_catalog():
     """It is refused as such, and not as a missing file."""
-    with pytest.raises(ValueError, match=r"s3://bucket/cat\.fits: a catalogue must be a local"):
+    with pytest.raises(ValueError, match=r"s3://bucket/cat\.fits: a catalog must be a local"):
         read_catalog("s3://bucket/cat.fits")
 
 
@@ -235,7 +235,7 @@ def test_damaged_and_empty_fits(tmp_path):
     fits.HDUList([fits.PrimaryHDU(), table_hdu(2000)]).writeto(tmp_path / "cat.fits")
     content = (tmp_path / "cat.fits").read_bytes()
     (tmp_path / "short.fits").write_bytes(content[:12000])
-    with pytest.raises(ValueError, match=r"short\.fits\[OBJECTS\]: the catalogue cannot be read"):
+    with pytest.raises(ValueError, match=r"short\.fits\[OBJECTS\]: the catalog cannot be read"):
         read_catalog(tmp_path / "short.fits")
     (tmp_path / "cut.fits.gz").write_bytes(gzip.compress(content)[:-500])
     with pytest.raises(OSError, match=r"cut\.fits\.gz: not a FITS file, or damaged"):
@@ -246,7 +246,7 @@ def test_damaged_and_empty_fits(tmp_path):
     ("name", "rows"),
     [("hst_wfc3ir_goodss/goodss_f140w_cat.fits", 97), ("ground_tpv/tpv_sex_cat.fits", 26)],
 )
-def test_real_sextractor_catalogues(shared_data, name, rows):
+def test_real_sextractor_catalogs(shared_data, name, rows):
     """Every number goes with a label; a QTable of it, with its float pixels, can be printed."""
     table = read_catalog(shared_data / name)
     labels = fits.getdata(shared_data / name.replace("_cat.fits", "_seg.fits.gz"))
@@ -261,7 +261,7 @@ def test_real_sextractor_catalogues(shared_data, name, rows):
     assert np.count_nonzero(box == row["NUMBER"]) >= row["ISOAREA_IMAGE"]
 
 
-def test_real_jwst_catalogue(shared_data):
+def test_real_jwst_catalog(shared_data):
     """The pipeline's ECSV has labels, centroids and sky positions."""
     table = read_catalog(shared_data / "jwst_nircam_sim" / "jw_cat.ecsv")
     assert {"label", "x_centroid", "y_centroid", "ra", "dec"} <= set(table.colnames)

@@ -223,8 +223,8 @@ def test_an_image_is_no_segmentation(rng, tmp_path):
         read_segmentation(path)
 
 
-def test_catalogue(rng, tmp_path):
-    """A catalogue is read from ASDF, too; an image has none."""
+def test_catalog(rng, tmp_path):
+    """A catalog is read from ASDF, too; an image has none."""
     table = Table({"label": [1, 2], "x_centroid": [3.5, 4.5]}, units={"x_centroid": "pix"})
     tree = {"meta": {}, "source_catalog": table}
     path = write_roman(tmp_path / "x_cat.asdf", tree, "image_source_catalog-2.2.0")
@@ -272,7 +272,7 @@ def test_damaged_file(kept, rng, tmp_path):
 
 
 def test_chain_on_files_of_roman(rng, tmp_path, capsys):
-    """The command takes a mosaic, an exposure, a segmentation and a catalogue, all of Roman."""
+    """The command takes a mosaic, an exposure, a segmentation and a catalog, all of Roman."""
     mosaic = write_roman(tmp_path / "l3.asdf", make_l3(rng), "wfi_mosaic-2.1.0")
     exposure = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     labels = np.zeros(SHAPE, "u4")

@@ -79,6 +79,6 @@ def test_several_chips(tmp_path):
             hdu.ver = 2
         fits.HDUList([*one, *second]).writeto(tmp_path / "g.fits")
     assert len(io.read_images(tmp_path / "g.fits")) == 2
-    with pytest.raises(ValueError, match="pick one of"):
+    with pytest.raises(ValueError, match="select one of"):
         io.read_image(tmp_path / "g.fits")
     assert io.read_image(f"{tmp_path}/g.fits[SCI,2]").image.name == "g.fits[SCI,2]"

@@ -165,7 +165,7 @@ def _column_names(catalog: Any) -> Collection[str]:
 def _parse_ids(columns: _Columns) -> IntArray:
     name = next((name for name in ID_COLUMNS if name in columns), None)
     if name is None:
-        msg = f"catalog must have a column {' or '.join(ID_COLUMNS)}, it has {columns.names}"
+        msg = f"catalog must have a column {', '.join(ID_COLUMNS)}, it has {columns.names}"
         raise ValueError(msg)
     values = columns[name]
     values = np.ma.asarray(getattr(values, "value", values))

@@ -186,7 +186,7 @@ def find_in(tree: Any, path: str) -> Any:
 
 
 def parse_unit(text: str) -> u.UnitBase | None:
-    """Parse a BUNIT in the common spellings; return `None` if astropy does not know the unit."""
+    """Parse a BUNIT in the common spellings; return `None` for an unknown unit."""
     found = _COUNT_UNIT.fullmatch(text.lower())
     if found and found["count"] in _COUNTS:
         return _COUNTS[found["count"]] / u.s if found["rate"] else _COUNTS[found["count"]]
