@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import subpixal.io
 from subpixal import CutoutCollection
+from subpixal.io._asdf import integration
 from subpixal.testing import assert_cutouts_equal
 
 # Longitude and latitude in degrees.
@@ -123,3 +124,17 @@ def test_schema_examples(name):
             config.warn_on_failed_conversion = False
             with asdf.open(io.BytesIO(content)) as file:
                 assert type(file["example"]).__module__.startswith("subpixal")
+
+
+def test_trees_of_earlier_versions_are_upgraded(monkeypatch):
+    """The function for the tag of a tree changes the tree before it is read."""
+
+    def double(tree):
+        images = [{**image, "exptime": 2 * image["exptime"]} for image in tree["images"]]
+        return {**tree, "images": images}
+
+    expected = [2 * image.exptime for image in CutoutCollection.read(PATH).images]
+    monkeypatch.setitem(integration.UPGRADES, "cutout_collection-1.0.0", double)
+    with asdf.open(PATH) as file:
+        for found in (CutoutCollection.read(PATH), file["cutouts"]):
+            assert [image.exptime for image in found.images] == expected

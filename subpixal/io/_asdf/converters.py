@@ -1,95 +1,108 @@
-"""Converters between cutouts and ASDF."""
+"""Converters between objects and ASDF nodes.
+
+A converter imports its functions when asdf calls it, because asdf loads this module in every
+process that uses asdf.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from asdf.extension import Converter
 
-__all__ = [
-    "CollectionConverter",
-    "CollectionTree",
-    "CutoutConverter",
-    "FITSWCSConverter",
-    "OffsetConverter",
-]
+from .integration import URI, upgrade
+
+if TYPE_CHECKING:
+    from subpixal.cutout import Cutout, CutoutCollection
+    from subpixal.geometry import OffsetLowLevelWCS
+    from subpixal.geometry.fits_wcs import ExactWCS
+
+__all__ = ["CONVERTERS", "CollectionTree"]
 
 
-class CollectionTree(dict):
-    """The tree of a collection, written as the collection is."""
+class CollectionTree(dict[str, Any]):
+    """The tree of a collection, which asdf writes like the collection."""
 
 
 class CutoutConverter(Converter):
-    """A cutout, with 2-D planes."""
+    """Converter of a cutout with 2-D planes."""
 
-    tags = ("asdf://subpixal.org/tags/cutout-*",)
-    # As a string, the class is not imported before there is one.
+    tags = (f"{URI}/tags/cutout-*",)
+    # The name of a class does not import the class.
     types = ("subpixal.cutout.Cutout",)
 
-    def to_yaml_tree(self, obj, tag, ctx):
-        """Tree of a cutout."""
+    def to_yaml_tree(self, obj: Cutout, tag: str, ctx: Any) -> dict[str, Any]:
+        """Return the tree of a cutout."""
         from .cutout import cutout_to_tree
 
         return cutout_to_tree(obj)
 
-    def from_yaml_tree(self, node, tag, ctx):
-        """Cutout of a tree."""
+    def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Cutout:
+        """Return the cutout of a tree."""
         from .cutout import tree_to_cutout
 
-        return tree_to_cutout(node)
+        return tree_to_cutout(upgrade(node, tag))
 
 
 class CollectionConverter(Converter):
-    """A collection, with columns and pixels in blocks."""
+    """Converter of a collection with columns and blocks of pixels."""
 
-    tags = ("asdf://subpixal.org/tags/cutout_collection-*",)
+    tags = (f"{URI}/tags/cutout_collection-*",)
     types = ("subpixal.cutout.CutoutCollection", CollectionTree)
 
-    def to_yaml_tree(self, obj, tag, ctx):
-        """Tree of a collection."""
+    def to_yaml_tree(
+        self, obj: CutoutCollection | CollectionTree, tag: str, ctx: Any
+    ) -> dict[str, Any]:
+        """Return the tree of a collection."""
         from .collection import collection_to_tree
 
         return dict(obj) if isinstance(obj, CollectionTree) else collection_to_tree(obj)
 
-    def from_yaml_tree(self, node, tag, ctx):
-        """Collection of a tree, with pixels of its own."""
+    def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> CutoutCollection:
+        """Return the collection of a tree, with all pixels in memory."""
         from .collection import tree_to_collection
 
-        return tree_to_collection(node)
+        return tree_to_collection(upgrade(node, tag))
 
 
 class OffsetConverter(Converter):
-    """A WCS that is seen from another origin."""
+    """Converter of a WCS with another pixel origin."""
 
-    tags = ("asdf://subpixal.org/tags/offset_wcs-*",)
+    tags = (f"{URI}/tags/offset_wcs-*",)
     types = ("subpixal.geometry.OffsetLowLevelWCS",)
 
-    def to_yaml_tree(self, obj, tag, ctx):
-        """Tree of the wrapper."""
+    def to_yaml_tree(self, obj: OffsetLowLevelWCS, tag: str, ctx: Any) -> dict[str, Any]:
+        """Return the tree of a wrapper."""
         tree = {"wcs": obj._wcs, "offset": list(obj.offset)}
         if obj.array_shape is not None:
             tree["shape"] = [int(n) for n in obj.array_shape]
         return tree
 
-    def from_yaml_tree(self, node, tag, ctx):
-        """Wrapper of a tree."""
+    def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> OffsetLowLevelWCS:
+        """Return the wrapper of a tree."""
         from subpixal.geometry import OffsetLowLevelWCS
 
+        node = upgrade(node, tag)
         return OffsetLowLevelWCS(node["wcs"], node["offset"], node.get("shape"))
 
 
 class FITSWCSConverter(Converter):
-    """A FITS WCS with exact values, which is read as an `astropy.wcs.WCS`."""
+    """Converter of a FITS WCS with exact values, which asdf reads as an `astropy.wcs.WCS`."""
 
-    tags = ("asdf://subpixal.org/tags/fits_wcs-*",)
+    tags = (f"{URI}/tags/fits_wcs-*",)
     types = ("subpixal.geometry.fits_wcs.ExactWCS",)
 
-    def to_yaml_tree(self, obj, tag, ctx):
-        """Tree of the WCS."""
+    def to_yaml_tree(self, obj: ExactWCS, tag: str, ctx: Any) -> dict[str, Any]:
+        """Return the tree of a WCS."""
         from subpixal.geometry.fits_wcs import exact_state
 
         return exact_state(obj.wcs)
 
-    def from_yaml_tree(self, node, tag, ctx):
-        """WCS of a tree."""
+    def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Any:
+        """Return the WCS of a tree."""
         from subpixal.geometry.fits_wcs import restore_state
 
-        return restore_state(node)
+        return restore_state(upgrade(node, tag))
+
+
+CONVERTERS = (CutoutConverter, CollectionConverter, OffsetConverter, FITSWCSConverter)

@@ -1,14 +1,37 @@
-"""Entry points of asdf. They are called in every process that uses asdf: nothing heavy here."""
+"""Entry points of asdf, and the versions of the archive format.
+
+Every process that uses asdf calls the entry points. Therefore this module imports nothing heavy.
+"""
 
 from __future__ import annotations
 
-__all__ = ["get_extensions", "get_resource_mappings"]
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asdf.extension import Extension
+    from asdf.resource import DirectoryResourceMapping
+
+__all__ = ["MANIFESTS", "UPGRADES", "get_extensions", "get_resource_mappings", "upgrade"]
 
 URI = "asdf://subpixal.org"
 
+# All versions of the format that can be read. asdf writes the first one.
+MANIFESTS = ("subpixal-1.0.0",)
 
-def get_resource_mappings() -> list:
-    """Schemas and manifests."""
+# Functions that return the tree of an earlier version in the layout of the first manifest, by the
+# end of the tag, such as "cutout-1.0.0". The other modules contain only the current layout.
+UPGRADES: dict[str, Callable[[Any], Any]] = {}
+
+
+def upgrade(tree: Any, tag: str) -> Any:
+    """Return a tree in the layout of the newest version."""
+    name = tag.removeprefix(f"{URI}/tags/")
+    return UPGRADES[name](tree) if name in UPGRADES else tree
+
+
+def get_resource_mappings() -> list[DirectoryResourceMapping]:
+    """Return the schemas and manifests."""
     from importlib.resources import files
 
     from asdf.resource import DirectoryResourceMapping
@@ -20,25 +43,15 @@ def get_resource_mappings() -> list:
     ]
 
 
-def get_extensions() -> list:
-    """The extension with our converters."""
+def get_extensions() -> list[Extension]:
+    """Return one extension for each version of the format."""
     from asdf.extension import ManifestExtension
 
-    from .converters import (
-        CollectionConverter,
-        CutoutConverter,
-        FITSWCSConverter,
-        OffsetConverter,
-    )
+    from .converters import CONVERTERS
 
     return [
         ManifestExtension.from_uri(
-            f"{URI}/manifests/subpixal-1.0.0",
-            converters=[
-                CutoutConverter(),
-                CollectionConverter(),
-                OffsetConverter(),
-                FITSWCSConverter(),
-            ],
+            f"{URI}/manifests/{name}", converters=[converter() for converter in CONVERTERS]
         )
+        for name in MANIFESTS
     ]

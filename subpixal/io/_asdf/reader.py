@@ -16,7 +16,7 @@ from asdf.yamlutil import tagged_tree_to_custom_tree
 from subpixal.io.paths import open_file
 
 from .blocks import Blocks
-from .integration import URI
+from .integration import URI, upgrade
 from .tree_checksum import verify_tree_checksum
 from .validate_tree import StoredArray, collect_arrays, load_tree, planes_of
 
@@ -107,7 +107,8 @@ class ASDFReader:
             node = tree.get(KEY)
             if not isinstance(node, Mapping):
                 return node, False
-            is_collection = (getattr(node, "_tag", None) or "").startswith(COLLECTION)
+            tag = getattr(node, "_tag", None) or ""
+            is_collection = tag.startswith(COLLECTION)
             stored = collect_arrays(node, self._blocks.length)
             pixels = planes_of(node) if is_collection else []
             later = {id(block) for planes in pixels for some in planes.values() for block in some}
@@ -117,9 +118,11 @@ class ASDFReader:
         with asdf.config_context() as config:
             # A node that cannot be read is an error, not a raw dict.
             config.warn_on_failed_conversion = False
-            node = tagged_tree_to_custom_tree(node.data if is_collection else node, context)
-        self._pixels = planes_of(node) if is_collection else []
-        return node, is_collection
+            if not is_collection:
+                return tagged_tree_to_custom_tree(node, context), False
+            node = upgrade(tagged_tree_to_custom_tree(node.data, context), tag)
+        self._pixels = planes_of(node)
+        return node, True
 
     def _load(self, stored: dict[int, StoredArray]) -> dict[int, np.ndarray]:
         """Arrays in memory; those of one block share what it has."""
