@@ -94,10 +94,12 @@ def exact_state(wcs: WCS) -> dict[str, Any]:
     params = copy.deepcopy(wcs.wcs)
     header = params.to_header(WCSHDO_all | WCSHDO_P17)
     cards = [header[i : i + 80].rstrip() for i in range(0, len(header), 80)]
+    tables = {name: getattr(wcs, name) for name in TABLES}
     state = {
         "cards": [card for card in cards if card and not card.startswith("COMMENT")],
         "key": params.alt,
         "preserve_units": wcs.preserve_units,
+        "tables": {n: _table_to_state(t) for n, t in tables.items() if t is not None},
         **_get_values_without_cards(params),
     }
     if wcs.pixel_shape is not None:
@@ -105,11 +107,7 @@ def exact_state(wcs: WCS) -> dict[str, Any]:
     if wcs.pixel_bounds is not None:
         state["pixel_bounds"] = [_to_floats(bound) for bound in wcs.pixel_bounds]
     if wcs.sip is not None:
-        matrices = {name: getattr(wcs.sip, name) for name in POLYNOMIALS}
-        state["sip"] = {n: m.tolist() for n, m in matrices.items() if m is not None}
-        state["sip"]["crpix"] = wcs.sip.crpix.tolist()
-    tables = {name: getattr(wcs, name) for name in TABLES}
-    state["tables"] = {n: _table_to_state(t) for n, t in tables.items() if t is not None}
+        state["sip"] = _sip_to_state(wcs.sip)
     return state
 
 
@@ -129,6 +127,12 @@ def _get_values_without_cards(params: Wcsprm) -> dict[str, Any]:
 
 def _to_floats(values: Any) -> list[float] | None:
     return None if values is None else [float(value) for value in values]
+
+
+def _sip_to_state(sip: Sip) -> dict[str, Any]:
+    matrices = {name: getattr(sip, name) for name in POLYNOMIALS}
+    state = {name: matrix.tolist() for name, matrix in matrices.items() if matrix is not None}
+    return {"crpix": sip.crpix.tolist(), **state}
 
 
 def _table_to_state(table: DistortionLookupTable) -> dict[str, Any]:

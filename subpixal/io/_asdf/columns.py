@@ -1,25 +1,27 @@
-"""Columns as core ASDF nodes, and back.
+"""Columns of numbers, words and identifiers as ASDF nodes.
 
-A column whose values are all the same is that one value. Words are numbers of
-words in a list. What is read is checked: a file may say anything.
+If all values of a column are equal, the node is that one value. The functions that read nodes
+check all values, because a file may contain anything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from subpixal.cutout.storage import INDEX, KEPT_STATUSES, boxes_of
 from subpixal.image import DATA_UNITS
 
 __all__ = [
-    "CATEGORICAL_COLUMNS",
     "escape_surrogates",
     "id_to_tree",
     "ids_to_tree",
     "index_to_tree",
     "is_literal",
-    "numbers_to_tree",
-    "to_1d_array",
     "to_number_column",
     "tree_to_id",
     "tree_to_ids",
@@ -28,17 +30,127 @@ __all__ = [
     "words_to_tree",
 ]
 
-# Columns of the index that are words.
-CATEGORICAL_COLUMNS = {"status": KEPT_STATUSES, "data_units": DATA_UNITS}
-
-# Columns that are left out where they are equal to others.
-ELIDED_IF_EQUAL = {"original_x": "x", "original_y": "y"}
-
 PLAIN_IDS = (bool, int, float, str, type(None))
 
 
-def numbers_to_tree(values: np.ndarray):
-    """A column of numbers: an array, or the one number that all of them are."""
+@dataclass(frozen=True)
+class Column:
+    """
+    A column of the index.
+
+    Attributes
+    ----------
+    name : str
+        Name of the field in the index and of the node.
+    words : tuple of str
+        Words of the numbers 0, 1 ... in the index; empty for a column of numbers.
+    default : str
+        Name of an earlier column. The node is absent if both columns are equal.
+    """
+
+    name: str
+    words: tuple[str, ...] = ()
+    default: str = ""
+
+    def to_tree(self, values: NDArray[Any]) -> Any:
+        """Return the node of the values."""
+        return words_to_tree(self.words, values) if self.words else _numbers_to_tree(values)
+
+    def read(self, node: Any, count: int) -> NDArray[Any]:
+        """
+        Return the values of a node.
+
+        Raises
+        ------
+        ValueError
+            If the number of values is not ``count``, or a value is not allowed.
+        """
+        if self.words:
+            words, numbers = tree_to_words(self.name, node, count)
+            return np.array([self._find_word(word) for word in words], np.uint8)[numbers]
+        dtype = INDEX[self.name]
+        found = to_number_column(self.name, node, count, "iu" if dtype.kind == "i" else "iuf")
+        values = found.astype(dtype)
+        if dtype.kind == "i" and not np.array_equal(values, found):
+            msg = f"{self.name} has values that are no pixels"
+            raise ValueError(msg)
+        return values
+
+    def _find_word(self, word: str) -> int:
+        if word not in self.words:
+            msg = f"{self.name} is {word!r}, not one of {list(self.words)}"
+            raise ValueError(msg)
+        return self.words.index(word)
+
+
+# All columns of the index but ``start``, which follows from the widths and heights.
+COLUMNS = (
+    Column("x"),
+    Column("y"),
+    Column("original_x", default="x"),
+    Column("original_y", default="y"),
+    Column("width"),
+    Column("height"),
+    Column("dx"),
+    Column("dy"),
+    Column("src_x"),
+    Column("src_y"),
+    Column("src_weight"),
+    Column("exptime"),
+    Column("data_units", words=DATA_UNITS),
+    Column("status", words=KEPT_STATUSES),
+)
+
+
+def index_to_tree(index: NDArray[Any]) -> dict[str, Any]:
+    """Return the columns of an index, without columns that other columns replace."""
+    return {
+        column.name: column.to_tree(index[column.name])
+        for column in COLUMNS
+        if not (column.default and np.array_equal(index[column.name], index[column.default]))
+    }
+
+
+def tree_to_index(tree: Mapping[str, Any], count: int) -> NDArray[Any]:
+    """
+    Return the index of a tree.
+
+    Parameters
+    ----------
+    tree : mapping
+        Nodes of the columns.
+    count : int
+        Number of cutouts.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, unknown, of another length, or has values that are not allowed.
+    """
+    unknown = set(tree) - {column.name for column in COLUMNS}
+    missing = {column.name for column in COLUMNS if not column.default} - set(tree)
+    if unknown or missing:
+        msg = f"the index has unknown columns {sorted(unknown)}, misses {sorted(missing)}"
+        raise ValueError(msg)
+    index = np.zeros(count, INDEX)
+    for column in COLUMNS:
+        if column.name in tree:
+            index[column.name] = column.read(tree[column.name], count)
+        else:
+            index[column.name] = index[column.default]
+    if count and (index["width"].min() < 1 or index["height"].min() < 1):
+        msg = "a cutout has a width or a height below 1"
+        raise ValueError(msg)
+    boxes = boxes_of(index)
+    if boxes.area.astype(float).sum() > np.iinfo(np.int64).max:
+        msg = "the cutouts have more pixels than 64 bits can count"
+        raise ValueError(msg)
+    index["start"] = boxes.starts
+    return index
+
+
+def _numbers_to_tree(values: NDArray[Any]) -> Any:
+    """Return an array, or one number if all values have the same bits."""
     values = np.ascontiguousarray(values)
     if not values.size:
         return values
@@ -47,42 +159,43 @@ def numbers_to_tree(values: np.ndarray):
     return first if same else values
 
 
-def to_number_column(name: str, node, count: int, kinds: str) -> np.ndarray:
+def to_number_column(name: str, node: Any, count: int, kinds: str) -> NDArray[Any]:
     """
-    A column of numbers.
+    Return a column of numbers.
 
     Parameters
     ----------
     name : str
-        What it is called in errors.
+        Name of the column in errors.
     node : array or number
+        Node of the column.
     count : int
-        How many there must be.
+        Required number of values.
     kinds : str
         Allowed kinds of dtype.
 
     Raises
     ------
     ValueError
-        If it is something else.
+        If the node is no such column.
     """
     if isinstance(node, bool | int | float):
         node = np.full(count, node)
-    values = to_1d_array(name, node)
+    values = _to_1d_array(name, node)
     if values.shape != (count,) or values.dtype.kind not in kinds:
         msg = f"{name} is {values.dtype} of shape {values.shape}, not {count} numbers"
         raise ValueError(msg)
     return values
 
 
-def to_1d_array(name: str, node) -> np.ndarray:
+def _to_1d_array(name: str, node: Any) -> NDArray[Any]:
     """
-    A one-dimensional array of a node, without a copy.
+    Return a one-dimensional array of a node, without a copy.
 
     Raises
     ------
     ValueError
-        If it is none, or claims to be larger than its block is.
+        If the node is no such array, or its strides make it larger than its block.
     """
     if not hasattr(node, "shape"):
         msg = f"{name} is a {type(node).__name__}, not an array"
@@ -96,15 +209,29 @@ def to_1d_array(name: str, node) -> np.ndarray:
 
 def escape_surrogates(word: str) -> str:
     """
-    A word as ASDF can hold it.
+    Return a word with escapes in the place of lone surrogates, which UTF-8 cannot encode.
 
-    Names of files that are not UTF-8 have halves of pairs (surrogates), which become escapes.
+    Python puts lone surrogates into the names of files that are not UTF-8.
     """
     return word.encode("utf-8", "backslashreplace").decode()
 
 
-def words_to_tree(words, numbers: np.ndarray) -> dict | str:
-    """A column of words, given by number: the one word that all are, or words and numbers."""
+def words_to_tree(words: Sequence[str], numbers: NDArray[Any]) -> dict[str, Any] | str:
+    """
+    Return the node of a column of words.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Different words.
+    numbers : array of int, shape (N,)
+        Number of the word of each row.
+
+    Returns
+    -------
+    dict or str
+        The word if it is the same in all rows; otherwise the words that occur and their numbers.
+    """
     used = np.unique(numbers)
     if len(used) == 1:
         return escape_surrogates(words[used[0]])
@@ -112,14 +239,14 @@ def words_to_tree(words, numbers: np.ndarray) -> dict | str:
     return {"words": [escape_surrogates(words[k]) for k in used.tolist()], "number": numbers}
 
 
-def tree_to_words(name: str, node, count: int) -> tuple[list[str], np.ndarray]:
+def tree_to_words(name: str, node: Any, count: int) -> tuple[list[str], NDArray[Any]]:
     """
-    A column of words: the words, and which of them each one is.
+    Return the words of a column and the number of the word of each row.
 
     Raises
     ------
     ValueError
-        If it is something else.
+        If the node is no such column of ``count`` rows.
     """
     if isinstance(node, str):
         return [node], np.zeros(count, int)
@@ -131,28 +258,21 @@ def tree_to_words(name: str, node, count: int) -> tuple[list[str], np.ndarray]:
     return words, numbers
 
 
-def ids_to_tree(ids: np.ndarray):
-    """Identifiers: an array of numbers or words, a list of whatever they are otherwise."""
-    if ids.dtype != object:
-        return np.ascontiguousarray(ids)
-    return [id_to_tree(value) for value in ids.tolist()]
-
-
 def is_literal(value: int) -> bool:
-    """Whether ASDF takes an integer outside arrays: neither -(2**63) nor the next."""
+    """Return `True` if ASDF can hold an integer outside arrays."""
     return -(2**63) + 1 < value < 2**63
 
 
-def id_to_tree(value):
+def id_to_tree(value: Any) -> Any:
     """
-    An identifier as a node.
+    Return the node of an identifier.
 
     Raises
     ------
     TypeError
-        If it is not a number, a word, nothing, or a tuple of such.
+        If the identifier is no number, string, None, or tuple of them.
     ValueError
-        If it is an integer that is too large, or no text that UTF-8 can hold.
+        If the identifier is an integer beyond 64 bits, or text that UTF-8 cannot encode.
     """
     if isinstance(value, tuple):
         return [id_to_tree(part) for part in value]
@@ -162,7 +282,7 @@ def id_to_tree(value):
     if isinstance(value, int) and not is_literal(value):
         msg = (
             f"the id {value} cannot be written: ASDF holds integers of 64 bits, and unsigned "
-            "ones only where all ids of an image are"
+            "ones only if all ids of an image are unsigned"
         )
         raise ValueError(msg)
     if not isinstance(value, PLAIN_IDS):
@@ -174,83 +294,33 @@ def id_to_tree(value):
     return value
 
 
-def tree_to_id(node):
-    """Identifier of a node; lists were tuples."""
+def ids_to_tree(ids: NDArray[Any]) -> Any:
+    """Return the node of identifiers: an array of numbers or strings, or a list of others."""
+    if ids.dtype != object:
+        return np.ascontiguousarray(ids)
+    return [id_to_tree(value) for value in ids.tolist()]
+
+
+def tree_to_id(node: Any) -> Any:
+    """Return the identifier of a node. Lists become tuples."""
     return tuple(map(tree_to_id, node)) if isinstance(node, list) else node
 
 
-def tree_to_ids(node) -> np.ndarray:
-    """Identifiers of a node."""
-    if isinstance(node, list):
-        ids = np.empty(len(node), object)
-        ids[:] = [tree_to_id(value) for value in node]
-        return ids
-    ids = to_1d_array("id", node)
-    if ids.dtype.kind not in "iufU" or not ids.itemsize:
-        msg = f"id has elements of {ids.dtype}"
-        raise ValueError(msg)
-    return np.array(ids)
-
-
-def index_to_tree(index: np.ndarray) -> dict:
-    """Columns of an index, without what follows from others."""
-    tree = {}
-    for name in INDEX.names:
-        if name in CATEGORICAL_COLUMNS:
-            tree[name] = words_to_tree(CATEGORICAL_COLUMNS[name], index[name])
-        elif name != "start" and not _is_same(index, name):
-            tree[name] = numbers_to_tree(index[name])
-    return tree
-
-
-def _is_same(index, name) -> bool:
-    return name in ELIDED_IF_EQUAL and np.array_equal(index[name], index[ELIDED_IF_EQUAL[name]])
-
-
-def tree_to_index(tree, count: int) -> np.ndarray:
+def tree_to_ids(node: Any) -> NDArray[Any]:
     """
-    Index of columns.
+    Return the identifiers of a node.
 
     Raises
     ------
     ValueError
-        If a column is missing, unknown, of another length, or has values that it
-        must not have.
+        If the node is no list and no array of numbers or strings.
     """
-    index = np.zeros(count, INDEX)
-    unknown = set(tree) - set(INDEX.names) | {"start"} & set(tree)
-    missing = set(INDEX.names) - set(tree) - set(ELIDED_IF_EQUAL) - {"start"}
-    if unknown or missing:
-        msg = f"the index has unknown columns {sorted(unknown)}, misses {sorted(missing)}"
+    if isinstance(node, list):
+        ids = np.empty(len(node), object)
+        ids[:] = [tree_to_id(value) for value in node]
+        return ids
+    ids = _to_1d_array("id", node)
+    if ids.dtype.kind not in "iufU" or not ids.itemsize:
+        msg = f"id has elements of {ids.dtype}"
         raise ValueError(msg)
-    for name, node in tree.items():
-        if name in CATEGORICAL_COLUMNS:
-            words, numbers = tree_to_words(name, node, count)
-            known = np.array([_known(name, word) for word in words], np.uint8)
-            index[name] = known[numbers]
-        else:
-            integral = INDEX[name].kind == "i"
-            values = to_number_column(name, node, count, "iu" if integral else "iuf")
-            index[name] = values
-            if integral and not np.array_equal(index[name], values):
-                msg = f"{name} has values that are no pixels"
-                raise ValueError(msg)
-    for name, other in ELIDED_IF_EQUAL.items():
-        if name not in tree:
-            index[name] = index[other]
-    if count and (index["width"].min() < 1 or index["height"].min() < 1):
-        msg = "a cutout has a width or a height below 1"
-        raise ValueError(msg)
-    boxes = boxes_of(index)
-    if boxes.area.astype(float).sum() > np.iinfo(np.int64).max:
-        msg = "the cutouts have more pixels than there can be"
-        raise ValueError(msg)
-    index["start"] = boxes.starts
-    return index
-
-
-def _known(name, word) -> int:
-    if word not in CATEGORICAL_COLUMNS[name]:
-        msg = f"{name} is {word!r}, not one of {list(CATEGORICAL_COLUMNS[name])}"
-        raise ValueError(msg)
-    return CATEGORICAL_COLUMNS[name].index(word)
+    return np.array(ids)

@@ -1,13 +1,14 @@
-"""Metadata as plain values that ASDF can hold. What it cannot hold is left out aloud."""
+"""Metadata as plain values that ASDF can hold. A warning reports each value that is left out."""
 
 from __future__ import annotations
 
 import datetime as dt
 import io
 import warnings
-from collections import ChainMap
-from collections.abc import Mapping
+from collections import ChainMap, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import Any
 
 import asdf
 import numpy as np
@@ -21,80 +22,80 @@ __all__ = ["check_writable", "is_plain_array", "meta_to_tree"]
 
 COMMENTARY = ("HISTORY", "COMMENT", "")
 
-PLAIN = (type(None), bool, float, complex, str, bytes, dt.datetime, dt.date)
+PLAIN = (type(None), bool, float, complex, bytes, dt.datetime, dt.date)
 
 LEFT_OUT = object()
 
 
-def meta_to_tree(meta, what: str) -> dict | None:
+def meta_to_tree(meta: Mapping[Any, Any] | None, what: str) -> dict[Any, Any] | None:
     """
-    Metadata as a plain dict.
+    Return metadata as a plain dict.
 
     Parameters
     ----------
     meta : mapping or None
-        A FITS header becomes its values by keyword, lists of them for commentary and
-        keywords that are there more than once, with the comments under ``comments``.
+        Metadata. A FITS header becomes its values by keyword, with lists for commentary and for
+        repeated keywords, and the comments under ``comments``.
     what : str
-        What they are of, for warnings.
+        Owner of the metadata, for warnings.
 
     Returns
     -------
     dict or None
-        `None` where there is nothing. Tuples become lists, and numpy's scalars
-        those of python. With a `SubpixalWarning`, paths and integers of more than
-        64 bits become text, text that is not UTF-8 has escapes, and what ASDF cannot
-        hold is left out.
+        `None` if there are no metadata. Tuples become lists, and NumPy scalars become Python
+        scalars. With a `SubpixalWarning`, paths and integers beyond 64 bits become text, text
+        that UTF-8 cannot encode gets escapes, and values that ASDF cannot hold are left out.
     """
     return None if meta is None else _plain_mapping(meta, "meta", what) or None
 
 
-def check_writable(value) -> None:
+def check_writable(value: Any) -> None:
     """
     Check that ASDF can hold a value.
 
     Raises
     ------
     ValueError
-        If it cannot.
+        If ASDF cannot.
     """
     try:
         asdf.AsdfFile({"value": value}).write_to(io.BytesIO())
     except Exception as error:
-        # Converters raise what they like.
+        # Converters raise errors of any class.
         cls = type(value)
         msg = f"ASDF cannot hold a {cls.__module__}.{cls.__qualname__}"
         raise ValueError(msg) from error
 
 
-def _plain_mapping(meta, path, what) -> dict:
+def _plain_mapping(meta: Any, path: str, what: str) -> dict[Any, Any]:
     if isinstance(meta, fits.Header):
         return _plain_header(meta, path, what)
-    tree = {}
+    tree: dict[Any, Any] = {}
     if isinstance(meta, ChainMap):
-        # One of them may be a header.
+        # One of the maps may be a header.
         for part in reversed(meta.maps):
             tree |= _plain_mapping(part, path, what)
         return tree
     for key, value in meta.items():
-        plain = key.item() if isinstance(key, np.generic) else key
-        if not _is_key(plain):
+        plain_key = key.item() if isinstance(key, np.generic) else key
+        if not _is_key(plain_key):
             _warn(f"{path} of {what} has the key {key!r}, which ASDF cannot hold; it is left out")
             continue
-        value = _plain_value(value, f"{path}[{plain!r}]", what)
-        if value is not LEFT_OUT:
-            tree[plain] = value
+        plain_value = _plain_value(value, f"{path}[{plain_key!r}]", what)
+        if plain_value is not LEFT_OUT:
+            tree[plain_key] = plain_value
     return tree
 
 
-def _is_key(value) -> bool:
+def _is_key(value: Any) -> bool:
     if type(value) is str:
         return value == escape_surrogates(value)
     return type(value) is bool or (type(value) is int and is_literal(value))
 
 
-def _plain_header(header, path, what) -> dict:
-    values, comments = {}, {}
+def _plain_header(header: fits.Header, path: str, what: str) -> dict[str, Any]:
+    values: dict[str, list[Any]] = defaultdict(list)
+    comments: dict[str, list[str]] = defaultdict(list)
     for card in header.cards:
         try:
             keyword, value, comment = card.keyword, card.value, card.comment
@@ -102,44 +103,64 @@ def _plain_header(header, path, what) -> dict:
             _warn(f"{path}[{card.keyword!r}] of {what} is left out: the card is no valid FITS")
             continue
         if keyword or value:
-            value = _plain_value(value, f"{path}[{keyword!r}]", what)
-            values.setdefault(keyword, []).append(None if value is LEFT_OUT else value)
-            comments.setdefault(keyword, []).append(comment)
-    lists = {k for k, v in values.items() if len(v) > 1 or k in COMMENTARY}
-    comments = {k: v if k in lists else v[0] for k, v in comments.items() if any(v)}
-    values = {k: v if k in lists else v[0] for k, v in values.items()}
-    return values | ({"comments": comments} if comments else {})
+            values[keyword].append(_none_if_left_out(value, f"{path}[{keyword!r}]", what))
+            comments[keyword].append(comment)
+    tree = _unpack_single_values(values)
+    filled = {keyword: texts for keyword, texts in comments.items() if any(texts)}
+    if filled:
+        tree["comments"] = _unpack_single_values(filled)
+    return tree
 
 
-def _plain_value(value, path, what):
+def _unpack_single_values(lists: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Replace lists of one value by the value, except for commentary."""
+    return {
+        keyword: values if len(values) > 1 or keyword in COMMENTARY else values[0]
+        for keyword, values in lists.items()
+    }
+
+
+def _plain_value(value: Any, path: str, what: str) -> Any:
     if isinstance(value, np.generic) and value.dtype.kind in "biufcSU":
         value = value.item()
     if isinstance(value, fits.card.Undefined):
         return None
-    if type(value) is str and value != escape_surrogates(value):
-        _warn(f"{path} of {what} is written with escapes: UTF-8 has no lone surrogates")
-        return escape_surrogates(value)
-    if type(value) in PLAIN or is_plain_array(value):
-        return value
-    if type(value) is int and is_literal(value):
+    if type(value) is str:
+        return _plain_text(value, path, what)
+    if type(value) in PLAIN or is_plain_array(value) or _is_key(value):
         return value
     if isinstance(value, Mapping | fits.Header):
         return _plain_mapping(value, path, what)
     if isinstance(value, list | tuple):
-        items = [_plain_value(v, f"{path}[{i}]", what) for i, v in enumerate(value)]
-        return [None if item is LEFT_OUT else item for item in items]
+        return _plain_list(value, path, what)
     if type(value) is int or isinstance(value, PurePath | np.datetime64):
         _warn(f"{path} of {what} is written as text, for it is a {type(value).__name__}")
         return escape_surrogates(str(value))
     return _checked_value(value, path, what)
 
 
-def is_plain_array(value) -> bool:
-    """Whether something is an array that ASDF has a type for."""
+def _plain_text(value: str, path: str, what: str) -> str:
+    escaped = escape_surrogates(value)
+    if value != escaped:
+        _warn(f"{path} of {what} is written with escapes: UTF-8 has no lone surrogates")
+    return escaped
+
+
+def _plain_list(values: Sequence[Any], path: str, what: str) -> list[Any]:
+    return [_none_if_left_out(value, f"{path}[{i}]", what) for i, value in enumerate(values)]
+
+
+def _none_if_left_out(value: Any, path: str, what: str) -> Any:
+    plain = _plain_value(value, path, what)
+    return None if plain is LEFT_OUT else plain
+
+
+def is_plain_array(value: Any) -> bool:
+    """Return `True` for an array of a type that ASDF has."""
     return type(value) is np.ndarray and value.dtype.char in "?bBhHiIlLqQefdFD"
 
 
-def _checked_value(value, path, what):
+def _checked_value(value: Any, path: str, what: str) -> Any:
     try:
         check_writable(value)
     except ValueError as error:
@@ -148,5 +169,5 @@ def _checked_value(value, path, what):
     return value
 
 
-def _warn(message) -> None:
+def _warn(message: str) -> None:
     warnings.warn(message, SubpixalWarning, stacklevel=2)
