@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import subpixal.io
 from subpixal import CutoutCollection
-from subpixal.io._asdf import integration
+from subpixal.io._asdf import versions
 from subpixal.testing import assert_cutouts_equal
 
 # Longitude and latitude in degrees.
@@ -134,7 +134,7 @@ def test_trees_of_earlier_versions_are_upgraded(monkeypatch):
         return {**tree, "images": images}
 
     expected = [2 * image.exptime for image in CutoutCollection.read(PATH).images]
-    monkeypatch.setitem(integration.UPGRADES, "cutout_collection-1.0.0", double)
+    monkeypatch.setitem(versions.UPGRADES, "cutout_collection-1.0.0", double)
     with asdf.open(PATH) as file:
         for found in (CutoutCollection.read(PATH), file["cutouts"]):
             assert [image.exptime for image in found.images] == expected

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asdf.extension import Converter
 
-from .integration import URI, upgrade
+from .versions import URI, upgrade
 
 if TYPE_CHECKING:
     from subpixal.cutout import Cutout, CutoutCollection

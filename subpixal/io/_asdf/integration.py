@@ -1,33 +1,17 @@
-"""Entry points of asdf, and the versions of the archive format.
+"""Entry points of asdf.
 
-Every process that uses asdf calls the entry points. Therefore this module imports nothing heavy.
+Every process that uses asdf calls them. Therefore this module imports nothing heavy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asdf.extension import Extension
     from asdf.resource import DirectoryResourceMapping
 
-__all__ = ["MANIFESTS", "UPGRADES", "get_extensions", "get_resource_mappings", "upgrade"]
-
-URI = "asdf://subpixal.org"
-
-# All versions of the format that can be read. asdf writes the first one.
-MANIFESTS = ("subpixal-1.0.0",)
-
-# Functions that return the tree of an earlier version in the layout of the first manifest, by the
-# end of the tag, such as "cutout-1.0.0". The other modules contain only the current layout.
-UPGRADES: dict[str, Callable[[Any], Any]] = {}
-
-
-def upgrade(tree: Any, tag: str) -> Any:
-    """Return a tree in the layout of the newest version."""
-    name = tag.removeprefix(f"{URI}/tags/")
-    return UPGRADES[name](tree) if name in UPGRADES else tree
+__all__ = ["get_extensions", "get_resource_mappings"]
 
 
 def get_resource_mappings() -> list[DirectoryResourceMapping]:
@@ -35,6 +19,8 @@ def get_resource_mappings() -> list[DirectoryResourceMapping]:
     from importlib.resources import files
 
     from asdf.resource import DirectoryResourceMapping
+
+    from .versions import URI
 
     root = files("subpixal.io._asdf") / "resources"
     return [
@@ -48,6 +34,7 @@ def get_extensions() -> list[Extension]:
     from asdf.extension import ManifestExtension
 
     from .converters import CONVERTERS
+    from .versions import MANIFESTS, URI
 
     return [
         ManifestExtension.from_uri(

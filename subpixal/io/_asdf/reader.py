@@ -16,9 +16,9 @@ from asdf.yamlutil import tagged_tree_to_custom_tree
 from subpixal.io.paths import open_file
 
 from .blocks import Blocks
-from .integration import URI, upgrade
 from .tree_checksum import verify_tree_checksum
 from .validate_tree import StoredArray, collect_arrays, load_tree, planes_of
+from .versions import URI, upgrade
 
 __all__ = ["KEY", "ASDFReader", "is_mapped", "name_of"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import yaml
 from asdf.tags.core.ndarray import asdf_datatype_to_numpy_dtype
 
-from .integration import URI
 from .tree_checksum import END
+from .versions import URI
 
 __all__ = ["StoredArray", "collect_arrays", "load_tree", "planes_of"]
 
