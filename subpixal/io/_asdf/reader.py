@@ -1,4 +1,10 @@
-"""ASDF files that pixels are read from when they are asked for."""
+"""
+ASDF files of cutouts, open as long as their pixels may be needed.
+
+The reader loads the tree and the columns with all checks, and blocks of pixels on demand. asdf
+alone reads the pixels of a collection at once. The tests in tests/io/test_archive_lazy.py need
+this module.
+"""
 
 from __future__ import annotations
 
@@ -8,100 +14,104 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import asdf
 import numpy as np
 from asdf.yamlutil import tagged_tree_to_custom_tree
+from numpy.typing import NDArray
 
 from subpixal.io.paths import open_file
 
 from .blocks import Blocks
 from .tree_checksum import verify_tree_checksum
-from .validate_tree import StoredArray, collect_arrays, load_tree, planes_of
+from .validate_tree import StoredArray, collect_arrays, find_planes, load_tree
 from .versions import URI, upgrade
 
 __all__ = ["KEY", "ASDFReader", "is_mapped", "name_of"]
 
-# Where the cutouts are in a file.
+# Key of the cutouts in the tree of a file.
 KEY = "cutouts"
 
 COLLECTION = f"{URI}/tags/cutout_collection-"
 
 GZIP = b"\x1f\x8b"
 
-# Bytes of decompressed or remote blocks that all sources hold; beyond that they are
-# read again.
+# Bytes of decompressed or remote blocks that all readers keep. If they keep more, they release
+# all blocks and read them again when needed.
 HELD = 64_000_000
 
-_SOURCES = weakref.WeakSet()
+_READERS: weakref.WeakSet[ASDFReader] = weakref.WeakSet()
 
 _LOCK = threading.Lock()
 
 
 class ASDFReader:
     """
-    An ASDF file that a collection is in, read when pixels are asked for.
+    An open ASDF file of cutouts.
 
-    It is open for as long as the source lives, so that what is read is in the file
-    that was there at first, whatever takes its name.
+    The file stays open as long as the reader exists. Pixels therefore come from the file that was
+    opened, also if another file replaces it.
 
     Parameters
     ----------
     file : str, path or file
-        The name of a file, a URL that fsspec understands, or a file that is open
-        for reading bytes, which stays open.
+        The name of a file, a URL that fsspec understands, or a file that is open for reading
+        bytes, which stays open.
 
     Attributes
     ----------
     name : str
-        What the file is called in errors.
+        Name of the file in errors.
 
     Raises
     ------
     Exception
-        Of many classes, if the file is damaged or not what it must be.
+        If the file is damaged or no ASDF file. The class of the error depends on the damage.
     """
 
-    def __init__(self, file) -> None:
+    def __init__(self, file: Any) -> None:
         self.name = name_of(file)
         stack = ExitStack()
         weakref.finalize(self, stack.close)
         if not hasattr(file, "read"):
             file = stack.enter_context(open_file(file))
-        # What is read is large, or all of it is needed: a buffer would not help.
+        # Reads are large, so a buffer would not help.
         self._file = getattr(file, "raw", file)
-        self._state = _state(self._file)
-        # Readers seek in the file before they read.
+        self._state = _get_state(self._file)
+        # Threads must not move the position of the file between seek and read.
         self._lock = threading.RLock()
-        # Blocks that were read, and how many bytes of them are in memory.
-        self._read, self._held = {}, 0
-        with self._at_its_place():
+        # Blocks of pixels by part, plane and number, and their bytes in memory.
+        self._cache: dict[tuple[int, str, int], NDArray[Any]] = {}
+        self._held = 0
+        with self._keep_position():
             _check_begin(self._file)
             self._blocks = Blocks(self._file, verify_tree_checksum(self._file))
-        # Where the blocks of pixels are, of each part.
-        self._pixels = []
+        # Stored blocks of each plane, for each part.
+        self._planes: list[Mapping[str, list[StoredArray]]] = []
         with _LOCK:
-            _SOURCES.add(self)
+            _READERS.add(self)
 
-    def load(self) -> tuple[object, bool]:
+    def load(self) -> tuple[Any, bool]:
         """
         Load all but the pixels of a collection.
 
         Returns
         -------
         found : object
-            What the file holds. A collection is still a tree, with a `StoredArray`
-            for each block of pixels.
+            The content of the file. A collection is still a tree, with a `StoredArray` for
+            each block of pixels.
         is_collection : bool
-            Whether it is one.
+            `True` if the content is a collection.
 
         Raises
         ------
         Exception
-            Of many classes, if the file is damaged or not what it must be.
+            If the file is damaged. The class of the error depends on the damage.
         """
-        with self._at_its_place():
-            tree, context = load_tree(self._blocks.head()), asdf.AsdfFile(lazy_load=False)
+        context = asdf.AsdfFile(lazy_load=False)
+        with self._keep_position():
+            tree = load_tree(self._blocks.read_head())
             if asdf.get_config().validate_on_read:
                 asdf.schema.validate(tree, context, reading=True)
             node = tree.get(KEY)
@@ -110,82 +120,89 @@ class ASDFReader:
             tag = getattr(node, "_tag", None) or ""
             is_collection = tag.startswith(COLLECTION)
             stored = collect_arrays(node, self._blocks.length)
-            pixels = planes_of(node) if is_collection else []
-            later = {id(block) for planes in pixels for some in planes.values() for block in some}
-            arrays = {key: stored[key] for key in later if key in stored}
-            arrays |= self._load({key: a for key, a in stored.items() if key not in later})
-        _put_arrays(node, arrays)
+            planes = find_planes(node) if is_collection else []
+            deferred = {id(block) for part in planes for some in part.values() for block in some}
+            arrays: dict[int, Any] = {key: stored.pop(key) for key in deferred & set(stored)}
+            arrays |= self._load(stored)
+        _insert_arrays(node, arrays)
         with asdf.config_context() as config:
-            # A node that cannot be read is an error, not a raw dict.
+            # By default, asdf would return a dict in the place of an object and only warn.
             config.warn_on_failed_conversion = False
             if not is_collection:
                 return tagged_tree_to_custom_tree(node, context), False
-            node = upgrade(tagged_tree_to_custom_tree(node.data, context), tag)
-        self._pixels = planes_of(node)
-        return node, True
+            # Without its tag, the node stays a tree.
+            custom = upgrade(tagged_tree_to_custom_tree(dict(node), context), tag)
+        self._planes = find_planes(custom)
+        return custom, True
 
-    def _load(self, stored: dict[int, StoredArray]) -> dict[int, np.ndarray]:
-        """Arrays in memory; those of one block share what it has."""
-        sizes, content = {}, {}
+    def _load(self, stored: Mapping[int, StoredArray]) -> dict[int, NDArray[Any]]:
+        """Return arrays in memory. Arrays of the same block share their memory."""
+        sizes: dict[int, int] = {}
         for array in stored.values():
             sizes[array.block] = max(array.size, sizes.get(array.block, 0))
-        for block, size in sorted(sizes.items()):
-            content[block] = self._blocks.read(block, size, with_checksum=True)
-        return {key: array.of(content[array.block]) for key, array in stored.items()}
+        content = {
+            block: self._blocks.read(block, size, with_checksum=True)
+            for block, size in sorted(sizes.items())
+        }
+        return {key: array.view(content[array.block]) for key, array in stored.items()}
 
-    def block(self, part: int, plane: str, k: int) -> np.ndarray:
+    def block(self, part: int, plane: str, number: int) -> NDArray[Any]:
         """
-        A block of pixels.
+        Return a block of pixels.
 
         Parameters
         ----------
-        part, plane, k
-            Where it is in the tree of the collection.
+        part : int
+            Number of the part.
+        plane : str
+            Name of the plane.
+        number : int
+            Number of the block in the plane.
 
         Raises
         ------
         OSError
-            If it cannot be read.
+            If the block cannot be read.
         """
         with self._lock:
             try:
-                with self._at_its_place():
-                    return self._block(part, plane, k)
+                with self._keep_position():
+                    return self._read_block(part, plane, number)
             except Exception as error:
-                msg = f"{self.name}: block {k} of the plane {plane!r} cannot be read: {error}"
+                msg = f"{self.name}: block {number} of the plane {plane!r} cannot be read: {error}"
                 raise OSError(msg) from error
 
     @contextmanager
-    def _at_its_place(self) -> Iterator[None]:
-        """Leave the file where it is, for the sake of who has opened it."""
-        place = self._file.tell()
+    def _keep_position(self) -> Iterator[None]:
+        """Restore the position of the file, which may be open elsewhere."""
+        position = self._file.tell()
         try:
             yield
         finally:
-            self._file.seek(place)
+            self._file.seek(position)
 
-    def _block(self, *key) -> np.ndarray:
-        # What is mapped and not there any more ends the process.
-        if _state(self._file) != self._state:
+    def _read_block(self, part: int, plane: str, number: int) -> NDArray[Any]:
+        # Access to mapped bytes that a shorter file lost would end the process.
+        if _get_state(self._file) != self._state:
             msg = "the file was changed after it was opened"
             raise ValueError(msg)
-        block = self._read.get(key)
+        key = part, plane, number
+        block = self._cache.get(key)
         if block is None:
-            _make_room()
-            part, plane, k = key
-            stored = self._pixels[part][plane][k]
-            block = stored.of(self._blocks.read(stored.block, stored.size))
+            _limit_memory()
+            stored = self._planes[part][plane][number]
+            block = stored.view(self._blocks.read(stored.block, stored.size))
             self._held += 0 if is_mapped(block) else block.nbytes
-            self._read[key] = block
+            self._cache[key] = block
         return block
 
 
-def _check_begin(file) -> None:
-    """Raise if a file is not ASDF from the first."""
+def _check_begin(file: Any) -> None:
+    """Raise if a file does not begin like an ASDF file."""
     file.seek(0)
     begin = file.read(6)
-    compressed = begin.startswith(GZIP)
-    if compressed:
+    is_compressed = begin.startswith(GZIP)
+    if is_compressed:
         file.seek(0)
         begin = gzip.GzipFile(fileobj=file).read(6)
     if begin == b"SIMPLE":
@@ -195,46 +212,47 @@ def _check_begin(file) -> None:
         )
         raise ValueError(msg)
     if begin[:5] != b"#ASDF":
-        msg = "it does not begin as one"
+        msg = "it does not begin with '#ASDF'"
         raise ValueError(msg)
-    if compressed:
+    if is_compressed:
         msg = "it is compressed as a whole (decompress it; compression='zlib' makes small archives)"
         raise ValueError(msg)
 
 
-def _make_room() -> None:
-    """Let go of blocks if there are too many; who is just using one holds it."""
+def _limit_memory() -> None:
+    """Release the blocks of all readers if they are too many. Blocks in use stay in memory."""
     with _LOCK:
-        if sum(source._held for source in _SOURCES) > HELD:
-            for source in _SOURCES:
-                source._read, source._held = {}, 0
+        if sum(reader._held for reader in _READERS) > HELD:
+            for reader in _READERS:
+                reader._cache = {}
+                reader._held = 0
 
 
-def _put_arrays(node, arrays: dict[int, object]) -> None:
-    """Put arrays in the place of their nodes, by the ``id`` of these."""
+def _insert_arrays(node: Any, arrays: Mapping[int, Any]) -> None:
+    """Replace nodes by their arrays, which have the ``id`` of the nodes as keys."""
     children = list(node.items() if isinstance(node, Mapping) else enumerate(node))
     for key, child in children:
         if isinstance(child, Mapping | list):
-            _put_arrays(child, arrays)
+            _insert_arrays(child, arrays)
         if id(child) in arrays:
-            masked = "mask" in child
-            node[key] = _with_mask(arrays, child) if masked else arrays[id(child)]
+            array = arrays[id(child)]
+            node[key] = _add_mask(array, child["mask"]) if "mask" in child else array
 
 
-def _with_mask(arrays, node) -> np.ma.MaskedArray:
-    if not isinstance(node["mask"], np.ndarray):
-        msg = f"the mask of an array is a {type(node['mask']).__name__}"
+def _add_mask(array: NDArray[Any], mask: Any) -> np.ma.MaskedArray:
+    if not isinstance(mask, np.ndarray):
+        msg = f"the mask of an array is a {type(mask).__name__}"
         raise TypeError(msg)
-    return np.ma.array(arrays[id(node)], mask=node["mask"])
+    return np.ma.array(array, mask=mask)
 
 
-def name_of(file) -> str:
-    """What a file, given by name or open, is called in errors."""
+def name_of(file: Any) -> str:
+    """Return the name of a file, given by name or open, for errors."""
     return str(getattr(file, "name", file))
 
 
-def _state(file) -> tuple | None:
-    """What is another if the content of a file is; `None` where there is nothing to ask."""
+def _get_state(file: Any) -> tuple[int, int] | None:
+    """Return size and time of change of a file; `None` if the file has no file number."""
     try:
         status = os.fstat(file.fileno())
     except (AttributeError, OSError):
@@ -242,8 +260,8 @@ def _state(file) -> tuple | None:
     return status.st_size, status.st_mtime_ns
 
 
-def is_mapped(array) -> bool:
-    """Whether an array is in a file and not in memory."""
+def is_mapped(array: Any) -> bool:
+    """Return `True` if an array is a view of a mapped file."""
     while array is not None:
         if isinstance(array, np.memmap):
             return True

@@ -1,9 +1,10 @@
 """
 A checksum of the tree and of the block index of an ASDF file.
 
-asdf has checksums of blocks and none of what says where they are and what they
-mean, in which a wrong digit is as bad as a wrong pixel. Ours is a comment behind
-the block index, at the end of the file, where every reader of ASDF passes it over.
+asdf has checksums of blocks, but none of the tree and of the block index, where a wrong digit is as
+bad as a wrong pixel. The checksum of this module is a comment at the end of the file, which all
+readers of ASDF skip. In tests/io/test_archive_faults.py, test_random_damage and
+test_forged_index need this module.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from typing import BinaryIO
+from typing import Any
 
 __all__ = ["append_tree_checksum", "verify_tree_checksum"]
 
@@ -22,22 +23,25 @@ PATTERN = re.compile(
     rb"have CRC-32 ([0-9a-f]{8})\n$"
 )
 
+# Bytes that are longer than the line of the checksum.
 TAIL = 128
 
-# Where a tree ends, and where a block index begins.
+# End of a tree.
 END = b"\n...\n"
 
+# Begin of a block index.
 INDEX = b"#ASDF BLOCK INDEX\n"
 
 WHOLE_INDEX = re.compile(INDEX + rb"%YAML 1\.1\n---\n(?:- \d{1,18}\n)+\.\.\.\n")
 
 OFFSET = re.compile(rb"^- (\d+)$", re.MULTILINE)
 
+# Bytes that are read at once.
 CHUNK = 1 << 16
 
 
-def append_tree_checksum(file: BinaryIO) -> None:
-    """Append the checksum to a file that was just written."""
+def append_tree_checksum(file: Any) -> None:
+    """Append the checksum to a complete file."""
     file.seek(0)
     head = b""
     while END not in head:
@@ -48,32 +52,33 @@ def append_tree_checksum(file: BinaryIO) -> None:
         head += chunk
     head = head[: head.index(END) + len(END)]
     length = file.seek(0, os.SEEK_END)
-    tail, size = b"", 0
-    # Without blocks there is no index.
+    tail = b""
+    size = 0
+    # A file without blocks has no index.
     while INDEX not in tail and len(head) + len(tail) < length:
         size = min(size + CHUNK, length - len(head))
         file.seek(length - size)
         tail = file.read()
-    # Pixels may look like an index, what follows it does not.
+    # Take the last match, because pixels may look like an index.
     tail = tail[max(tail.rfind(INDEX), 0) :]
     file.seek(0, os.SEEK_END)
     file.write(LINE % (len(head), len(tail), zlib.crc32(tail, zlib.crc32(head))))
 
 
-def verify_tree_checksum(file: BinaryIO) -> list[int] | None:
+def verify_tree_checksum(file: Any) -> list[int] | None:
     """
-    Raise if a file is cut short, or its tree or block index is not what was written.
+    Check that a file is complete, and that its tree and block index have the right checksum.
 
     Returns
     -------
     list of int or None
-        Where the blocks are. `None` for a file without a checksum, or with another
-        index: not all are written by us.
+        Positions of the blocks. `None` for a file of another writer, without a checksum or with
+        an index in another form.
 
     Raises
     ------
     ValueError
-        If so.
+        If the file is incomplete or damaged.
     """
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - TAIL))
@@ -81,16 +86,17 @@ def verify_tree_checksum(file: BinaryIO) -> list[int] | None:
     found = PATTERN.search(end)
     if found is None:
         if not end.rstrip(b"\0\n").endswith(END.strip()):
-            msg = "its end is missing"
+            msg = "the end of the file is missing"
             raise ValueError(msg)
         return None
-    size, begin = int(found[1]), length - len(found[0]) - int(found[2])
+    size = int(found[1])
+    begin = length - len(found[0]) - int(found[2])
     file.seek(0)
     head = file.read(min(size, length))
     file.seek(max(0, begin))
     tail = file.read()[: -len(found[0])]
     if zlib.crc32(tail, zlib.crc32(head)) != int(found[3], 16):
-        msg = "its tree or its block index is not what was written"
+        msg = "the checksum of its tree and block index is wrong"
         raise ValueError(msg)
     if tail and not WHOLE_INDEX.fullmatch(tail):
         return None

@@ -1,4 +1,11 @@
-"""The tree of an ASDF file, looked at before anything is made of it, for it may say anything."""
+"""
+Validation of the tree of an ASDF file before any object is made of it.
+
+asdf trusts the tree: it follows arrays into other files, accepts arrays that overlap or exceed
+their blocks, expands merged nodes without limit, and only warns about later versions. In
+tests/io/test_archive_faults.py, these tests need this module: test_hostile_arrays,
+test_hostile_text, test_merged_nodes, test_bombs, test_parts_that_share and test_later_version.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +13,31 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import asdf
 import numpy as np
 import yaml
 from asdf.tags.core.ndarray import asdf_datatype_to_numpy_dtype
+from numpy.typing import NDArray
 
 from .tree_checksum import END
 from .versions import URI
 
-__all__ = ["StoredArray", "collect_arrays", "load_tree", "planes_of"]
+__all__ = ["StoredArray", "collect_arrays", "find_planes", "load_tree"]
 
 MERGE = "tag:yaml.org,2002:merge"
 
 NDARRAY = "tag:stsci.edu:asdf/core/ndarray-"
 
-# A tree may refer to the same node many times, but not so often that it takes ages to read.
+# Largest number of nodes, each counted as often as the tree refers to it: a constant and a number
+# for each byte of the file.
 NODES = 100_000
 
 NODES_PER_BYTE = 10
 
-# Bytes of all arrays but pixels: what compression can make of a file, and then some.
+# Largest size in bytes of all arrays except pixels: a constant and the ratio of zlib for each
+# byte of the file.
 ARRAYS = 100_000_000
 
 ARRAYS_PER_BYTE = 1032
@@ -34,17 +45,17 @@ ARRAYS_PER_BYTE = 1032
 
 @dataclass(frozen=True, eq=False)
 class StoredArray:
-    """An array that is in a block."""
+    """An array in a block."""
 
     block: int
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
     strides: tuple[int, ...] | None
     offset: int
 
     @property
     def size(self) -> int:
-        """How many bytes the block must have at least."""
+        """Bytes that the block must have at least."""
         if not prod(self.shape):
             return self.offset
         if self.strides is None:
@@ -52,52 +63,51 @@ class StoredArray:
         steps = zip(self.shape, self.strides, strict=True)
         return self.offset + sum((n - 1) * max(s, 0) for n, s in steps) + self.dtype.itemsize
 
-    def of(self, content: np.ndarray) -> np.ndarray:
-        """The array, a view of the content of the block."""
+    def view(self, content: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the array as a view of the content of the block."""
         return np.ndarray(self.shape, self.dtype, content, self.offset, self.strides)
 
 
-def load_tree(head: bytes) -> Mapping:
+def load_tree(head: bytes) -> Mapping[str, Any]:
     """
-    The tree of a file, with tags.
+    Return the tree of a file, with tags.
 
     Parameters
     ----------
     head : bytes
-        What is before the blocks.
+        The bytes before the first block.
 
     Raises
     ------
     ValueError
-        If it has keys that are merged, which take for ever if there are many: asdf
-        writes none.
+        If the tree merges keys, which asdf never writes. Many merges take endless time.
     """
-    # Without anchors there is nothing that is often merged.
+    # Without anchors, there are no repeated merges.
     if b"&" in head:
         text = head[head.find(b"%YAML") : head.find(END) + len(END)]
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        if any(map(_merges, yaml.parse(text, Loader=loader))):
+        if any(map(_is_merge, yaml.parse(text, Loader=loader))):
             msg = "its tree merges nodes"
             raise ValueError(msg)
     return asdf.util.load_yaml(io.BytesIO(head), tagged=True)
 
 
-def _merges(event) -> bool:
-    """Whether an event of the parser is a key whose value is merged."""
+def _is_merge(event: yaml.Event) -> bool:
+    """Return `True` for a key whose value is merged."""
     if not isinstance(event, yaml.ScalarEvent):
         return False
     return event.tag == MERGE or (event.value == "<<" and event.implicit[0])
 
 
-def planes_of(tree) -> list[Mapping]:
-    """Nodes of the pixels of a collection, of each part."""
+def find_planes(tree: Any) -> list[Mapping[str, Any]]:
+    """Return the nodes of the pixels of each part of a collection."""
     parts = tree.get("parts", ()) if isinstance(tree, Mapping) else ()
     return [part["planes"] for part in parts if isinstance(part, Mapping)]
 
 
-def collect_arrays(tree: Mapping, length: int) -> dict[int, StoredArray]:
+def collect_arrays(tree: Mapping[str, Any], length: int) -> dict[int, StoredArray]:
     """
-    Find what a tree has in blocks.
+    Validate a tree, and return its arrays in blocks.
 
     Parameters
     ----------
@@ -109,55 +119,62 @@ def collect_arrays(tree: Mapping, length: int) -> dict[int, StoredArray]:
     Returns
     -------
     dict
-        By the ``id`` of the node.
+        Arrays by the ``id`` of their nodes.
 
     Raises
     ------
     ValueError
-        If there is an array that is in another file, larger than its bytes, or
-        not where it can be, if the tree is as good as endless, or if it was written
-        by a later version of this package.
+        If an array is in another file, exceeds its block or overlaps itself, if the tree or its
+        arrays are too large for the file, or if a later version of this package wrote the tree.
     """
-    nodes = _Nodes()
-    if nodes.count(tree) > NODES + NODES_PER_BYTE * length:
+    walker = _TreeWalker()
+    if walker.count(tree) > NODES + NODES_PER_BYTE * length:
         msg = "its tree refers to the same nodes too often"
         raise ValueError(msg)
-    pixels = {id(node) for planes in planes_of(tree) for some in planes.values() for node in some}
-    sizes = {}
-    for key, array in nodes.arrays.items():
+    arrays = walker.arrays
+    pixels = {id(node) for part in find_planes(tree) for some in part.values() for node in some}
+    sizes: dict[int, int] = {}
+    for key, array in arrays.items():
         if key not in pixels:
             sizes[array.block] = max(array.size, sizes.get(array.block, 0))
     if sum(sizes.values()) > ARRAYS + ARRAYS_PER_BYTE * length:
         msg = "its arrays are larger than can be in a file of its size"
         raise ValueError(msg)
-    columns = [nodes.arrays[id(node)].block for node in _columns(tree) if id(node) in nodes.arrays]
+    columns = [arrays[id(node)].block for node in _iter_columns(tree) if id(node) in arrays]
     if len(set(columns)) < len(columns):
         msg = "columns of several parts are in one block"
         raise ValueError(msg)
-    return nodes.arrays
+    return arrays
 
 
-def _columns(tree) -> Iterator:
-    """Nodes of the columns of all parts, which have blocks of their own."""
+def _iter_columns(tree: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the nodes of the columns of all parts, each of which needs a block of its own."""
     for part in tree.get("parts", ()):
         yield from (part.get("id"), part.get("checksum"), *part["index"].values())
 
 
-class _Nodes:
-    """What is in a tree; each node is looked at once."""
+class _TreeWalker:
+    """
+    Walk through a tree that visits each node once.
+
+    Attributes
+    ----------
+    arrays : dict
+        Arrays in blocks by the ``id`` of their nodes.
+    """
 
     def __init__(self) -> None:
-        self._known = asdf.AsdfFile().extension_manager
+        self._manager = asdf.AsdfFile().extension_manager
         self._counts: dict[int, int] = {}
         self.arrays: dict[int, StoredArray] = {}
 
-    def count(self, node) -> int:
-        """How many nodes there are, were each one written as often as it is referred to."""
+    def count(self, node: Any) -> int:
+        """Return the number of nodes, each counted as often as the tree refers to it."""
         if not isinstance(node, Mapping | list):
             return 1
         if id(node) not in self._counts:
             self._counts[id(node)] = 0
-            self._look_at(node)
+            self._visit(node)
             children = node.values() if isinstance(node, Mapping) else node
             self._counts[id(node)] = 1 + sum(map(self.count, children))
         elif not self._counts[id(node)]:
@@ -165,29 +182,31 @@ class _Nodes:
             raise ValueError(msg)
         return self._counts[id(node)]
 
-    def _look_at(self, node) -> None:
+    def _visit(self, node: Any) -> None:
         tag = getattr(node, "_tag", None) or ""
-        if tag.startswith(URI) and not self._known.handles_tag(tag):
+        if tag.startswith(URI) and not self._manager.handles_tag(tag):
             msg = f"it was written by a later version of subpixal: it holds {tag}"
             raise ValueError(msg)
         if tag.startswith(NDARRAY) and isinstance(node, Mapping) and "source" in node:
-            self.arrays[id(node)] = _stored_array(node)
+            self.arrays[id(node)] = _parse_array(node)
 
 
-def _stored_array(node) -> StoredArray:
-    """Raise if an array is in another file, or has more elements than bytes."""
+def _parse_array(node: Mapping[str, Any]) -> StoredArray:
+    """Return the array of a node; raise if it is in another file or has elements in common."""
     if type(node["source"]) is not int or node["source"] < 0:
         msg = f"an array is not in the file but in {node['source']!r}"
         raise ValueError(msg)
-    shape, strides, offset = list(node["shape"]), node.get("strides"), node.get("offset", 0)
-    # numpy would read what is before a block.
+    shape = tuple(node["shape"])
+    offset = node.get("offset", 0)
+    # With a negative offset, NumPy would read the bytes before a block.
     if not all(type(n) is int and n >= 0 for n in (*shape, offset)):
         msg = f"an array has the shape {shape} and the offset {offset}"
         raise ValueError(msg)
     dtype = np.dtype(asdf_datatype_to_numpy_dtype(node["datatype"], node["byteorder"]))
-    strides = None if strides is None else tuple(strides)
-    array = StoredArray(node["source"], dtype, tuple(shape), strides, offset)
-    if array.size - offset < prod(shape) * dtype.itemsize or (prod(shape) and not dtype.itemsize):
+    strides = None if node.get("strides") is None else tuple(node["strides"])
+    array = StoredArray(node["source"], dtype, shape, strides, offset)
+    bytes_of_elements = prod(shape) * dtype.itemsize
+    if array.size - offset < bytes_of_elements or (prod(shape) and not dtype.itemsize):
         msg = f"an array of shape {shape} and strides {strides} is larger than its bytes"
         raise ValueError(msg)
     return array
