@@ -1,4 +1,4 @@
-"""Exposures one after the other."""
+"""Tests of `cut_exposures` and `gather`, which cut exposures one after the other."""
 
 import gc
 import weakref
@@ -16,64 +16,71 @@ def scene():
     return make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip", "gwcs"))
 
 
-def whole(image):
+def as_cutout(image):
+    """Return a whole simulated image as a cutout."""
     return Cutout(
-        image.data, image.wcs, dq=image.dq, weight=image.weight, meta={"name": image.name},
-        unit=image.unit, exptime=image.exptime, copy=False,
-    )  # fmt: skip
+        image.data,
+        image.wcs,
+        dq=image.dq,
+        weight=image.weight,
+        meta={"name": image.name},
+        unit=image.unit,
+        exptime=image.exptime,
+        copy=False,
+    )
 
 
 @pytest.fixture(scope="module")
 def primary(scene):
-    return create_primary_cutouts(scene.truth, scene.segmentation, whole(scene.combined), None)
+    return create_primary_cutouts(scene.truth, scene.segmentation, as_cutout(scene.combined), None)
 
 
-def test_as_create_cutouts(scene, primary):
-    """Each exposure gives what create_cutouts gives, when it is its turn."""
+def test_exposures_are_cut_as_by_create_cutouts(scene, primary):
+    """The cutouts equal those of create_cutouts, and each exposure is opened in its turn."""
     opened = []
 
     def exposures():
         for image in scene.exposures:
             opened.append(image.name)
-            yield whole(image)
+            yield as_cutout(image)
 
-    drz = whole(scene.combined)
+    drz = as_cutout(scene.combined)
     results = cut_exposures(primary, scene.segmentation, drz, exposures())
     for count, (image, result) in enumerate(zip(scene.exposures, results, strict=True), 1):
         assert len(opened) == count
         assert result.name == image.name
         flt, back = create_cutouts(
-            primary, scene.segmentation, whole(scene.combined), None, whole(image), None
+            primary, scene.segmentation, as_cutout(scene.combined), None, as_cutout(image), None
         )
-        for mine, theirs in ((result.flt, flt), (result.drz, back)):
-            assert mine.ids.tolist() == theirs.ids.tolist()
-            assert mine.table["blc"].tolist() == theirs.table["blc"].tolist()
+        for found, expected in ((result.flt, flt), (result.drz, back)):
+            assert found.ids.tolist() == expected.ids.tolist()
+            assert found.table["blc"].tolist() == expected.table["blc"].tolist()
 
 
-def test_nothing_is_held(scene, primary):
-    """When the next exposure is opened, the last one and its cutouts are gone."""
-    known = []
+def test_one_exposure_is_in_memory_at_a_time(scene, primary):
+    """The previous exposure and its cutouts are freed before the next exposure is opened."""
+    references = []
 
     def exposures():
         for image in (*scene.exposures, *scene.exposures):
             gc.collect()
-            assert [known for known in known if known() is not None] == []
-            exposure = whole(image)
-            known.append(weakref.ref(exposure))
+            assert [ref for ref in references if ref() is not None] == []
+            exposure = as_cutout(image)
+            references.append(weakref.ref(exposure))
             yield exposure
             del exposure
 
-    results = cut_exposures(primary, scene.segmentation, whole(scene.combined), exposures())
+    results = cut_exposures(primary, scene.segmentation, as_cutout(scene.combined), exposures())
     for result in results:
-        known += map(weakref.ref, (result.flt, result.drz))
+        references += map(weakref.ref, (result.flt, result.drz))
         del result
-    assert len(known) == 12
+    assert len(references) == 12
 
 
-def test_gather(scene, primary):
-    """All cutouts in one collection, each dropped source once, the exposures told apart."""
-    exposures = [whole(image) for image in scene.exposures]
-    results = list(cut_exposures(primary, scene.segmentation, whole(scene.combined), exposures))
+def test_gather_joins_all_cutouts(scene, primary):
+    """One collection has all cutouts, each dropped source once, and the exposure of each."""
+    exposures = [as_cutout(image) for image in scene.exposures]
+    results = list(cut_exposures(primary, scene.segmentation, as_cutout(scene.combined), exposures))
     everything = gather(primary, results)
     assert len(everything) == len(primary) + sum(2 * len(r.flt) for r in results)
     assert len(everything.dropped) == len(primary.dropped) + sum(
@@ -85,26 +92,26 @@ def test_gather(scene, primary):
     assert mapped == [image.name for image in scene.exposures]
 
 
-def test_options(scene, primary):
-    """Options reach create_cutouts."""
-    exposures = [whole(scene.exposures[0])]
+def test_options_reach_create_cutouts(scene, primary):
+    """The option ``mode`` fills cutouts."""
+    exposures = [as_cutout(scene.exposures[0])]
     (result,) = cut_exposures(
-        primary, scene.segmentation, whole(scene.combined), exposures, pad=5, mode="fill"
+        primary, scene.segmentation, as_cutout(scene.combined), exposures, pad=5, mode="fill"
     )
     assert "filled" in result.flt.table["status"]
 
 
 def test_errors_name_the_exposure(scene, primary):
-    """What goes wrong with an exposure says with which."""
+    """An error while cutting an exposure begins with the name of the exposure."""
     odd = Cutout(np.zeros((20, 20)), make_wcs("tan", (20, 20)), meta={"name": "odd.fits[SCI,1]"})
     with pytest.raises(ValueError, match=r"^odd\.fits\[SCI,1\]: mode must be one of"):
-        list(cut_exposures(primary, scene.segmentation, whole(scene.combined), [odd], mode="x"))
+        list(cut_exposures(primary, scene.segmentation, as_cutout(scene.combined), [odd], mode="x"))
 
 
 @pytest.mark.parametrize("exposure", ["flt.fits", np.zeros((9, 9))])
-def test_exposures_that_are_none(scene, primary, exposure):
-    """What is no exposure is said to be none, and not to have no attribute."""
-    arguments = primary, scene.segmentation, whole(scene.combined)
+def test_exposures_of_wrong_type_are_refused(scene, primary, exposure):
+    """The error names the argument and the wrong type."""
+    arguments = primary, scene.segmentation, as_cutout(scene.combined)
     kind = type(exposure).__name__
     with pytest.raises(TypeError, match=f"exposures must hold Cutouts, .*, got a {kind}$"):
         list(cut_exposures(*arguments, [exposure]))

@@ -1,4 +1,4 @@
-"""The benchmarks run; what they measure is not tested."""
+"""The benchmarks run. Their results are not tested."""
 
 import numpy as np
 import pytest
@@ -15,12 +15,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Three scenes of a few sources."""
+    """Return three small scenes."""
     return [Scene(count) for count in (10, 40, 80)]
 
 
 def test_every_job_runs(scenes, tmp_path):
-    """Both ways of each job run, and a row of the table says what they cost."""
+    """Both ways of each job run, and the row of the table has their costs."""
     for job in all_jobs(*scenes, tmp_path):
         job.ours()
         job.theirs()
@@ -31,7 +31,7 @@ def test_every_job_runs(scenes, tmp_path):
 
 
 def test_every_way_runs(scenes, tmp_path):
-    """Each way runs, and the plot has it."""
+    """Each way runs, and the plot and the table contain all ways."""
     costs = {}
     for way in all_ways(scenes[1], tmp_path):
         way.function()
@@ -42,8 +42,8 @@ def test_every_way_runs(scenes, tmp_path):
     assert table.count("\n") == len(costs) + 1
 
 
-def test_equal_work(scenes):
-    """Ours and the bare ways copy the same pixels and map the same points."""
+def test_both_ways_do_equal_work(scenes):
+    """The package and the bare ways copy the same pixels."""
     scene = scenes[1]
     assert {plane.itemsize for plane in (*scene.drz.values(), *scene.flt.values())} == {4}
     for cutouts in (scene.primary, *there_and_back(scene, scene.exposure_wcs("sip"))):
@@ -54,14 +54,14 @@ def test_equal_work(scenes):
     assert len(scene.primary) > 0.8 * scene.count
 
 
-def test_constant_density(scenes):
+def test_scenes_have_constant_density(scenes):
     """The number of sources per pixel is the same in all scenes."""
     density = [scene.count / np.prod(scene.shape) for scene in scenes]
     np.testing.assert_allclose(density, 10_000 / 4096**2, rtol=0.02)
 
 
-def test_scale(monkeypatch):
-    """Exposures that see all sources, or some of them, give a row each."""
+def test_scale_returns_a_row_for_each_case(monkeypatch):
+    """Exposures with all sources, and exposures with some of them, return the columns."""
     monkeypatch.setattr(scale, "side_of", lambda count: round(40 * count**0.5))
     for count, room in ((20, 20), (80, 20)):
         row = scale.measure(count, room, 2)

@@ -1,4 +1,4 @@
-"""What keeps the package fast and its files small: how often something is done, counted."""
+"""Counts that keep the package fast and its files small: calls, copies, blocks."""
 
 import numpy as np
 import pytest
@@ -16,20 +16,22 @@ from subpixal.testing import assert_cutouts_equal
 FITS_CALLS = ("all_pix2world", "all_world2pix", "wcs_pix2world", "wcs_world2pix")
 GWCS_CALLS = ("__call__", "invert")
 
-# What a block of an ASDF file begins with.
+# First bytes of a block of an ASDF file.
 BLOCK = b"\xd3BLK"
+
+# Bytes of pixels in a block, at most.
 BLOCK_SIZE = 4_000_000
 
 
 @pytest.fixture(scope="module")
 def scenes():
-    """A scene for each kind of exposure."""
+    """Return a scene for each kind of WCS."""
     kinds = ("sip", "lookup", "gwcs", "gwcs-noinverse")
     return {kind: make_scene(40, (256, 256), exposures=[kind]) for kind in kinds}
 
 
 def run_chain(scene, copies=1, **options):
-    """All cutouts of a scene through an exposure and back, each some times over."""
+    """Map the cutouts of a scene to an exposure and back, with ``copies`` of each source."""
     drz, flt = scene.combined, scene.exposures[0]
     primary = create_primary_cutouts(scene.truth, scene.segmentation, drz.data, drz.wcs)
     primary = primary[np.tile(np.arange(len(primary)), copies)]
@@ -38,7 +40,7 @@ def run_chain(scene, copies=1, **options):
 
 
 def count_calls(monkeypatch, scene, copies, **options) -> list[str]:
-    """Names of all calls of WCSs that a chain makes, FITS and gwcs."""
+    """Return the names of all calls of FITS WCSs and gwcs that a chain makes."""
     import gwcs
 
     calls = []
@@ -61,15 +63,15 @@ def count_calls(monkeypatch, scene, copies, **options) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["sip", "lookup", "gwcs", "gwcs-noinverse"])
-def test_number_of_wcs_calls(kind, scenes, monkeypatch):
-    """A hundred times as many sources cost not one call of a WCS more."""
+def test_number_of_wcs_calls_is_independent_of_sources(kind, scenes, monkeypatch):
+    """A hundred times as many sources need the same calls of the WCSs."""
     few, many = (count_calls(monkeypatch, scenes[kind], copies) for copies in (1, 100))
     assert few == many
     assert 4 <= len(few) < 40
 
 
-def test_number_of_wcs_calls_with_labels_on_their_own_grid(scenes, monkeypatch):
-    """Neither if the labels of all pixels are looked up through WCSs."""
+def test_number_of_wcs_calls_with_labels_on_another_grid(scenes, monkeypatch):
+    """The calls are the same if the labels of all pixels are mapped through WCSs."""
     scene = scenes["sip"]
     shift = make_wcs("tan", scene.combined.data.shape, scale=0.04)
     few, many = (
@@ -81,7 +83,7 @@ def test_number_of_wcs_calls_with_labels_on_their_own_grid(scenes, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["sip", "lookup", "gwcs"])
 def test_no_wcs_is_copied(kind, scenes, monkeypatch):
-    """Cutting, mapping and taking cutouts copies no WCS."""
+    """Cutting, mapping and accessing cutouts copy no WCS."""
     import gwcs
 
     def refuse(*_, **__):
@@ -103,7 +105,7 @@ def test_no_wcs_is_copied(kind, scenes, monkeypatch):
 
 
 def cut_many(count, size):
-    """Cutouts of one size, with data, weight and mask."""
+    """Return cutouts of one size, with data, weight and mask."""
     shape = (20 * round(count**0.5) + 40,) * 2
     segmentation, catalog = make_segmentation(shape, count)
     pixels = np.ones(shape, np.float32)
@@ -112,8 +114,8 @@ def cut_many(count, size):
     )
 
 
-def test_number_of_blocks(tmp_path):
-    """Blocks of an archive become more with its bytes, not with its cutouts."""
+def test_number_of_blocks_grows_with_bytes(tmp_path):
+    """The number of blocks of an archive depends on its bytes, not on its cutouts."""
     blocks, path = {}, tmp_path / "cutouts.asdf"
     for count, size in ((20, 9), (400, 9), (400, 90)):
         cutouts = cut_many(count, size)
@@ -127,8 +129,8 @@ def test_number_of_blocks(tmp_path):
     assert len(planes) <= more <= len(planes) * (largest / BLOCK_SIZE + 1)
 
 
-def test_dropped_sources_are_columns(scenes, tmp_path):
-    """A source that is not on an exposure costs no object, here or in an archive."""
+def test_dropped_sources_are_stored_in_columns(scenes, tmp_path):
+    """Dropped sources need no object each, in memory and in an archive."""
     scene, image = scenes["sip"], np.zeros((9, 9), np.float32)
     primary = run_chain(scene)[1]
     opposite = make_wcs("tan", image.shape, center=(scene.combined.wcs.wcs.crval[0] + 180, 0))
@@ -145,8 +147,8 @@ def test_dropped_sources_are_columns(scenes, tmp_path):
     assert entries[0] == entries[1]
 
 
-def test_parts_of_the_pixels(scenes, monkeypatch):
-    """Pixels are worked on part by part, and do not depend on where a part ends."""
+def test_chunks_do_not_change_cutouts(scenes, monkeypatch):
+    """Cutouts are processed in chunks, and do not depend on the size of a chunk."""
     scene = scenes["sip"]
     options = {
         "segmentation_wcs": make_wcs("tan", scene.combined.data.shape, scale=0.04),
@@ -157,6 +159,6 @@ def test_parts_of_the_pixels(scenes, monkeypatch):
     whole, _ = run_chain(scene, keep_segmentation=True, **options)
     for module in ("cutter", "segmentation"):
         monkeypatch.setattr(f"subpixal.cutout._create.{module}.CHUNK", 500)
-    parts, _ = run_chain(scene, keep_segmentation=True, **options)
+    chunked, _ = run_chain(scene, keep_segmentation=True, **options)
     assert sum(cutout.data.size for cutout in whole) > 10 * 500
-    assert_cutouts_equal(parts, whole)
+    assert_cutouts_equal(chunked, whole)

@@ -1,4 +1,4 @@
-"""What importing the package costs and offers."""
+"""Imports of the package: their cost, the public names, and the layers."""
 
 import ast
 import subprocess
@@ -17,8 +17,8 @@ PACKAGE = Path(subpixal.__file__).parent
 @pytest.mark.parametrize(
     "module", ["subpixal", "subpixal.datasets", "subpixal.cutout", "subpixal.testing"]
 )
-def test_light_import(module):
-    """Importing a room does not import what is heavy."""
+def test_import_does_not_load_heavy_packages(module):
+    """Importing a module of the package does not import the packages in `HEAVY`."""
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
@@ -26,44 +26,44 @@ def test_light_import(module):
     assert output.stdout.strip() == "[]"
 
 
-def test_same_names():
-    """The names of the reference page are in the package and in its room."""
+def test_top_level_names_are_those_of_cutout():
+    """Each public name of `subpixal.cutout` is also a name of `subpixal`."""
     from subpixal import cutout
 
     for name in cutout.__all__:
         assert getattr(subpixal, name) is getattr(cutout, name)
 
 
-def test_rooms_are_attributes():
-    """What is documented is there after `import subpixal`, in a process that has nothing else."""
-    rooms = ("batch", "cutout", "datasets", "errors", "geometry", "io", "plotting", "testing")
+def test_modules_are_attributes_of_the_package():
+    """All documented modules are attributes after `import subpixal`, and are loaded lazily."""
+    modules = ("batch", "cutout", "datasets", "errors", "geometry", "io", "plotting", "testing")
     code = f"""
 import subpixal, sys
 assert not {{"subpixal.batch", "subpixal.plotting", "subpixal.datasets"}} & set(sys.modules)
-assert {{*{rooms}, *subpixal.__all__}} <= set(dir(subpixal))
-print([getattr(subpixal, room).__name__ for room in {rooms}])
+assert {{*{modules}, *subpixal.__all__}} <= set(dir(subpixal))
+print([getattr(subpixal, module).__name__ for module in {modules}])
 """
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
     )
-    assert output.stdout.strip() == str([f"subpixal.{room}" for room in rooms])
+    assert output.stdout.strip() == str([f"subpixal.{module}" for module in modules])
 
 
-def test_version():
-    """The version is the one of the installed distribution."""
+def test_version_is_that_of_the_distribution():
+    """``__version__`` is the version of the installed distribution."""
     from importlib.metadata import version
 
     assert subpixal.__version__ == version("subpixal")
 
 
 @pytest.mark.parametrize("name", ["Cutout", "CutoutCollection", "create_cutouts"])
-def test_public_module(name):
-    """Classes and functions say that they are of the package that exports them."""
+def test_public_names_have_a_public_module(name):
+    """``__module__`` of classes and functions is the package that exports them."""
     assert getattr(subpixal, name).__module__ == "subpixal.cutout"
 
 
-def test_files_as_others_make_them(tmp_path):
-    """A file has the permissions that any other new file gets."""
+def test_written_files_have_default_permissions(tmp_path):
+    """A file of `replacing` has the permissions of any other new file."""
     from subpixal.io.paths import replacing
 
     (tmp_path / "plain").write_text("x")

@@ -21,7 +21,7 @@ def test_named_files_exist(page):
     assert [name for name in sorted(names) if not (ROOT / name).exists()] == []
 
 
-def test_picture_is_that_of_its_script():
+def test_picture_is_the_output_of_its_script():
     """The picture of the packages is up to date."""
     script = runpy.run_path(str(ROOT / "docs/development/architecture.py"))
     assert script["PICTURE"].read_text("utf-8") == script["draw"]()

@@ -1,4 +1,4 @@
-"""What a gallery shows."""
+"""Galleries of cutouts."""
 
 import numpy as np
 import pytest
@@ -30,15 +30,15 @@ def cutouts(scene):
     return everything
 
 
-def panels(figure, columns):
-    """Axes by row and column."""
+def get_panels(figure, columns):
+    """Return the axes by row and column."""
     return np.array(figure.axes).reshape(-1, columns)
 
 
-def test_columns(cutouts):
-    """A column for each image that sources are in, and the mask; not for those mapped back."""
+def test_gallery_has_a_column_for_each_image_and_the_mask(cutouts):
+    """Cutouts that were mapped back have no column. Each panel has the data and the mask."""
     ids = choose_sources(cutouts, 3)
-    axes = panels(plot_gallery(cutouts, ids), 4)
+    axes = get_panels(plot_gallery(cutouts, ids), 4)
     assert axes.shape == (3, 4)
     assert axes[0, -1].get_title() == "mask"
     for row, src_id in zip(axes, ids, strict=True):
@@ -54,7 +54,7 @@ def test_columns(cutouts):
         assert_array_equal(row[-1].images[0].get_array(), found[0].mask)
 
 
-def test_brighter_is_whiter(cutouts):
+def test_brighter_pixels_are_whiter(cutouts):
     """The stretch keeps the order of the pixels."""
     (src_id,) = choose_sources(cutouts, 1)
     cutout = cutouts.select(src_id)[0]
@@ -62,8 +62,8 @@ def test_brighter_is_whiter(cutouts):
     assert_array_equal(np.argsort(drawn, axis=None), np.argsort(cutout.data, axis=None))
 
 
-def test_choice(cutouts):
-    """By default the sources in most images come first, the larger ones before the smaller."""
+def test_sources_in_most_images_are_chosen_first(cutouts):
+    """Sources are sorted by the number of their images, and then by size."""
     chosen = choose_sources(cutouts, 100)
     keys = [(-len(cutouts.select(i)), -cutouts.select(i)[0].size) for i in chosen]
     assert keys == sorted(keys)
@@ -71,42 +71,42 @@ def test_choice(cutouts):
     assert choose_sources(cutouts, 2) == chosen[:2]
 
 
-def test_missing_images(cutouts):
-    """A source that is not in an image has an empty place there."""
+def test_missing_cutout_has_an_empty_panel(cutouts):
+    """A source without a cutout of an image has an empty panel in the column of the image."""
     counts = {i: len(cutouts.select(i)) for i in cutouts.ids.tolist()}
     few, many = min(counts, key=counts.get), max(counts, key=counts.get)
-    axes = panels(plot_gallery(cutouts, [many, few]), 4)
+    axes = get_panels(plot_gallery(cutouts, [many, few]), 4)
     drawn = [[axis.axison for axis in row] for row in axes]
     assert drawn[0] == [True] * 4
     assert sum(drawn[1]) == 1 + len([c for c in cutouts.select(few) if c.image.stage != "drz"])
 
 
-def test_cutouts_made_one_by_one():
-    """Cutouts of one image that were made one after the other share its column."""
+def test_cutouts_of_equal_images_share_a_column():
+    """Separately made cutouts of one image share the column of the image."""
     image, wcs = np.random.default_rng(1).random(SHAPE), make_wcs("tan", SHAPE)
     cutouts = CutoutCollection(
         [Cutout(image, wcs, (3 * i, 4), (3 * i + 5, 8), src_id=i) for i in range(3)]
     )
-    axes = panels(plot_gallery(cutouts, [0, 1, 2]), 2)
+    axes = get_panels(plot_gallery(cutouts, [0, 1, 2]), 2)
     assert all(len(axis.images) == 2 for axis in axes[:, 0])
 
 
-def test_only_mapped_back(cutouts):
-    """Where there is nothing but cutouts that were mapped back, they are drawn."""
+def test_collection_of_only_mapped_back_cutouts_is_drawn(cutouts):
+    """A gallery without other cutouts has columns for those that were mapped back."""
     drz = CutoutCollection([c for c in cutouts if c.image.stage == "drz"])
-    assert len(panels(plot_gallery(drz, limit=2), len(drz.images) + 1)) == 2
+    assert len(get_panels(plot_gallery(drz, limit=2), len(drz.images) + 1)) == 2
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, complex, np.float32])
-def test_any_pixels(dtype):
-    """Pixels of any type can be drawn, also all masked ones."""
+def test_pixels_of_all_types_are_drawn(dtype):
+    """Pixels of any type are drawn, even if all of them are masked."""
     image = (np.arange(1200).reshape(SHAPE) % 7).astype(dtype)
     cutout = Cutout(image, make_wcs("tan", SHAPE), (3, 4), (9, 9))
     cutout.mask = True
     assert plot_gallery(CutoutCollection([cutout])).axes[0].images
 
 
-def test_unknown_source(cutouts):
-    """A source that is not there is named."""
-    with pytest.raises(KeyError, match="no cutout has the id 'nobody'"):
-        plot_gallery(cutouts, ["nobody"])
+def test_unknown_source_is_refused(cutouts):
+    """The error names the unknown identifier."""
+    with pytest.raises(KeyError, match="no cutout has the id 'unknown'"):
+        plot_gallery(cutouts, ["unknown"])

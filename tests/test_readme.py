@@ -1,4 +1,4 @@
-"""What the README shows."""
+"""The example of the README."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
-def test_example(tmp_path, monkeypatch, capsys):
-    """The example in Python runs as it stands and writes its file."""
+def test_example_runs(tmp_path, monkeypatch, capsys):
+    """The unchanged example runs, writes its file, and is short."""
     code = re.search(r"<!-- example -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(compile(code[1], "README.md", "exec"), {})
