@@ -244,7 +244,7 @@ def test_many_archives(compression, tmp_path):
 
 def test_spool(tmp_path, monkeypatch):
     """Pixels of any size are put aside and come back."""
-    monkeypatch.setattr(merge, "PIECE", 1000)
+    monkeypatch.setattr(merge, "MAPPED_BYTES", 1000)
     rng = np.random.default_rng(1)
     with (tmp_path / "spool").open("w+b") as file:
         spool = merge._SpillFile(file)

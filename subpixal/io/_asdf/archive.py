@@ -1,6 +1,8 @@
-"""ASDF files of cutouts."""
+"""Read and write archives: ASDF files of cutouts."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import asdf
 
@@ -8,25 +10,36 @@ from subpixal.cutout import Cutout, CutoutCollection
 from subpixal.io.paths import refuse_existing, replacing
 
 from .collection import tree_to_collection
+from .converters import CollectionTree
 from .reader import KEY, ASDFReader, name_of
 from .tree_checksum import append_tree_checksum
+
+if TYPE_CHECKING:
+    import os
 
 __all__ = ["read_any", "read_asdf", "read_collection", "read_cutout", "write_asdf"]
 
 
-def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, compression=None):
+def write_asdf(
+    cutouts: Cutout | CutoutCollection | CollectionTree,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    compression: str | None = None,
+) -> None:
     """
     Write cutouts to an ASDF file.
 
     Parameters
     ----------
     cutouts : Cutout or CutoutCollection
+        The cutouts.
     path : str or path
+        Name of the file.
     overwrite : bool
         Whether an existing file may be replaced.
     compression : str, optional
-        How arrays are compressed: ``'zlib'``, ``'bzp2'``, ``'lz4'``, or what else
-        asdf knows.
+        Compression of arrays: ``'zlib'``, ``'bzp2'``, ``'lz4'``, or another method of asdf.
 
     Raises
     ------
@@ -34,70 +47,76 @@ def write_asdf(cutouts: Cutout | CutoutCollection, path, *, overwrite=False, com
         If the file exists and ``overwrite`` is false.
     """
     refuse_existing(path, overwrite=overwrite)
-    # Outside the context, which would load all extensions of asdf for itself.
+    # Made outside the context of the configuration, which would load all extensions again.
     archive = asdf.AsdfFile({KEY: cutouts})
     with replacing(path) as file, asdf.config_context() as config:
-        # Text of numbers in the tree would not be the pixels, bit for bit.
+        # Inline arrays are written as text, which does not keep all bits.
         config.all_array_storage = config.array_inline_threshold = None
-        # Blocks would be all that their arrays are views of.
+        # Write only the arrays, not the larger arrays of which they are views.
         config.default_array_save_base = False
         archive.write_to(file, all_array_compression=compression)
         append_tree_checksum(file)
 
 
-def read_collection(file, *, lazy: bool | None = None) -> CutoutCollection:
+def read_collection(file: Any, *, lazy: bool | None = None) -> CutoutCollection:
     """Read a collection from an ASDF file, as `read_asdf` does."""
     return read_asdf(file, CutoutCollection, lazy=lazy)
 
 
-def read_cutout(file) -> Cutout:
+def read_cutout(file: Any) -> Cutout:
     """Read a cutout from an ASDF file."""
     return read_asdf(file, Cutout)
 
 
-def read_any(file) -> CutoutCollection:
-    """Read a collection, also of a file that holds a single cutout."""
+def read_any(file: Any) -> CutoutCollection:
+    """Read a collection from a file with a collection or a single cutout."""
     found = read_asdf(file)
     return CutoutCollection([found]) if isinstance(found, Cutout) else found
 
 
 def read_asdf(
-    file, kind=(Cutout, CutoutCollection), *, lazy: bool | None = None
-) -> Cutout | CutoutCollection:
+    file: Any,
+    kind: type | tuple[type, ...] = (Cutout, CutoutCollection),
+    *,
+    lazy: bool | None = None,
+) -> Any:
     """
-    Read what was written to an ASDF file, a cutout or a collection.
+    Read a cutout or a collection from an ASDF file.
 
     Parameters
     ----------
     file : str, path or file
-        The name of a file, a URL that fsspec understands, or a file that is open
-        for reading bytes.
+        The name of a file, a URL that fsspec understands, or a file that is open for reading
+        bytes.
     kind : type or tuple of type
-        What is expected.
+        Expected classes.
     lazy : bool, optional
-        Whether pixels of a collection are read when they are asked for, or all of
-        them now. By default they wait, except in a file that is open already:
-        it must stay open then.
+        Whether the pixels of a collection are read at each access; otherwise all pixels are
+        read at once. The default is true for the name of a file. It is false for an open file,
+        which would have to stay open.
 
     Returns
     -------
     Cutout or CutoutCollection
+        The content of the file.
 
     Raises
     ------
     OSError
-        If the file is missing, damaged, holds something else, or was written by a
-        later version.
+        If the file is missing or damaged, if its content is of another class, or if a later
+        version of the package wrote the file.
     """
     name = name_of(file)
-    lazy = not hasattr(file, "read") if lazy is None else lazy
+    if lazy is None:
+        lazy = not hasattr(file, "read")
+    found: Any
     try:
-        source = ASDFReader(file)
-        found, is_collection = source.load()
+        reader = ASDFReader(file)
+        found, is_collection = reader.load()
         if is_collection:
-            found = tree_to_collection(found, source, lazy=lazy)
+            found = tree_to_collection(found, reader, lazy=lazy)
     except FileNotFoundError as error:
-        msg = f"{name}: there is no such file"
+        msg = f"{name}: the file does not exist"
         raise FileNotFoundError(msg) from error
     except ImportError:
         raise
@@ -109,11 +128,11 @@ def read_asdf(
     return found
 
 
-def _unexpected(name, found, kind) -> str:
-    """What to say of a file that holds something else."""
-    wanted = kind.__name__ if isinstance(kind, type) else "cutouts"
-    what = "nothing" if found is None else f"a {type(found).__name__}"
+def _unexpected(name: str, found: Any, kind: type | tuple[type, ...]) -> str:
+    """Return the error for a file whose content is of another class."""
+    expected = kind.__name__ if isinstance(kind, type) else "cutouts"
+    content = "nothing" if found is None else f"a {type(found).__name__}"
     return (
-        f"{name} holds no {wanted} under {KEY!r} but {what}; "
-        "asdf.open gives what is elsewhere in the file"
+        f"{name} holds no {expected} under {KEY!r} but {content}; "
+        "use asdf.open for other content of the file"
     )

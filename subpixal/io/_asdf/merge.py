@@ -1,4 +1,4 @@
-"""Many archives made one, without their pixels in memory."""
+"""Merge archives without loading their pixels into memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from subpixal.cutout import CutoutCollection
-from subpixal.cutout.storage import concat_index
+from subpixal.cutout.storage import Dropped, concat_index
 from subpixal.image import ImageInfo
 from subpixal.io.paths import check_archive
 
@@ -25,158 +25,192 @@ from .content_hash import content_hash
 from .converters import CollectionTree
 from .reader import is_mapped
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 __all__ = ["merge_archives"]
 
-# Archives that are open at a time where nobody says how many files may be.
-MOST = 100
+# Number of archives that are open at a time if the system has no limit of open files.
+DEFAULT_OPEN_ARCHIVES = 100
 
-# Bytes of a file that are mapped at a time, and multiples of which arrays begin at.
-PIECE = 1 << 30
+# Bytes of the spill file that are mapped at a time, and alignment of arrays in the file.
+MAPPED_BYTES = 1 << 30
 
-ALIGNED = 16
+ALIGNMENT = 16
 
 
-def merge_archives(paths: Iterable, output, *, overwrite=False, compression=None) -> None:
+def merge_archives(
+    paths: Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    compression: str | None = None,
+) -> None:
     """
     Write the cutouts of archives to one archive.
 
-    Images, and primary cutouts that are the same in all they have, are in the new
-    archive once: archives of several exposures share them. The output may be one of the
-    inputs.
+    Archives of several exposures repeat images and primary cutouts. Images and primary cutouts
+    with equal content are written once. The output may be one of the inputs.
 
     Parameters
     ----------
     paths : iterable of str or path
-        ASDF files of cutouts, in the order in which their cutouts follow.
+        ASDF files of cutouts, in the order of their cutouts in the output.
     output : str or path
-        ASDF file that is written.
+        Name of the new ASDF file.
     overwrite : bool
         Whether an existing file may be replaced.
     compression : str, optional
-        How arrays are compressed: ``'zlib'``, ``'bzp2'``, ``'lz4'``, or what else
-        asdf knows.
+        Compression of arrays: ``'zlib'``, ``'bzp2'``, ``'lz4'``, or another method of asdf.
 
     Raises
     ------
     OSError
-        If an archive cannot be read, or the output exists and ``overwrite`` is
-        false, or cannot be written.
+        If an archive cannot be read, if the output exists and ``overwrite`` is false, or if
+        the output cannot be written.
     TypeError, ValueError
-        If the paths are one name, a file is there twice, the output is named as a FITS
-        file, or asdf does not know the compression. In any case, nothing is written.
+        If ``paths`` is a single name or repeats a file, if the name of the output is that of a
+        FITS file, or if the compression is unknown. Nothing is written then.
     """
     if isinstance(paths, str | os.PathLike):
         msg = f"paths must be names of files, not one name: [{os.fspath(paths)!r}]"
         raise TypeError(msg)
     check_archive(output, overwrite=overwrite, compression=compression)
-    paths, most = list(paths), _most()
-    path, times = Counter(map(os.path.realpath, paths)).most_common(1)[0] if paths else ("", 0)
-    if times > 1:
-        msg = f"paths must be different files, {path} is there {times} times"
-        raise ValueError(msg)
+    inputs = list(paths)
+    _check_repeated(inputs)
+    limit = _max_open_archives()
     with tempfile.TemporaryDirectory(prefix=".merge-", dir=Path(output).resolve().parent) as folder:
-        for number in count():
-            if len(paths) <= most:
+        for level in count():
+            if len(inputs) <= limit:
                 break
-            groups = [paths[k : k + most] for k in range(0, len(paths), most)]
-            paths = [Path(folder) / f"{number}-{k}.asdf" for k in range(len(groups))]
-            for group, path in zip(groups, paths, strict=True):
-                # Not compressed, or it would have to be put aside to be read.
+            groups = [inputs[k : k + limit] for k in range(0, len(inputs), limit)]
+            inputs = [Path(folder) / f"{level}-{k}.asdf" for k in range(len(groups))]
+            for group, path in zip(groups, inputs, strict=True):
+                # Not compressed, so that the next level maps the file.
                 _merge(group, path)
-        _merge(paths, output, overwrite=overwrite, compression=compression)
+        _merge(inputs, output, overwrite=overwrite, compression=compression)
 
 
-def _most() -> int:
-    """How many archives may be open at a time: each takes two files, what is put aside some."""
+def _check_repeated(paths: list[str | os.PathLike[str]]) -> None:
+    """Raise an error if two paths are the same file."""
+    for path, times in Counter(map(os.path.realpath, paths)).most_common(1):
+        if times > 1:
+            msg = f"paths must be different files, {path} is there {times} times"
+            raise ValueError(msg)
+
+
+def _max_open_archives() -> int:
+    """Return the largest number of open archives; each needs two files and spilled pixels."""
     with suppress(ImportError, OSError):
         import resource
 
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit != resource.RLIM_INFINITY:
             return max(2, (limit - len([*Path("/dev/fd").iterdir()])) // 3)
-    return MOST
+    return DEFAULT_OPEN_ARCHIVES
 
 
-def _merge(paths, output, **options) -> None:
-    images, found = {}, [read_any(path) for path in paths]
-    merged = _without_repeated([_with_known_images(some, images) for some in found])
+def _merge(paths: Iterable[str | os.PathLike[str]], output: Any, **options: Any) -> None:
+    images: dict[str, ImageInfo] = {}
+    parts = [_share_images(read_any(path), images) for path in paths]
+    merged = _drop_repeated(parts)
     with tempfile.TemporaryFile(dir=Path(output).resolve().parent) as file:
         tree = collection_to_tree(merged, _SpillFile(file).spill)
         write_asdf(CollectionTree(tree), output, **options)
 
 
-def _with_known_images(cutouts: CutoutCollection, images: dict[str, ImageInfo]) -> CutoutCollection:
-    """The cutouts, with the image of an earlier archive where it is the same."""
-    known = {
+def _share_images(cutouts: CutoutCollection, images: dict[str, ImageInfo]) -> CutoutCollection:
+    """Return cutouts that share images of equal content with earlier archives."""
+    shared = {
         store.image: images.setdefault(content_hash(store.image), store.image)
         for store in cutouts.selection.stores
     }
     selection = cutouts.selection
-    stores = [store.with_image(known[store.image]) for store in selection.stores]
+    stores = [store.with_image(shared[store.image]) for store in selection.stores]
     return CutoutCollection.from_selection(selection.with_stores(stores), cutouts.dropped_groups)
 
 
-def _without_repeated(found: list[CutoutCollection]) -> CutoutCollection:
-    """The cutouts of archives, without primary cutouts that an archive before has."""
-    cutouts = sum(found, CutoutCollection())
-    archive = np.repeat(np.arange(len(found)), [*map(len, found)])
-    new, numbers = np.ones(len(cutouts), bool), cutouts.image_numbers
+def _drop_repeated(parts: list[CutoutCollection]) -> CutoutCollection:
+    """Return the cutouts and dropped sources of archives, repeated primary ones once."""
+    cutouts = sum(parts, CutoutCollection())
+    archives = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    is_new = _find_new(cutouts, archives)
+    sharing = set(archives[~is_new].tolist())
+    return cutouts[is_new].with_dropped(_merge_dropped(parts, sharing))
+
+
+def _find_new(cutouts: CutoutCollection, archives: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return `False` for primary cutouts that an earlier archive contains, too."""
+    is_new = np.ones(len(cutouts), bool)
+    numbers = cutouts.image_numbers
     for k, image in enumerate(cutouts.images):
-        here = np.flatnonzero(numbers == k)
-        # Of images that one archive has no pixels need be read.
-        if image.stage == "primary" and np.ptp(archive[here]):
-            first = {}
-            keys = zip(_keys(cutouts[here]), archive[here].tolist(), strict=True)
-            new[here] = [first.setdefault(key, number) == number for key, number in keys]
-    dropped, first, sharing = [], {}, set(archive[~new].tolist())
-    for number, group in (
-        (k, group) for k, some in enumerate(found) for group in some.dropped_groups
-    ):
-        before = number
-        if group.stage == "primary":
-            before = first.setdefault((*group.id.tolist(), *group[1:]), number)
-        if before == number or number not in sharing:
-            dropped.append(group)
-    return cutouts[new].with_dropped(dropped)
+        selected = np.flatnonzero(numbers == k)
+        # The pixels of images in a single archive are not read.
+        if image.stage == "primary" and np.ptp(archives[selected]):
+            first: dict[tuple, int] = {}
+            keys = zip(_make_keys(cutouts[selected]), archives[selected].tolist(), strict=True)
+            is_new[selected] = [first.setdefault(key, archive) == archive for key, archive in keys]
+    return is_new
 
 
-def _keys(cutouts: CutoutCollection) -> list[tuple]:
-    """What only cutouts of an image have in common that are the same in all they have."""
+def _merge_dropped(parts: list[CutoutCollection], sharing: set[int]) -> list[Dropped]:
+    """
+    Return the dropped sources of archives.
+
+    Primary ones that an earlier archive contains are left out in archives that share primary
+    cutouts with it.
+    """
+    dropped = []
+    first: dict[tuple, int] = {}
+    for number, part in enumerate(parts):
+        for group in part.dropped_groups:
+            earliest = number
+            if group.stage == "primary":
+                earliest = first.setdefault((*group.id.tolist(), *group[1:]), number)
+            if earliest == number or number not in sharing:
+                dropped.append(group)
+    return dropped
+
+
+def _make_keys(cutouts: CutoutCollection) -> list[tuple]:
+    """Return a key for each cutout; cutouts of an image with equal keys have equal content."""
     groups, selection = cutouts.selection.group()
     parts = collection_to_tree(cutouts, lambda _: None)["parts"]
     keys = []
     for number, (members, part) in enumerate(zip(groups, parts, strict=True)):
         store = concat_index(members)
         store.index["start"] = 0
-        own = {row: pickle.dumps(rest) for row, rest in store.overrides.items()}
+        overrides = {row: pickle.dumps(own) for row, own in store.overrides.items()}
         columns = store.ids.tolist(), map(bytes, store.index), part["checksum"].tolist()
-        rows_of_part = enumerate(zip(*columns, strict=True))
-        keys.append([(number, own.get(row), *key) for row, key in rows_of_part])
+        rows = enumerate(zip(*columns, strict=True))
+        keys.append([(number, overrides.get(row), *key) for row, key in rows])
     places = zip(selection.store_index.tolist(), selection.row_index.tolist(), strict=True)
     return [keys[k][row] for k, row in places]
 
 
 class _SpillFile:
-    """Pixels in a file that are mapped in large pieces: each piece takes a file that is open."""
+    """Pixels in a temporary file, which is mapped in large pieces to open few files."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._begin, self._stop = file, 0, 0
-        self._mapped = np.empty(0, np.uint8)
+        self._file = file
+        self._begin = 0
+        self._stop = 0
+        self._mapped: np.ndarray = np.empty(0, np.uint8)
 
     def spill(self, pixels: np.ndarray) -> np.ndarray:
-        """The same pixels, not in memory."""
+        """Return the same pixels as a view of a memory map."""
         if is_mapped(pixels) or not pixels.size:
             return pixels
         if self._stop + pixels.nbytes > self._begin + self._mapped.size:
-            self._begin = self._stop = -(-self._stop // ALIGNED) * ALIGNED
-            size = max(PIECE, pixels.nbytes)
-            # What is not written to takes no place on the disk.
+            self._begin = self._stop = -(-self._stop // ALIGNMENT) * ALIGNMENT
+            size = max(MAPPED_BYTES, pixels.nbytes)
+            # Bytes that are never written take no space on the disk.
             self._file.truncate(self._begin + size)
             self._mapped = np.memmap(self._file, np.uint8, "r", self._begin, (size,))
         self._file.seek(self._stop)
-        # Writing to what is mapped would end the process when the disk is full.
+        # Writing to the map would crash the process if the disk is full.
         self._file.write(np.ascontiguousarray(pixels).data)
         self._file.flush()
         begin = self._stop - self._begin
-        self._stop += -(-pixels.nbytes // ALIGNED) * ALIGNED
+        self._stop += -(-pixels.nbytes // ALIGNMENT) * ALIGNMENT
         return np.ndarray(pixels.shape, pixels.dtype, self._mapped, begin)
