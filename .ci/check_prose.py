@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Refuse words that make docstrings, comments, messages and pages hard to read.
+"""
+Refuse words that make docstrings, comments, messages and pages hard to read.
 
 Usage: check_prose.py [PATH ...]
 

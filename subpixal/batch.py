@@ -149,7 +149,7 @@ def gather(primary: CutoutCollection, results: Iterable[ExposureCutouts]) -> Cut
     """
     everything = primary
     for result in results:
-        # A slice has no rejected sources. Those of `drz` equal those of `flt`.
+        # A slice has no rejected sources. Use one, because those of `drz` equal those of `flt`.
         everything = everything + result.flt + result.drz[:]
     return everything
 
@@ -308,7 +308,7 @@ def _check_arguments(primary: object, executor: object, progress: object) -> Non
 
 
 def _exposure_names(exposures: Any) -> dict[str, str]:
-    """Return the names of exposures as the caller gave them, by absolute name."""
+    """Return the given names of exposures, by their absolute names."""
     if isinstance(exposures, str | os.PathLike):
         msg = f"exposures must be names of files, not one name: [{os.fspath(exposures)!r}]"
         raise TypeError(msg)
@@ -316,17 +316,17 @@ def _exposure_names(exposures: Any) -> dict[str, str]:
     for given in exposures if isinstance(exposures, Iterable) else [exposures]:
         name = _absolute_name("exposures", given)
         if name in names:
-            msg = f"exposures must be different files, {name} is there twice"
+            msg = f"exposures must be different files, got {name} twice"
             raise ValueError(msg)
         names[name] = os.fspath(given)
     if not names:
-        msg = "exposures must be names of files, there are none"
+        msg = "exposures must be names of files, got none"
         raise ValueError(msg)
     return names
 
 
 def _absolute_name(argument: str, name: object) -> str:
-    """Return the name of a file that is valid in every process, whatever its folder."""
+    """Return the absolute name of a file, for processes with other working folders."""
     if not isinstance(name, str | os.PathLike):
         expected = "names of files" if argument == "exposures" else "the name of a file"
         msg = f"{argument} must be {expected}, got {type(name).__name__}"
@@ -358,9 +358,12 @@ def _check_options(
         meta={"flag_names": FLAG_NAMES},
         copy=False,
     )
-    # A source that does not map to the blank exposure is no error, hence quiet.
-    wcs = segmentation_wcs_if_needed(labels, drz)
-    options = {"segmentation_wcs": wcs, **options, "quiet": True}
+    # Sources that do not map to the blank exposure are no error, so suppress the warning.
+    options = {
+        "segmentation_wcs": segmentation_wcs_if_needed(labels, drz),
+        **options,
+        "quiet": True,
+    }
     create_cutouts(primary, labels, drz, None, blank, None, **options)
 
 
@@ -425,8 +428,10 @@ def _finish_tasks(
                 errors[k] = "".join(traceback.format_exception(error))
     if errors:
         failures = {name: errors[k] for k, name in enumerate(names) if k in errors}
-        message = f"results of the other exposures are in {folder}; run again to resume"
-        raise ExposureError(failures, message if len(errors) < len(tasks) else "none was cut")
+        message = "no exposure was cut"
+        if len(errors) < len(tasks):
+            message = f"results of the other exposures are in {folder}; run again to resume"
+        raise ExposureError(failures, message)
     return [entry for report in reports for entry in report]
 
 
@@ -493,8 +498,7 @@ def segmentation_wcs_if_needed(segmentation: NDData, combined: Cutout) -> Any:
     object or None
         `None` if the grids are equal, or if the segmentation image has no WCS.
     """
-    wcs = segmentation.wcs
-    if wcs is None:
+    if segmentation.wcs is None:
         return None
-    segmentation_grid = PixelGrid(wcs, segmentation.data.shape)
-    return None if same_grid(combined.image.grid, segmentation_grid) else wcs
+    grid = PixelGrid(segmentation.wcs, segmentation.data.shape)
+    return None if same_grid(combined.image.grid, grid) else segmentation.wcs

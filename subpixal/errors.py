@@ -27,7 +27,8 @@ _MAX_LISTED = 3
 
 
 class NotConvergedError(ValueError):
-    """Error for sky positions without a pixel position that the forward transform verifies.
+    """
+    Error for sky positions that map to no verified pixel position.
 
     Parameters
     ----------
@@ -43,12 +44,13 @@ class NotConvergedError(ValueError):
 
 
 class ExposureError(RuntimeError):
-    """Error for exposures of a batch that failed.
+    """
+    Error for exposures of a batch that failed.
 
     Parameters
     ----------
     failures : dict
-        Tracebacks by name of the exposure. They are the notes of the error.
+        Tracebacks by the name of the exposure. They become the notes of the error.
     message : str
         Outcome of the other exposures.
     """
@@ -77,9 +79,10 @@ class SubpixalWarning(AstropyUserWarning):
 @contextmanager
 def naming_arguments(*names: str) -> Iterator[None]:
     """
-    Give errors the attribute ``arguments``, so that callers can find the cause.
+    Attach the names of arguments to errors, so that callers can find the cause.
 
-    The attribute is a tuple of names. The first context that an error passes sets it.
+    An error of the body gets the attribute ``arguments``, a tuple of names. If contexts are
+    nested, the innermost one sets the attribute.
 
     Parameters
     ----------

@@ -1,4 +1,5 @@
-"""Simulated scenes with known truth, for demonstrations, tests and benchmarks.
+"""
+Simulated scenes with known truth, for demonstrations, tests and benchmarks.
 
 A scene is a combined (drizzled) image and distorted exposures of the same part of the sky. Every
 source is drawn at its exact position through the full WCS of each image, so that measurements on

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scene", "SimulatedImage", "make_scene", "make_segmentation"]
 
-# Bits of HST for these defects, so that a scene is like calibrated data.
+# Flag bits of HST, so that the good flags of HST apply to scenes, too.
 HOT_PIXEL = 16
 COSMIC_RAY = 4096
 
@@ -68,7 +68,8 @@ class SimulatedImage:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A combined image, exposures of the same sky, and the true sources.
+    """
+    A combined image, exposures of the same sky, and the true sources.
 
     Attributes
     ----------
@@ -93,7 +94,9 @@ class Scene:
 
 def _project(ra: np.ndarray, dec: np.ndarray, ra0: np.ndarray, dec0: np.ndarray) -> np.ndarray:
     """Return gnomonic offsets (east, north; last axis) in arcsec of positions in deg."""
-    dra, dec, dec0 = np.deg2rad(ra - ra0), np.deg2rad(dec), np.deg2rad(dec0)
+    dra = np.deg2rad(ra - ra0)
+    dec = np.deg2rad(dec)
+    dec0 = np.deg2rad(dec0)
     # Use half angles, because the textbook formula loses digits near the reference.
     bend = 2 * np.sin(dra / 2) ** 2 * np.cos(dec)
     depth = np.cos(dec - dec0) - bend * np.cos(dec0)
@@ -104,10 +107,12 @@ def _project(ra: np.ndarray, dec: np.ndarray, ra0: np.ndarray, dec0: np.ndarray)
 def _find_positions(
     wcs: BaseLowLevelWCS, ra: np.ndarray, dec: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixel positions, and the derivatives there of (east, north) in arcsec by (x, y).
+    """
+    Return pixel positions of sources, and the Jacobians at these positions.
 
-    The positions are from Newton's method on the forward transform, because the inverses of WCSs
-    are not exact enough for the truth.
+    A Jacobian has the derivatives of the offset (east, north), in arcsec, by (x, y). Newton's
+    method on the forward transform finds the positions, because the inverses of WCSs are not exact
+    enough for the truth.
     """
     size = np.array(wcs.pixel_shape)
     positions = np.tile((size - 1) / 2, (len(ra), 1))
@@ -144,7 +149,8 @@ def make_scene(
     exposure_scale: float = 0.06,
     noise: bool = True,
 ) -> Scene:
-    """Simulate a combined image and distorted exposures of stars and galaxies.
+    """
+    Simulate a combined image and distorted exposures of stars and galaxies.
 
     Sources are Gaussians on the sky. Two in five are stars, the others are elliptical galaxies.
     Every tenth source lies on the border of the combined image. Exposures are rotated and dithered,
@@ -287,9 +293,11 @@ def _make_image(
 def _draw_sources(truth: Table, wcs: BaseLowLevelWCS) -> tuple[np.ndarray, Iterator[tuple]]:
     """Return positions on an image, and an iterator over id, slices and pixels of each source."""
     positions, jacobians = _find_positions(wcs, truth["ra"].data, truth["dec"].data)
-    sin, cos = np.sin(np.deg2rad(truth["theta"].data)), np.cos(np.deg2rad(truth["theta"].data))
+    theta = np.deg2rad(truth["theta"].data)
+    sin, cos = np.sin(theta), np.cos(theta)
     sigma = truth["sigma"].data * np.stack([np.ones(len(truth)), truth["axis_ratio"].data])
-    # Matrices from pixels to units of sigma along the axes of the ellipse, where sources are round.
+    # Matrices from offsets in pixels to offsets along the axes of the ellipse, in units of sigma.
+    # Sources are round in these units.
     whiten = np.moveaxis([[sin, cos], [cos, -sin]] / sigma[:, None], -1, 0) @ jacobians
     on = np.flatnonzero(np.isfinite(positions).all(axis=1))
     reach = 5 * np.linalg.norm(np.linalg.inv(whiten[on]), axis=2)
@@ -324,7 +332,8 @@ def _spoil_pixels(rng: Generator, electrons: np.ndarray, dq: np.ndarray) -> None
     electrons[hot] += rng.uniform(500, 5000, n_defects)
     dq[hot] |= HOT_PIXEL
     for _ in range(n_defects):
-        along, angle = np.arange(0, rng.exponential(4) + 1, 0.5), rng.uniform(0, np.pi)
+        along = np.arange(0, rng.exponential(4) + 1, 0.5)
+        angle = rng.uniform(0, np.pi)
         x = (rng.uniform(0, nx) + along * np.cos(angle)).astype(int)
         y = (rng.uniform(0, ny) + along * np.sin(angle)).astype(int)
         track = (x >= 0) & (x < nx) & (y < ny)
@@ -335,7 +344,8 @@ def _spoil_pixels(rng: Generator, electrons: np.ndarray, dq: np.ndarray) -> None
 def make_segmentation(
     shape: tuple[int, int] = (4096, 4096), n_sources: int = 10_000, seed: int = 1
 ) -> tuple[np.ndarray, Table]:
-    """Make a segmentation image of many ellipses at constant density, without a sky.
+    """
+    Make a segmentation image of many ellipses at constant density, without a sky.
 
     Parameters
     ----------
@@ -361,7 +371,7 @@ def make_segmentation(
     (40, ['id', 'x', 'y'])
     """
     ny, nx = shape
-    # One source per cell of a mesh: sources stay apart without a comparison of all pairs.
+    # Place one source in each cell of a mesh, because a comparison of all pairs is slow.
     columns = max(1, round(np.sqrt(n_sources * nx / ny)))
     rows = max(1, -(-n_sources // columns))
     cell = np.array([nx / columns, ny / rows])

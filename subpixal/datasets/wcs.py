@@ -38,7 +38,8 @@ def make_wcs(
     *,
     crpix: tuple[float, float] | None = None,
 ) -> BaseLowLevelWCS:
-    """Make a celestial (ICRS) WCS of a given kind.
+    """
+    Make a celestial (ICRS) WCS of a given kind.
 
     All kinds except 'tan' have the same cubic distortion. In the corners of a 1024 x 1024 image, it
     is 2 to 15 pixels, and it is proportional to the size. With equal arguments, 'sip', 'tpv',

@@ -1,4 +1,5 @@
-"""One interface to the WCSs of all libraries.
+"""
+One interface to the WCSs of all libraries.
 
 The adapters call the methods of each library directly, because APE 14 has no way to switch off
 the bounding box of a gwcs or the bounds of a FITS WCS. With them, the outer half of a pixel at the
@@ -27,7 +28,7 @@ __all__ = ["FITSAdapter", "GWCSAdapter", "WCSAdapter", "adapt", "low_level_wcs",
 
 class WCSAdapter:
     """
-    Values of any APE 14 WCS of two pixel axes.
+    Adapter of any APE 14 WCS of two pixel axes.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class WCSAdapter:
 
     @staticmethod
     def handles(wcs: BaseLowLevelWCS) -> bool:
-        """Return `True` if the class is for a WCS of this type."""
+        """Return `True` if the adapter supports a WCS."""
         return isinstance(wcs, BaseLowLevelWCS)
 
     @property
@@ -118,7 +119,7 @@ class WCSAdapter:
         ny, nx = shape
         return self._offset((x, y), (ny, nx))
 
-    # Subclasses replace the following methods. Their positions are those of the inner WCS.
+    # Subclasses override the following methods. Positions are in pixels of the inner WCS.
 
     def _pixel_to_world(self, x: FloatArray, y: FloatArray) -> Iterable[Any]:
         return self.wcs.pixel_to_world_values(x, y)
@@ -131,11 +132,11 @@ class WCSAdapter:
 
 
 class FITSAdapter(WCSAdapter):
-    """Values of an `astropy.wcs.WCS`, without its ``pixel_bounds``."""
+    """Adapter of an `astropy.wcs.WCS` that ignores ``pixel_bounds``."""
 
     @staticmethod
     def handles(wcs: BaseLowLevelWCS) -> bool:
-        """Return `True` for an `astropy.wcs.WCS`, unless a subclass has other values."""
+        """Return `True` for an `astropy.wcs.WCS`, unless a subclass overrides the transforms."""
         methods = ("pixel_to_world_values", "world_to_pixel_values")
         return isinstance(wcs, WCS) and all(
             getattr(type(wcs), m) is getattr(WCS, m) for m in methods
@@ -171,7 +172,7 @@ class FITSAdapter(WCSAdapter):
 
 
 class GWCSAdapter(WCSAdapter):
-    """Values of a `gwcs.wcs.WCS`, without its bounding box and without units."""
+    """Adapter of a `gwcs.wcs.WCS` that ignores its bounding box and removes units."""
 
     @staticmethod
     def handles(wcs: BaseLowLevelWCS) -> bool:
@@ -184,7 +185,7 @@ class GWCSAdapter(WCSAdapter):
         wcs = self.wcs
         if wcs.output_frame is not None:
             return super().make_world_axes()
-        # The last frame is a mere name, and gwcs raises on questions about its axes.
+        # If the last frame is only a name, gwcs has no properties of its axes and raises.
         types = [f"custom:{wcs.available_frames[-1]}"] * wcs.world_n_dim
         return WorldAxes(types, [""] * len(types))
 
@@ -242,7 +243,7 @@ def _remove_units(values: Iterable[Any], frame: Any) -> Iterable[Any]:
     return tuple(v.to_value(unit) for v, unit in zip(values, units, strict=True))
 
 
-# The first class that handles a WCS is used.
+# `adapt` uses the first class that supports a WCS.
 ADAPTERS: tuple[type[WCSAdapter], ...] = (GWCSAdapter, FITSAdapter, WCSAdapter)
 
 
@@ -258,7 +259,7 @@ def low_level_wcs(wcs: Any) -> BaseLowLevelWCS:
     Raises
     ------
     TypeError
-        If ``wcs`` is neither.
+        If ``wcs`` is no APE 14 WCS.
     ValueError
         If ``wcs`` does not have two pixel axes.
     """
@@ -286,8 +287,8 @@ def adapt(wcs: Any) -> WCSAdapter:
         the adapter of the WCS inside.
     """
     inner, origin = unwrap(low_level_wcs(wcs))
-    adapter = next(adapter for adapter in ADAPTERS if adapter.handles(inner))
-    return adapter(inner, origin)
+    adapter_class = next(adapter for adapter in ADAPTERS if adapter.handles(inner))
+    return adapter_class(inner, origin)
 
 
 def offset_wcs(wcs: Any, offset: tuple[float, float], shape: tuple[int, int]) -> Any:

@@ -21,7 +21,7 @@ __all__ = ["PixelBoxes"]
 @dataclass(frozen=True, eq=False)
 class PixelBoxes:
     """
-    Rectangles of whole pixels, as columns.
+    Many rectangles of whole pixels, stored as columns.
 
     The pixels of all boxes, row by row and one box after the other, make one flat array.
 
@@ -160,7 +160,8 @@ class PixelBoxes:
             The boxes of the group, and their pixels in the flat array of all pixels.
         """
         stops = self.starts + self.area
-        first, start = 0, 0
+        first = 0
+        start = 0
         while first < len(self):
             last = max(first + 1, int(np.searchsorted(stops, start + max_pixels, "right")))
             stop = int(stops[last - 1])

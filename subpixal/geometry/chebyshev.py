@@ -62,7 +62,7 @@ class Polynomial:
         points : array of shape (M, K)
             Points of a surface that is flat enough for two axes.
         x, y : array of shape (K,)
-            Their pixel positions.
+            Pixel positions of the points.
         one_side : bool
             See the class.
 

@@ -1,4 +1,5 @@
-"""Sky positions of an image on a coarse grid of control points.
+"""
+Sky positions of an image on a coarse grid of control points.
 
 They provide the first guess of a search, the derivatives there, the footprint of the image, and the
 side of a fold on which the image lies.
@@ -19,16 +20,16 @@ from .newton import pseudo_inverse, tangents
 
 __all__ = ["ControlPoints"]
 
-# Control points along each axis.
+# Number of control points along each axis.
 COUNT = 17
 
 # Sizes of the image; the grid extends this far beyond each edge.
 MARGIN = 0.1
 
-# A mean of derivatives that differ more than this from it, in pixels, does not serve for all.
+# Pixels; if derivatives differ more than this from their mean, steps do not use the mean.
 MAX_DEVIATION = 0.2
 
-# Points between the image and a position off it at which folds are searched.
+# Number of points, on the way from the image to a position off it, that are tested for folds.
 FOLD_CHECKS = 4
 
 # If all control points are good, positions within this fraction of the margin need no search for
@@ -38,7 +39,7 @@ UNFOLDED_FRACTION = 0.8
 # Tolerance of the check that cached control points still match the WCS; rounding stays below.
 CACHE_TOLERANCE = 1e-12
 
-# Control points by WCS, because to make them costs more than to map a source.
+# Control points by WCS. The cache exists because making them costs more than mapping a source.
 _CACHE: WeakKeyDictionary[Any, dict[tuple[Any, ...], ControlPoints]] = WeakKeyDictionary()
 
 
@@ -111,7 +112,7 @@ class ControlPoints:
 
     def _agree_with(self, forward: Forward) -> bool:
         """Return `True` if all points, good or not, agree with a forward function."""
-        # A few points would not do, because a change can leave a line as it is.
+        # Compare all points, because a change of the WCS can leave a whole line of them in place.
         x, y, expected = self._all
         points = forward(x, y)
         return expected.shape == points.shape and np.allclose(
@@ -222,7 +223,7 @@ class ControlPoints:
         return unfolded
 
     def _orientation(self, points: FloatArray, derivatives: FloatArray) -> FloatArray:
-        """Return a positive or negative number for each point: negative if x and y are mirrored."""
+        """Return a number for each point, which is negative if x and y are mirrored there."""
         jx, jy = derivatives
         if self._is_sky:
             return (points * np.cross(jx, jy, axis=0)).sum(0)

@@ -1,4 +1,5 @@
-"""Boxes that enclose mapped boxes.
+"""
+Boxes that enclose mapped boxes.
 
 The edges of a box are sampled and mapped. Their second differences limit how far the mapped edges
 bulge between two samples. The corners alone would clip a box with curved edges.
@@ -116,9 +117,9 @@ def _max_rise(points: FloatArray) -> FloatArray:
     Return upper limits of the rise of closed curves above their samples, next to each sample.
 
     A curve with a kink between two samples, as from a lookup table, rises at most by half of the
-    second difference there. A smooth curve rises less. Corners have no second difference of their
-    own. The second difference next to a corner stands in for it, and is doubled, because it lacks
-    half of a kink between the two.
+    second difference there. A smooth curve rises less. A corner has no second difference. The
+    second difference next to the corner is used instead. It is doubled, because it contains only
+    half of a kink between the two points.
 
     Parameters
     ----------

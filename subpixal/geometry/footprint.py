@@ -27,7 +27,7 @@ class Footprint:
 
     The region is the intersection of a cap and of a rectangle. The cap is centered on the control
     points. The rectangle is aligned with the pixels and excludes most of the cap around an oblong
-    image. It lies in a plane in space, so that only images smaller than a hemisphere have one.
+    image. The rectangle lies in a plane, so that only images smaller than a hemisphere have one.
 
     Parameters
     ----------
@@ -126,5 +126,5 @@ class Footprint:
         return float(np.cos(radius)) if radius < np.pi else -np.inf
 
     def _beyond(self, reach: float) -> FloatArray:
-        """Return how many pixels the region extends beyond the control points, along x and y."""
+        """Return the pixels from the control points to the edge of the region, along x and y."""
         return np.maximum(CAP_MARGIN * reach - self._covered, 0.0)

@@ -1,4 +1,5 @@
-"""Mapped centers of all pixels of boxes.
+"""
+Mapped centers of all pixels of boxes.
 
 The map over a small box is smooth. It is computed at nine points of each box and interpolated by
 quadratic polynomials. Nine more points check the result. Boxes that fail the check are mapped
@@ -29,8 +30,8 @@ TOLERANCE = 0.05
 # Nodes of the interpolation along an axis; the centers of the outer pixels are at -1 and 1.
 NODES = np.array([-1.0, 0.0, 1.0])
 
-# Points of the check along an axis: where a cubic is farthest from its interpolation, and at no
-# simple fraction that a periodic distortion may share.
+# Points of the check along an axis. The error for a cubic is largest near the last point. No point
+# is a simple fraction, because the error for a periodic distortion can be zero there.
 CHECKS = np.array([-0.93, -0.31, 0.58])
 
 

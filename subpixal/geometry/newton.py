@@ -1,8 +1,9 @@
-"""Newton's method on arrays of points, to invert a forward transform.
+"""
+Newton's method on arrays of points, to invert a forward transform.
 
 The functions take and return arrays only. A forward function takes pixel positions x, y of shape
-(N,) and returns points of shape (M, N), M >= 2, with meaningful straight distances, such as unit
-vectors on the sky.
+(N,) and returns points of shape (M, N), M >= 2. Straight distances between the points must be
+meaningful, as for unit vectors on the sky.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _use_other_side(
 
 def pseudo_inverse(derivatives: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
-    Return the pseudo-inverse of a Jacobian: residuals to pixel steps, by least squares.
+    Return the pseudo-inverse of a Jacobian, which turns residuals into pixel steps.
 
     Parameters
     ----------
@@ -135,12 +136,12 @@ def newton(
     common: tuple[FloatArray, float] | None = None,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """
-    Find pixel positions with a given forward transform.
+    Find the pixel positions at which a forward function has given values.
 
     All points take each step together, and a point that has converged takes no more steps. A point
     keeps its derivatives for as long as steps remove most of its residual. A step with the same
-    derivatives costs one value of the forward function, new derivatives cost two more. Points do
-    not depend on each other.
+    derivatives costs one value of the forward function, new derivatives cost two more. The result
+    for a point does not depend on the other points.
 
     Parameters
     ----------
@@ -221,11 +222,11 @@ class _Search:
         dimensions, count = target.shape
         inverse: FloatArray = np.full((2, dimensions), np.nan)
         derivative_length = np.nan
-        # A residual counts as large compared with 0, so that all derivatives are outdated.
+        # Every residual is large compared with 0, so that the first step needs new derivatives.
         length = 0.0
         if common is not None:
             inverse, derivative_length = common
-            # A residual counts as small, so that the common derivatives serve for the first step.
+            # Every residual is small compared with this, so that the first step needs none.
             length = np.inf
         self.forward = forward
         self.target = target
@@ -248,7 +249,7 @@ class _Search:
 
     def evaluate(self, close: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """
-        Compute the residuals of the active points, and retire points that take no further step.
+        Compute the residuals of the active points, and stop points that need no further step.
 
         Parameters
         ----------
@@ -277,7 +278,7 @@ class _Search:
         return values[:, going], residual[:, going], previous_length[going]
 
     def _step_back(self, previous_length: FloatArray) -> None:
-        """Take half of the last step back for points that this step moved off the sky."""
+        """Undo half of the last step of points that this step moved off the sky."""
         moved = np.hypot(*self.last_step[:, self.active]) > self.accuracy
         lost = np.isnan(self.length[self.active]) & moved
         self.outside = outside = self.active[lost]
@@ -287,7 +288,7 @@ class _Search:
         self.length[outside] = previous_length[lost]
 
     def renew_derivatives(self, values: FloatArray, previous_length: FloatArray) -> None:
-        """Compute new derivatives of active points if the last step left too much."""
+        """Compute new derivatives of active points if the last step left too much residual."""
         outdated = ~(self.length[self.selection] < JACOBIAN_REUSE * previous_length)
         if not outdated.any():
             return
@@ -298,7 +299,7 @@ class _Search:
         self.inverse[..., index], self.derivative_length[index] = pseudo_inverse(derivatives)
 
     def step(self, residual: FloatArray, max_step: float) -> None:
-        """Move the active points, and retire those with a short step."""
+        """Move the active points, and stop those with a short step."""
         chosen = self.selection
         step = np.einsum("kmn,mn->kn", self.inverse[..., chosen], residual)
         size = np.hypot(*step)
@@ -309,7 +310,8 @@ class _Search:
         self.y[chosen] += step[1]
         self.last_step[:, chosen] = step
         short = size <= FINAL_STEP * self.accuracy
-        # No step removes a residual at right angles to the derivatives, however short the step is.
+        # A short step is not enough, because no step removes a residual at right angles to the
+        # derivatives.
         small = self.length[chosen] <= 2 * self.accuracy * self.derivative_length[chosen]
         self.converged[chosen] = short & small
         self._activate(np.concatenate([self.active[~short], self.outside]))

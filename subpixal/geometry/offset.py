@@ -1,4 +1,5 @@
-"""A wrapper that moves the pixel origin of a WCS.
+"""
+A wrapper that moves the pixel origin of a WCS.
 
 `astropy.wcs.WCS.slice` and `~astropy.wcs.wcsapi.SlicedLowLevelWCS` cannot describe cutouts that
 reach beyond their image: they count negative origins from the end, clip to the image, or move a
@@ -116,10 +117,11 @@ def unwrap(wcs: BaseLowLevelWCS) -> tuple[BaseLowLevelWCS, tuple[float, float]]:
 
 
 def _only_moves_origin(wcs: BaseLowLevelWCS) -> bool:
-    """Return `True` for a slice with the methods of astropy that keeps all axes."""
+    """Return `True` for a slice that keeps all axes and has the transforms of astropy."""
     if not isinstance(wcs, SlicedLowLevelWCS):
         return False
-    inner, base = wcs._wcs, SlicedLowLevelWCS
+    inner = wcs._wcs
+    base = SlicedLowLevelWCS
     return (
         type(wcs).pixel_to_world_values is base.pixel_to_world_values
         and type(wcs).world_to_pixel_values is base.world_to_pixel_values

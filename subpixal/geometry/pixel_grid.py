@@ -1,4 +1,5 @@
-"""Pixel grid of an image on the sky.
+"""
+Pixel grid of an image on the sky.
 
 The forward transform of the WCS confirms every pixel position that this module returns.
 """
@@ -32,20 +33,20 @@ MAXITER = 50
 # Radians; uncertainty of unit vectors from world values in double precision.
 ROUNDING = 2e-15
 
-# Stands for the shape ``(ny, nx)`` of an image whose shape is unknown.
+# Shape ``(ny, nx)`` that the search assumes if the shape of the image is unknown.
 TYPICAL_SHAPE = (1000, 1000)
 
 
 class PixelGrid:
     """
-    Pixel grid of an image and its place in the world.
+    WCS and shape of an image, and the transforms between its pixels and the world.
 
     Parameters
     ----------
     wcs : object
         An APE 14 WCS of two pixel axes, low or high level.
     shape : tuple of int, optional
-        ``(ny, nx)`` of the image; by default the shape that the WCS gives.
+        ``(ny, nx)`` of the image; by default the shape in the WCS.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class PixelGrid:
         Parameters
         ----------
         x, y : array
-            0-based pixel positions, of any one shape.
+            0-based pixel positions, of one shape.
 
         Returns
         -------
@@ -86,7 +87,7 @@ class PixelGrid:
 
     def to_vectors(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return points with meaningful straight distances for pixel positions.
+        Return the vectors of pixel positions, whose straight distances are meaningful.
 
         Parameters
         ----------
@@ -106,10 +107,10 @@ class PixelGrid:
         """
         Return pixel positions of world values, confirmed by the forward transform.
 
-        The search starts from a polynomial through control points over the image. Where that
-        fails, it starts from the inverse of the WCS, and last from the nearest control point.
-        Newton's method refines the positions. Where the distortion folds over, the result is the
-        position that is connected to the image.
+        The search starts from a polynomial through control points over the image. If that fails,
+        the search starts from the inverse of the WCS, and at last from the nearest control point.
+        Newton's method refines the positions. If the distortion folds over, a point can have
+        several positions. The result is the position on the same branch as the image.
 
         Parameters
         ----------
@@ -278,7 +279,7 @@ class PixelGrid:
 
     def pixel_area(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return the area of pixels, from the forward transform.
+        Return the areas of pixels on the sky, from the forward transform.
 
         Parameters
         ----------
@@ -288,7 +289,7 @@ class PixelGrid:
         Returns
         -------
         array of shape (N,)
-            In square degrees on the sky, in squared world units otherwise.
+            Areas in square degrees, or in squared world units if the world is not the sky.
         """
         x, y = (np.atleast_1d(np.asarray(p, float)) for p in (x, y))
         # Use the corners of the pixel, because lookup tables have kinks and no derivative there.
@@ -297,15 +298,14 @@ class PixelGrid:
         corners = np.split(self.to_vectors(u, v.ravel()), 4, axis=1)
         rising = corners[3] - corners[0]
         falling = corners[2] - corners[1]
-        gram = (rising * rising).sum(0) * (falling * falling).sum(0) - (rising * falling).sum(
-            0
-        ) ** 2
+        overlap = (rising * falling).sum(0)
+        gram = (rising**2).sum(0) * (falling**2).sum(0) - overlap**2
         area = np.sqrt(np.maximum(gram, 0)) / 2
         return np.degrees(np.degrees(area)) if self.world.is_sky else area
 
     def pixel_scale(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return the side of a square with the area of a pixel.
+        Return the sides of squares with the areas of pixels.
 
         Parameters
         ----------
@@ -315,7 +315,7 @@ class PixelGrid:
         Returns
         -------
         array of shape (N,)
-            Square root of `pixel_area`, in degrees on the sky, in world units otherwise.
+            Square roots of `pixel_area`, in degrees, or in world units if the world is not the sky.
         """
         return np.sqrt(self.pixel_area(x, y))
 
@@ -333,8 +333,8 @@ class PixelGrid:
         array of shape (N, 2, 2)
             On the sky, the rows are offsets to the east and to the north in degrees of a great
             circle, and the columns are x and y. At a pole, the right ascension defines the east.
-            In another world, the rows are the derivatives of the world values, and there may be
-            more than two.
+            For other world axes, the rows are the derivatives of the world values, and there may
+            be more than two.
         """
         x, y = (np.atleast_1d(np.asarray(p, float)) for p in (x, y))
         # Use central differences over a pixel, because lookup tables have kinks.
@@ -356,14 +356,14 @@ class PixelGrid:
 
 
 def _get_shape(wcs: Any) -> tuple[int, int] | None:
-    """Return the shape of an image from its WCS, or `None` without shape and bounds."""
+    """Return the shape of an image from its WCS, or `None` if it has neither shape nor bounds."""
     if wcs.array_shape is not None:
         ny, nx = wcs.array_shape
         return ny, nx
     bounds = wcs.pixel_bounds
     if bounds is None or None in bounds:
         return None
-    # The upper bound is the edge or the center of the last pixel.
+    # An upper bound is the edge or the center of the last pixel; both give the same size.
     nx, ny = (max(1, int(np.floor(high)) + 1) for _, high in bounds)
     return ny, nx
 

@@ -1,4 +1,5 @@
-"""Mapping from the pixels of one image to the pixels of another.
+"""
+Mapping from the pixels of one image to the pixels of another.
 
 All points go through one vectorized call of each WCS.
 """
@@ -21,20 +22,20 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelMap", "corner_distance", "same_grid"]
 
-# Pixels; edges of boxes that may be looser than this are sampled more closely.
+# Pixels; the edges of boxes with a larger bulge are sampled more closely.
 MAX_LOOSENESS = 0.2
 
 # Factors of closer sampling, applied in turn.
 REFINEMENTS = (4, 16, 64, 256)
 
-# A curve counts as torn if this fraction of its bulge remains at the finest samplings. The bulges
-# of continuous curves shrink more.
+# A curve counts as torn if this fraction of its bulge remains after a refinement. The bulges of
+# continuous curves shrink more.
 TORN_FRACTION = 0.9
 
 # Smallest refinement at which curves are tested for tears; the samples are closer than a pixel.
 TORN_REFINEMENT = 64
 
-# Pixels; boxes that may still be looser than this after all refinements are NaN.
+# Pixels; boxes with a larger bulge after all refinements become NaN.
 FINAL_LOOSENESS = 0.9
 
 # Pixels; corners of equal grids are closer than this.
@@ -60,7 +61,7 @@ class PixelMap:
     def __init__(self, image_in: PixelGrid | Any, image_out: PixelGrid | Any) -> None:
         self.image_in = _to_grid(image_in)
         self.image_out = _to_grid(image_out)
-        # A conversion of no values refuses WCSs of other worlds.
+        # Convert no values, because this raises the error for world axes of different kinds.
         self._convert(tuple(np.empty(0) for _ in self.image_in.world.units))
 
     def _convert(self, world: Sequence[FloatArray]) -> tuple[FloatArray, ...]:
@@ -101,8 +102,8 @@ class PixelMap:
         """
         Map rectangles, and one position for each, with one call of each WCS.
 
-        Rectangles with strongly curved edges are mapped again with closer samples, if the new
-        rectangles could otherwise be loose.
+        If the edges of a rectangle are strongly curved, it is mapped again with closer samples, so
+        that the new rectangle is tight.
 
         Parameters
         ----------
@@ -110,9 +111,8 @@ class PixelMap:
             xmin, ymin, xmax, ymax of the rectangles in continuous pixel
             coordinates: a single pixel *i* has the edges *i* - 0.5 and *i* + 0.5.
         x, y : array of float, shape (N,)
-            One position for each rectangle, or none. A position inside its rectangle is mapped if
-            the rectangle is. A position outside of its rectangle must also be near the second
-            image.
+            One position for each rectangle, or none. A position is mapped if its rectangle is
+            mapped. A position outside of its rectangle must also be near the second image.
         reach : float
             Distance from the second image in pixels up to which rectangles are mapped.
         accuracy, maxiter
@@ -128,12 +128,12 @@ class PixelMap:
             The positions in the second image.
         candidate : array of bool, shape (N,)
             `True` for rectangles that may overlap the second image and its surroundings. The
-            others are NaN and cost next to nothing.
+            others are NaN, without a search for their positions.
         """
         edges, x, y = (np.asarray(values, float) for values in (edges, x, y))
-        boxes = edges.shape[1]
-        if len(x) != len(y) or len(x) not in {0, boxes}:
-            msg = f"x and y must have {boxes} positions or none, got {len(x)} and {len(y)}"
+        box_count = edges.shape[1]
+        if len(x) != len(y) or len(x) not in {0, box_count}:
+            msg = f"x and y must have {box_count} positions or none, got {len(x)} and {len(y)}"
             raise ValueError(msg)
         xmin, ymin, xmax, ymax = edges[:, : len(x)]
         inside = (x >= xmin) & (x <= xmax) & (y >= ymin) & (y <= ymax)

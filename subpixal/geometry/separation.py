@@ -48,15 +48,17 @@ def pixel_separation(
         Distances in pixels of ``expected``. They are 0 where both world positions are equal or
         NaN, and infinite where only one of them is NaN.
     """
-    here = expected.to_vectors(x, y)
-    found = actual.to_vectors(x, y)
-    difference = found - here
-    inverse, size = pseudo_inverse(jacobian(expected.to_vectors, x, y, here))
+    expected_points = expected.to_vectors(x, y)
+    actual_points = actual.to_vectors(x, y)
+    difference = actual_points - expected_points
+    inverse, size = pseudo_inverse(jacobian(expected.to_vectors, x, y, expected_points))
     pixels = np.hypot(*np.einsum("kmn,mn->kn", inverse, difference))
-    # The opposite point of the sky lies in no direction of the image.
+    # Use the straight distance if it is longer, because the step to the opposite point of the sky
+    # is zero.
     pixels = np.maximum(pixels, np.sqrt(np.einsum("mn,mn->n", difference, difference)) / size)
     pixels[np.isnan(pixels)] = np.inf
-    pixels[((found == here) | (np.isnan(found) & np.isnan(here))).all(axis=0)] = 0
+    both_nan = np.isnan(actual_points) & np.isnan(expected_points)
+    pixels[((actual_points == expected_points) | both_nan).all(axis=0)] = 0
     return pixels
 
 
@@ -77,7 +79,7 @@ def largest_separation(actual: Any, expected: Any, shape: tuple[int, int] | None
         Distance in pixels, infinite if the world axes differ.
     """
     with warnings.catch_warnings():
-        # Some units and positions cause warnings, which do not concern the distance.
+        # Some units and positions cause warnings that do not affect the distance.
         warnings.simplefilter("ignore")
         actual_grid = PixelGrid(actual, shape)
         expected_grid = PixelGrid(expected, shape)

@@ -1,4 +1,5 @@
-"""Meaning of the world axes of a WCS, and conversion of values between two WCSs.
+"""
+Meaning of the world axes of a WCS, and conversion of values between two WCSs.
 
 Sky positions are compared as unit vectors, so right ascension 0 and the poles are no special cases.
 """
@@ -23,12 +24,12 @@ __all__ = ["WorldAxes", "is_celestial"]
 
 class WorldAxes:
     """
-    World axes of a WCS.
+    World axes of a WCS, with their properties in APE 14.
 
     Parameters
     ----------
     types : sequence of str or None
-        Physical types of the axes; this and the following are as in APE 14.
+        Physical types of the axes.
     units : sequence of str
         Units of the axes.
     classes : mapping
@@ -72,18 +73,19 @@ class WorldAxes:
 
     def lonlat(self, values: Sequence[ArrayLike]) -> tuple[FloatArray, FloatArray]:
         """Return longitude and latitude in radians from world values."""
-        (i, j), (a, b) = self._lonlat, self._radians
-        return np.multiply(values[i], a), np.multiply(values[j], b)
+        i, j = self._lonlat
+        lon_unit, lat_unit = self._radians
+        return np.multiply(values[i], lon_unit), np.multiply(values[j], lat_unit)
 
     def values(self, lon: ArrayLike, lat: ArrayLike) -> tuple[FloatArray, ...]:
-        """Return world values, in the order and units of the WCS, from radians."""
-        a, b = self._radians
-        pair = np.mod(lon, 2 * np.pi) / a, np.divide(lat, b)
+        """Return world values, in the order and units of the WCS, of angles in radians."""
+        lon_unit, lat_unit = self._radians
+        pair = np.mod(lon, 2 * np.pi) / lon_unit, np.divide(lat, lat_unit)
         return pair if self._lonlat == (0, 1) else pair[::-1]
 
     def vectors(self, values: Sequence[ArrayLike]) -> FloatArray:
         """
-        Return world values as points with meaningful straight distances.
+        Return the vectors of world values, whose straight distances are meaningful.
 
         Parameters
         ----------
@@ -112,7 +114,7 @@ class WorldAxes:
         """
         Convert world values to the world axes of another WCS.
 
-        Equal frames need no conversion. For other celestial frames, there is one vectorized
+        Equal celestial frames need no conversion. Other celestial frames need one vectorized
         transformation.
 
         Parameters

@@ -1,4 +1,5 @@
-"""Register the formats of cutouts in the registry of astropy.
+"""
+Register the formats of cutouts in the registry of astropy.
 
 ``import subpixal`` imports this module, so functions import slow packages.
 """

@@ -122,7 +122,7 @@ def is_gzip(path: Name) -> bool:
 
 
 def check_file(path: Name) -> None:
-    """Raise a FileNotFoundError if there is no such file. Remote files are not checked."""
+    """Raise a FileNotFoundError if a local file does not exist. Ignore remote files."""
     if not is_remote(path) and not Path(path).is_file():
         problem = "is no file" if Path(path).exists() else "there is no such file"
         msg = f"{os.fspath(path) or repr('')}: {problem}"
@@ -130,7 +130,7 @@ def check_file(path: Name) -> None:
 
 
 def is_asdf(path: Name) -> bool:
-    """Return `True` if a file is ASDF, by its first bytes, or by its name if it is remote."""
+    """Return `True` if the first bytes of a local file, or the name of a remote one, are ASDF's."""
     if is_remote(path):
         return os.fspath(path).endswith(".asdf")
     check_file(path)
@@ -149,16 +149,17 @@ def check_archive(
     path : str or path-like
         Name of the archive.
     overwrite, inputs
-        As of `refuse_existing`.
+        As in `refuse_existing`.
     compression : str, optional
         Compression of the arrays.
 
     Raises
     ------
     OSError
-        As `refuse_existing` and `check_folder`.
+        As in `refuse_existing` and `check_folder`.
     ValueError
-        If the name is that of an input or of a FITS file, or if the compression is not one of asdf.
+        If the name is that of an input or of a FITS file, or if asdf does not have the
+        compression.
     """
     refuse_existing(path, overwrite=overwrite, inputs=inputs)
     check_folder(path)
@@ -185,7 +186,7 @@ def _check_compression(compression: str | None) -> None:
 
 def check_folder(path: Name) -> None:
     """
-    Raise an error if the folder of a file does not allow to write the file.
+    Raise an error if files cannot be written to the folder of a file.
 
     Raises
     ------
@@ -276,7 +277,7 @@ def replacing(path: Name) -> Iterator[BinaryIO]:
         # After a crash, the new name must not belong to incomplete contents.
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read.
+        # Only the owner can read a file of mkstemp, so set the usual permissions.
         temporary.chmod(_get_mode(target))
         temporary.replace(target)
     except BaseException:

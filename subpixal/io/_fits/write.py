@@ -1,4 +1,5 @@
-"""Write cutouts to FITS files, for programs that do not read ASDF.
+"""
+Write cutouts to FITS files, for programs that do not read ASDF.
 
 Each plane of each cutout is an extension, or each plane of all cutouts is one flat extension
 with a table of positions, as in MEDS files. The package does not read these files.
