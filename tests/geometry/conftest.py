@@ -1,4 +1,4 @@
-"""WCSs of every kind, all of the same sky."""
+"""WCSs of every kind for the same part of the sky."""
 
 import gwcs
 import numpy as np
@@ -14,13 +14,11 @@ from subpixal.datasets import make_wcs
 
 MADE = ("tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse")
 DERIVED = ("low", "high", "sliced", "sliced-gwcs", "lat-first", "arcsec", "radian", "quantity")
-# Kinds of the sky of "sip"; the others are "tan" and "quantity", and "lookup".
-DISTORTED = tuple(k for k in MADE + DERIVED if k not in {"tan", "quantity", "lookup"})
 SHAPE, ORIGIN = (300, 400), (70, 50)
 
 
 class PlainLowLevelWCS(BaseWCSWrapper):
-    """A WCS of which nothing is known but the low-level interface; it counts its calls."""
+    """WCS with the low-level interface only. It records its calls."""
 
     def __init__(self, wcs):
         super().__init__(wcs)
@@ -40,7 +38,7 @@ class PlainLowLevelWCS(BaseWCSWrapper):
 
 
 class PlainHighLevelWCS:
-    """A WCS that has the high-level interface only."""
+    """WCS with the high-level interface only."""
 
     def __init__(self, wcs):
         self._high = HighLevelWCSWrapper(PlainLowLevelWCS(wcs))
@@ -50,7 +48,7 @@ class PlainHighLevelWCS:
 
 
 def make_larger(wcs):
-    """A FITS WCS of an image that has that of ``wcs`` as its part that begins at ORIGIN."""
+    """Return the FITS WCS of a larger image that contains the image of ``wcs`` from ORIGIN on."""
     wcs = wcs.deepcopy()
     wcs.wcs.crpix = wcs.wcs.crpix + ORIGIN
     if wcs.sip is not None:
@@ -60,13 +58,14 @@ def make_larger(wcs):
 
 
 def cut_larger(wcs):
+    """Return the slice of the WCS of a larger image that begins at ORIGIN."""
     nx, ny = SHAPE[::-1]
     part = slice(ORIGIN[1], ORIGIN[1] + ny), slice(ORIGIN[0], ORIGIN[0] + nx)
     return SlicedLowLevelWCS(wcs, part)
 
 
 def make_gwcs(wcs, before=None, after=None, unit=u.deg):
-    """A gwcs with something before or after the transform of another, and its bounding box."""
+    """Return a gwcs with a transform added before or after the transform of another gwcs."""
     transform = wcs.forward_transform.copy()
     transform.bounding_box = None
     transform = transform if before is None else before | transform
@@ -80,7 +79,7 @@ def make_gwcs(wcs, before=None, after=None, unit=u.deg):
 
 
 def make_quantity_gwcs(wcs):
-    """A gwcs with units in its transforms and its bounding box, of the sky of a TAN."""
+    """Return a gwcs with units in its transforms and bounding box that maps pixels as a TAN WCS."""
     (ra, dec), (x, y) = wcs.wcs.crval, wcs.wcs.crpix - 1
     matrix = wcs.pixel_scale_matrix * u.deg
     transform = (
@@ -100,7 +99,7 @@ def make_quantity_gwcs(wcs):
 
 
 def swap_axes(wcs):
-    """A FITS WCS with latitude first."""
+    """Return a FITS WCS with latitude as the first axis."""
     header = wcs.to_header(relax=True)
     new = wcs.deepcopy()
     new.wcs.ctype = [header["CTYPE2"], header["CTYPE1"]]
@@ -110,8 +109,8 @@ def swap_axes(wcs):
     return new
 
 
-def keep_arcsec(wcs):
-    """A FITS WCS with world values in arcsec."""
+def use_arcsec(wcs):
+    """Return a FITS WCS with world values in arcsec."""
     header = wcs.to_header(relax=True)
     header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = 2, *wcs.pixel_shape
     header["CUNIT1"] = header["CUNIT2"] = "arcsec"
@@ -121,7 +120,7 @@ def keep_arcsec(wcs):
 
 
 def build_wcs(kind, **arguments):
-    """A WCS of any kind; arguments as of `make_wcs`."""
+    """Return a WCS of any kind. The arguments are the ones of `make_wcs`."""
     arguments = {"shape": SHAPE, "center": (1.1, 0.7), "rotation": 33.0} | arguments
     if kind in MADE:
         return make_wcs(kind, **arguments)
@@ -132,7 +131,7 @@ def build_wcs(kind, **arguments):
         large = make_gwcs(make_wcs("gwcs", **arguments), before=move)
         nx, ny = SHAPE[1] + 2 * ORIGIN[0], SHAPE[0] + 2 * ORIGIN[1]
         large.pixel_shape = nx, ny
-        # Just the image: the pixels around it are outside.
+        # The bounding box contains the image only. The pixels around it are outside.
         large.bounding_box = (69.5, nx - 70.5), (49.5, ny - 50.5)
         return cut_larger(large)
     if kind == "radian":
@@ -144,14 +143,14 @@ def build_wcs(kind, **arguments):
         "high": PlainHighLevelWCS,
         "sliced": lambda wcs: cut_larger(make_larger(wcs)),
         "lat-first": swap_axes,
-        "arcsec": keep_arcsec,
+        "arcsec": use_arcsec,
     }
     return make[kind](make_wcs("sip", **arguments))
 
 
 @pytest.fixture(params=MADE + DERIVED)
 def kind(request):
-    """Kinds of WCS."""
+    """Name of each kind of WCS."""
     return request.param
 
 
@@ -163,5 +162,5 @@ def build():
 
 @pytest.fixture(scope="session")
 def plain_low_level():
-    """Class of low-level WCSs that count their calls."""
+    """Class of low-level WCSs that record their calls."""
     return PlainLowLevelWCS

@@ -1,3 +1,5 @@
+"""Rectangle of pixels: intersection, union, sizes, corners, slices and invalid arguments."""
+
 import dataclasses
 import pickle
 
@@ -18,12 +20,13 @@ edge = st.floats(-20, 20) | st.integers(-40, 40).map(lambda n: n / 2)
 
 @st.composite
 def boxes(draw):
+    """Draw a box of 1 to 21 pixels in each direction."""
     x, y = draw(corner), draw(corner)
     return PixelBox(x, y, x + draw(size), y + draw(size))
 
 
 def pixels(box):
-    """The pixels of a box, one by one."""
+    """Return the set of the pixels (x, y) of a box."""
     if box is None:
         return set()
     rows = range(box.ymin, box.ymax + 1)
@@ -32,8 +35,8 @@ def pixels(box):
 
 @FIXED
 @given(boxes(), boxes())
-def test_intersection_is_that_of_the_pixels(a, b):
-    """The common box has the common pixels, whichever comes first."""
+def test_intersection_contains_the_common_pixels(a, b):
+    """The intersection contains exactly the common pixels, for both orders of the operands."""
     assert pixels(a & b) == pixels(a) & pixels(b)
     assert (a & b) == (b & a)
 
@@ -41,7 +44,7 @@ def test_intersection_is_that_of_the_pixels(a, b):
 @FIXED
 @given(boxes(), boxes(), boxes())
 def test_intersection_and_union_are_associative(a, b, c):
-    """Three boxes may be taken together in any order."""
+    """The intersection and the union of three boxes do not depend on the order."""
     assert (a | b) | c == a | (b | c) == c | a | b
     left, right = a & b, b & c
     assert (left and left & c) == (right and a & right)
@@ -50,7 +53,7 @@ def test_intersection_and_union_are_associative(a, b, c):
 @FIXED
 @given(boxes(), boxes())
 def test_union_is_the_smallest_box_around_both(a, b):
-    """The union contains both, and no side of it can be moved inwards."""
+    """The union contains both boxes, and the pixels of the boxes touch each of its sides."""
     union = a | b
     assert a in union
     assert b in union
@@ -61,16 +64,16 @@ def test_union_is_the_smallest_box_around_both(a, b):
 
 @FIXED
 @given(boxes(), boxes())
-def test_contains_is_that_of_the_pixels(a, b):
-    """A box is in another if all of its pixels are."""
+def test_box_contains_boxes_of_its_pixels(a, b):
+    """A box is in another box exactly if all of its pixels are."""
     assert (a in b) == (pixels(a) <= pixels(b))
     assert a in a
 
 
 @FIXED
 @given(boxes(), shifts, shifts, st.integers(0, 50))
-def test_shift_and_pad_have_inverses(box, dx, dy, pad):
-    """Moving or padding and undoing it gives the box again."""
+def test_opposite_shift_and_pad_restore_the_box(box, dx, dy, pad):
+    """A shift or padding and its opposite give the original box."""
     moved = box.shift(dx, dy)
     assert moved.shift(-dx, -dy) == box
     assert moved.shape == box.shape
@@ -83,8 +86,8 @@ def test_shift_and_pad_have_inverses(box, dx, dy, pad):
 
 @FIXED
 @given(boxes())
-def test_sizes(box):
-    """Sizes count pixels; shape is (y, x), everything else (x, y)."""
+def test_sizes_count_pixels(box):
+    """Sizes count pixels. The order is (y, x) in ``shape`` and (x, y) in all other attributes."""
     assert len(pixels(box)) == box.width * box.height
     assert box.shape == (box.height, box.width)
     assert box.naxis == (box.width, box.height)
@@ -94,7 +97,7 @@ def test_sizes(box):
 
 
 def test_values_of_one_box():
-    """The numbers of a box that is easy to draw."""
+    """All attributes of a box of 10 x 5 pixels have the values written down here."""
     box = PixelBox(2, 3, 11, 7)
     assert (box.blc, box.trc) == ((2, 3), (11, 7))
     assert (box.width, box.height, box.shape, box.naxis) == (10, 5, (5, 10), (10, 5))
@@ -107,8 +110,8 @@ def test_values_of_one_box():
 
 @FIXED
 @given(boxes())
-def test_corners_are_the_outer_ones(box):
-    """The corners span as many units as there are pixels, around the centre."""
+def test_corners_are_the_outer_corners_of_pixels(box):
+    """The corners span the width and height of the box, centered on its center."""
     corners = box.corners
     assert_array_equal(np.ptp(corners, axis=0), box.naxis)
     assert_array_equal(corners.mean(0), box.center)
@@ -118,7 +121,7 @@ def test_corners_are_the_outer_ones(box):
 @FIXED
 @given(boxes())
 def test_slices_cut_the_pixels(box):
-    """The slices of a box cut its pixels out of an array; a negative corner has none."""
+    """The slices cut the pixels of the box out of an array. A negative corner is an error."""
     if min(box.blc) < 0:
         with pytest.raises(ValueError, match=r"blc must not be negative .*\(.*\)"):
             _ = box.slices
@@ -131,22 +134,22 @@ def test_slices_cut_the_pixels(box):
 
 @FIXED
 @given(edge, edge, edge, edge)
-def test_from_float_against_pixel_by_pixel(a, b, c, d):
-    """The box has the pixels into which the rectangle reaches."""
+def test_from_float_gives_the_pixels_of_the_rectangle(a, b, c, d):
+    """The box contains exactly the pixels that overlap the rectangle."""
     (x1, x2), (y1, y2) = sorted((a, b)), sorted((c, d))
     box = PixelBox.from_float(x1, y1, x2, y2)
     for low, high, first, last in ((x1, x2, box.xmin, box.xmax), (y1, y2, box.ymin, box.ymax)):
         reached = [i for i in range(-30, 31) if low < i + 0.5 and high > i - 0.5]
         if reached:
             assert (first, last) == (reached[0], reached[-1])
-        else:  # nothing but a border between two pixels
+        else:  # the rectangle is a point on the border between two pixels
             assert first == last
             assert low == high
             assert abs(low - first) == 0.5
 
 
-def test_from_float_at_borders():
-    """An edge on the border of two pixels adds none, one beyond it does."""
+def test_from_float_of_edges_on_pixel_borders():
+    """An edge on the border of two pixels adds no pixel. An edge beyond the border adds one."""
     assert PixelBox.from_float(-0.5, -0.5, 3.5, 1.5) == PixelBox(0, 0, 3, 1)
     assert PixelBox.from_float(-0.6, -0.5, 3.5, 1.51) == PixelBox(-1, 0, 3, 2)
     assert PixelBox.from_float(2, 3, 2, 3) == PixelBox(2, 3, 2, 3)
@@ -154,8 +157,8 @@ def test_from_float_at_borders():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", range(4))
-def test_from_float_refuses_what_is_not_finite(bad, place):
-    """An edge that is not finite is refused, and shown."""
+def test_from_float_of_edges_that_are_not_finite_is_an_error(bad, place):
+    """The error contains the edge that is not finite."""
     edges = [0.0, 0.0, 5.0, 5.0]
     edges[place] = bad
     with pytest.raises(ValueError, match=r"edges of a box must be finite, got .*(nan|inf)"):
@@ -163,45 +166,45 @@ def test_from_float_refuses_what_is_not_finite(bad, place):
 
 
 @pytest.mark.parametrize("edges", [(10, 0, 0, 5), (0, 5, 10, 4)])
-def test_from_float_refuses_reversed_edges(edges):
-    """Edges in the wrong order make no box, not even of one pixel."""
+def test_from_float_of_reversed_edges_is_an_error(edges):
+    """Edges in the wrong order are an error, also if they are only one pixel apart."""
     with pytest.raises(ValueError, match="must be in the order xmin, ymin, xmax, ymax"):
         PixelBox.from_float(*edges)
 
 
 @pytest.mark.parametrize("bad", [1.0, 1.5, np.float32(2), "1", None])
 @pytest.mark.parametrize("name", ["xmin", "ymin", "xmax", "ymax"])
-def test_corners_are_integers(name, bad):
-    """A corner that is not an integer is refused by its name, a whole float too."""
+def test_corners_must_be_integers(name, bad):
+    """The error names the corner that is not an integer. A float such as 1.0 is no integer."""
     arguments = {"xmin": 0, "ymin": 0, "xmax": 9, "ymax": 9, name: bad}
     with pytest.raises(TypeError, match=f"{name} must be an integer, got"):
         PixelBox(**arguments)
 
 
-def test_numpy_integers_are_integers():
-    """Integers of any kind are kept as int."""
+def test_numpy_integers_become_int():
+    """A box stores integers of all NumPy types as `int`."""
     box = PixelBox(np.int16(1), np.uint8(2), np.int64(3), 4)
     assert box == PixelBox(1, 2, 3, 4)
     assert {type(value) for value in dataclasses.astuple(box)} == {int}
 
 
 @pytest.mark.parametrize("corners", [(1, 0, 0, 5), (0, 1, 5, 0)])
-def test_no_empty_box(corners):
-    """There is no box without a pixel."""
+def test_box_without_pixels_is_an_error(corners):
+    """A box whose last pixel lies before its first pixel is an error."""
     with pytest.raises(ValueError, match="xmax and ymax must not be less"):
         PixelBox(*corners)
 
 
-def test_no_pixel_left():
-    """Taking away more pixels than there are is refused; a float does not move a box."""
+def test_invalid_pad_and_shift_are_errors():
+    """A negative padding that leaves no pixel is an error, and so is a shift by a float."""
     with pytest.raises(ValueError, match="xmax and ymax must not be less"):
         PixelBox(0, 0, 3, 9).pad(-2)
     with pytest.raises(TypeError, match="must be an integer"):
         PixelBox(0, 0, 3, 9).shift(0.5, 0)
 
 
-def test_frozen_and_hashable():
-    """A box does not change, and serves as a key."""
+def test_box_is_frozen_and_hashable():
+    """The corners of a box cannot change. Equal boxes have equal hashes, and pickles are equal."""
     box = PixelBox(0, 1, 2, 3)
     with pytest.raises(dataclasses.FrozenInstanceError):
         box.xmin = 5
@@ -210,8 +213,8 @@ def test_frozen_and_hashable():
 
 
 @pytest.mark.parametrize("other", [(0, 0, 1, 1), 3, None])
-def test_only_boxes_combine(other):
-    """What is not a box neither combines with one nor equals one."""
+def test_boxes_combine_with_boxes_only(other):
+    """An object of another type does not combine with a box and is never equal to one."""
     box = PixelBox(0, 0, 1, 1)
     with pytest.raises(TypeError, match="unsupported operand"):
         _ = box & other

@@ -1,4 +1,4 @@
-"""Nodes over an image serve for as long as its WCS is what it was."""
+"""Cache of control points: reuse for the same WCS, and new points after each change of the WCS."""
 
 import gc
 import weakref
@@ -12,14 +12,14 @@ from subpixal.geometry import ACCURACY, PixelGrid, PixelMap
 X, Y = np.array([3.0, 150.2, 390.7]), np.array([280.1, 5.5, 100.0])
 
 
-def there_and_back(wcs):
-    """Positions of an image that come back to it by an image of its own."""
+def map_there_and_back(wcs):
+    """Map pixels to the sky with one pixel grid, and back with another grid of the same WCS."""
     return PixelGrid(wcs).to_pixel(*PixelGrid(wcs).to_world(X, Y))
 
 
 @pytest.fixture
 def recorder(plain_low_level):
-    """Class of WCSs that record how many points they were asked for in each call."""
+    """Class of WCSs that record the number of points of each call."""
 
     class Recorder(plain_low_level):
         def pixel_to_world_values(self, *pixels):
@@ -29,20 +29,20 @@ def recorder(plain_low_level):
     return Recorder
 
 
-def test_made_once(build, recorder):
-    """Another image of the same WCS asks for where the nodes are, and not for their derivatives."""
+def test_second_grid_reuses_control_points(build, recorder):
+    """A second grid of the same WCS maps the control points, but not again for derivatives."""
     wcs = recorder(build("sip"))
-    found = there_and_back(wcs)
+    found = map_there_and_back(wcs)
     assert sum(wcs.calls) > 850
     wcs.calls.clear()
-    again = there_and_back(wcs)
+    again = map_there_and_back(wcs)
     assert sum(wcs.calls) < 320
     assert_allclose(again, found, rtol=0, atol=0)
     assert_allclose(again, [X, Y], rtol=0, atol=ACCURACY)
 
 
-def test_for_each_shape(build, recorder):
-    """Images of other shapes have nodes of their own."""
+def test_each_shape_has_its_control_points(build, recorder):
+    """Grids of one WCS with two shapes do not share control points."""
     wcs = recorder(build("sip"))
     for shape in ((300, 400), (600, 500)):
         wcs.calls.clear()
@@ -63,19 +63,19 @@ def test_for_each_shape(build, recorder):
     ],
     ids=["far", "near", "crpix", "mirrored", "latitude first", "galactic", "sip"],
 )
-def test_changed_in_place(build, change):
-    """A WCS that was changed is mapped as it is, and images of the old one are not seen."""
+def test_change_of_the_wcs_renews_control_points(build, change):
+    """After a change in place, boxes and positions equal those of a new copy of the WCS."""
     wcs = build("sip")
     old = wcs.deepcopy()
-    there_and_back(wcs)
+    map_there_and_back(wcs)
     change(wcs)
     wcs.wcs.set()
-    assert_allclose(there_and_back(wcs), [X, Y], rtol=0, atol=ACCURACY)
+    assert_allclose(map_there_and_back(wcs), [X, Y], rtol=0, atol=ACCURACY)
     edges = np.array([X - 5, Y - 5, X + 5, Y + 5])
-    found, *_, seen = PixelMap(old, wcs).boxes(edges)
-    expected, *_, expected_seen = PixelMap(old, wcs.deepcopy()).boxes(edges)
+    found, *_, candidate = PixelMap(old, wcs).boxes(edges)
+    expected, *_, expected_candidate = PixelMap(old, wcs.deepcopy()).boxes(edges)
     assert_allclose(found, expected, rtol=0, atol=ACCURACY)
-    assert (seen == expected_seen).all()
+    assert (candidate == expected_candidate).all()
 
 
 STRETCH = np.array([[10.0, -9.0], [-9.0, 10.0]])
@@ -83,39 +83,39 @@ STRETCH = np.array([[10.0, -9.0], [-9.0, 10.0]])
 
 @pytest.mark.parametrize("turn", [np.eye(2), np.diag([1.0, -1.0])])
 @pytest.mark.parametrize("matrix", [STRETCH, np.linalg.inv(STRETCH), [[0.0, 1.0], [1.0, 0.0]]])
-def test_changed_across_a_diagonal(build, turn, matrix):
-    """A change that leaves all positions on a diagonal of the image as they are is seen."""
+def test_change_across_a_diagonal_renews_control_points(build, turn, matrix):
+    """A change that moves no position on a diagonal of the image renews the control points."""
     wcs, sky = build("tan"), build("tan")
     wcs.wcs.crpix = 200.5, 200.5
     wcs.pixel_shape = 400, 400
-    there_and_back(wcs)
+    map_there_and_back(wcs)
     wcs.wcs.cd = wcs.wcs.cd @ turn @ matrix @ turn
     wcs.wcs.set()
     low = np.random.default_rng(0).uniform(-300, 700, (2, 500))
     edges = np.concatenate([low, low + 10])
-    found, *_, seen = PixelMap(sky, wcs).boxes(edges)
-    expected, *_, expected_seen = PixelMap(sky, wcs.deepcopy()).boxes(edges)
-    assert_array_equal(seen, expected_seen)
+    found, *_, candidate = PixelMap(sky, wcs).boxes(edges)
+    expected, *_, expected_candidate = PixelMap(sky, wcs.deepcopy()).boxes(edges)
+    assert_array_equal(candidate, expected_candidate)
     assert_allclose(found, expected, rtol=0, atol=ACCURACY)
 
 
 @pytest.mark.parametrize("kind", ["sip", "gwcs"])
-def test_of_a_wcs_that_is_gone(kind, build):
-    """Nodes do not keep a WCS alive."""
+def test_cache_does_not_keep_the_wcs_alive(kind, build):
+    """The memory of a WCS with cached control points is freed with its last reference."""
     wcs = build(kind)
-    there_and_back(wcs)
+    map_there_and_back(wcs)
     gone = weakref.ref(wcs)
     del wcs
     gc.collect()
     assert gone() is None
 
 
-def test_of_a_wcs_that_cannot_be_hashed(build, recorder):
-    """It is mapped all the same."""
+def test_wcs_without_hash_maps_positions(build, recorder):
+    """A WCS that cannot be the key of a cache still maps positions."""
 
     class Unhashable(recorder):
         __hash__ = None
 
     wcs = Unhashable(build("sip"))
     for _ in range(2):
-        assert_allclose(there_and_back(wcs), [X, Y], rtol=0, atol=ACCURACY)
+        assert_allclose(map_there_and_back(wcs), [X, Y], rtol=0, atol=ACCURACY)

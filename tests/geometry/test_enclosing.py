@@ -1,3 +1,5 @@
+"""Boxes around mapped rectangles: all pixels inside, and hardly larger than needed."""
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -12,7 +14,7 @@ FIXED = settings(derandomize=True, max_examples=60)
 
 @st.composite
 def boxes(draw, size=100):
-    """Edges, shape (4,), of whole pixels."""
+    """Draw the edges (xmin, ymin, xmax, ymax) of a rectangle of whole pixels."""
     x, y = draw(st.integers(-500, 500)), draw(st.integers(-500, 500))
     width, height = draw(st.integers(1, size)), draw(st.integers(1, size))
     return np.array([x, y, x + width, y + height]) - 0.5
@@ -20,15 +22,15 @@ def boxes(draw, size=100):
 
 @st.composite
 def maps(draw):
-    """Rotated cubics, bent by some 5 % at 500 pixels: stronger than any camera."""
+    """Draw a rotated cubic map with a distortion of 5 % at 500 pixels, more than in any camera."""
     angle, scale = draw(st.floats(0, 7)), draw(st.floats(0.4, 2.5))
-    bend = [draw(st.floats(-1, 1)) for _ in range(14)]
+    coefficients = [draw(st.floats(-1, 1)) for _ in range(14)]
 
     def forward(x, y):
         a, b = np.asarray(x) / 500, np.asarray(y) / 500
         powers = [a * a, a * b, b * b, a**3, a * a * b, a * b * b, b**3]
-        u = x + 25 * sum(c * p for c, p in zip(bend[:7], powers, strict=True)) / 7
-        v = y + 25 * sum(c * p for c, p in zip(bend[7:], powers, strict=True)) / 7
+        u = x + 25 * sum(c * p for c, p in zip(coefficients[:7], powers, strict=True)) / 7
+        v = y + 25 * sum(c * p for c, p in zip(coefficients[7:], powers, strict=True)) / 7
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)
         return cos * u - sin * v + 13.3, sin * u + cos * v - 7.7
 
@@ -36,13 +38,13 @@ def maps(draw):
 
 
 def enclose(edges, forward):
-    """Boxes, shape (4, N), around mapped rectangles."""
+    """Return the boxes, shape (4, N), around mapped rectangles."""
     x, y, start = perimeter(*edges)
     return extents(*forward(x, y), start)[0]
 
 
 def sample_edges(edges, n):
-    """Points of the four edges of a rectangle, far closer than those of `perimeter`."""
+    """Return points on the four edges of a rectangle, much closer than those of `perimeter`."""
     x1, y1, x2, y2 = edges
     t, one = np.linspace(0, 1, n), np.ones(n)
     x, y = x1 + (x2 - x1) * t, y1 + (y2 - y1) * t
@@ -50,58 +52,59 @@ def sample_edges(edges, n):
 
 
 def sample_pixels(edges):
-    """Centres and corners of all pixels of a box."""
+    """Return the centers and corners of all pixels of a box."""
     x1, y1, x2, y2 = edges
     return np.meshgrid(np.arange(x1, x2 + 0.25, 0.5), np.arange(y1, y2 + 0.25, 0.5))
 
 
 def extremes(x, y):
+    """Return the smallest box (xmin, ymin, xmax, ymax) around points."""
     return np.array([x.min(), y.min(), x.max(), y.max()])
 
 
 @FIXED
 @given(st.lists(boxes(), min_size=1, max_size=4), st.sampled_from([1, 4, 16]))
-def test_perimeter(rectangles, refinement):
-    """Points go around each rectangle, no farther apart than asked for, corners included."""
+def test_perimeter_goes_around_each_rectangle(rectangles, refinement):
+    """Points go around each rectangle, include its corners, and keep below the largest spacing."""
     x, y, start = perimeter(*np.transpose(rectangles), refinement=refinement)
     assert start[0] == 0
     for k, (x1, y1, x2, y2) in enumerate(rectangles):
         part = slice(start[k], start[k + 1] if k + 1 < len(start) else None)
         u, v = x[part], y[part]
         count, odd = divmod(len(u), 8)
-        assert not odd  # four edges, each of an even number of intervals
+        assert not odd  # each of the four edges has an even number of intervals
         assert count >= 1
         assert ((u == x1) | (u == x2) | (v == y1) | (v == y2)).all()
         corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
         assert list(zip(u[:: 2 * count], v[:: 2 * count], strict=True)) == corners
-        # From each point to the next, and from the last to the first.
+        # The last step goes back to the first point.
         steps = np.hypot(np.roll(u, -1) - u, np.roll(v, -1) - v)
         assert steps.max() <= 16 / refinement
         assert steps.sum() == pytest.approx(2 * (x2 - x1 + y2 - y1))
         middle = u[count : 2 * count + 1 : count], v[count : 2 * count + 1 : count]
         assert_allclose([m[0] for m in middle], [(x1 + x2) / 2, y1], rtol=1e-12)
         area = (u * np.roll(v, -1) - v * np.roll(u, -1)).sum() / 2
-        assert area == pytest.approx((x2 - x1) * (y2 - y1))  # positive: anticlockwise
+        assert area == pytest.approx((x2 - x1) * (y2 - y1))  # a positive area: anticlockwise
 
 
-def test_no_boxes():
-    """Without boxes there are no points and no extents."""
+def test_no_boxes_give_empty_arrays():
+    """The functions accept zero boxes and return arrays of length zero."""
     x, y, start = perimeter(*np.empty((4, 0)))
     assert x.shape == y.shape == start.shape == (0,)
     assert [part.shape for part in extents(x, y, start)] == [(4, 0), (0,)]
     assert whole_pixels(np.empty((4, 0))).shape == (4, 0)
 
 
-def test_box_that_is_not_finite():
-    """A box with an edge that is not finite is NaN, and harms no other."""
+def test_box_that_is_not_finite_becomes_nan():
+    """A box with an edge that is not finite becomes NaN. The other boxes do not change."""
     edges = np.array([[np.nan, 0, 0], [0, 1, 0], [3, 4, np.inf], [5, 6, 5]])
     found = enclose(edges, lambda x, y: (x + 1, y))
     assert np.isnan(found[:, [0, 2]]).all()
     assert_array_equal(found[:, 1], [1, 1, 5, 6])
 
 
-def test_point_that_does_not_map():
-    """One NaN among the points makes all of its box NaN, and no other."""
+def test_point_that_does_not_map_makes_its_box_nan():
+    """One NaN among the points of a box makes all its edges NaN. The other boxes do not change."""
     edges = np.array([[0.0, 10, 20], [0, 0, 0], [5, 15, 25], [5, 5, 5]])
     x, y, start = perimeter(*edges)
     for k in range(start[1], start[2]):
@@ -114,16 +117,16 @@ def test_point_that_does_not_map():
 
 @FIXED
 @given(boxes(), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4))
-def test_translation(edges, dx, dy):
-    """A box that is only moved keeps its size to rounding."""
+def test_translation_keeps_the_size(edges, dx, dy):
+    """A translation changes the size of a box by rounding errors only."""
     found = enclose(edges[:, None], lambda x, y: (x + dx, y + dy))[:, 0]
     assert_allclose(found, edges + np.array([dx, dy, dx, dy]), rtol=0, atol=1e-10)
 
 
 @FIXED
 @given(boxes(), st.integers(-5000, 5000), st.integers(-5000, 5000))
-def test_whole_pixel_translation(edges, dx, dy):
-    """A box that is moved by whole pixels has the same pixels, moved; by none, the same."""
+def test_translation_by_whole_pixels_is_exact(edges, dx, dy):
+    """A translation by whole pixels, also by zero, shifts the pixels of a box exactly."""
     box = PixelBox.from_float(*edges)
     found = enclose(edges[:, None], lambda x, y: (x + dx, y + dy))
     moved = whole_pixels(found, tolerance=1e-9)
@@ -134,7 +137,7 @@ def test_whole_pixel_translation(edges, dx, dy):
 @given(boxes(), maps())
 @example(np.array([-0.5, -0.5, 0.5, 0.5]), lambda x, y: (x, y))
 def test_box_encloses_every_pixel(edges, forward):
-    """A box holds the mapped centres and corners of all pixels, and the edges between them."""
+    """A box contains the mapped centers and corners of all pixels, and the edges between them."""
     found = enclose(edges[:, None], forward)
     box = whole_pixels(found, tolerance=1e-9)[:, 0]
     for u, v in (forward(*sample_pixels(edges)), forward(*sample_edges(edges, 999))):
@@ -147,9 +150,10 @@ def test_box_encloses_every_pixel(edges, forward):
 @FIXED
 @given(boxes(), maps())
 def test_box_is_hardly_larger_than_needed(edges, forward):
-    """A box is at most one pixel larger on each side than the tightest."""
+    """A box is on each side at most one pixel larger than the smallest possible box."""
     box = whole_pixels(enclose(edges[:, None], forward), tolerance=1e-9)[:, 0]
-    tight = whole_pixels(extremes(*forward(*sample_edges(edges, 999)))[:, None])[:, 0]
+    exact = extremes(*forward(*sample_edges(edges, 999)))
+    tight = whole_pixels(exact[:, None], tolerance=1e-9)[:, 0]
     outwards = np.concatenate([tight[:2] - box[:2], box[2:] - tight[2:]])
     assert outwards.min() >= 0
     assert outwards.max() <= 1
@@ -163,7 +167,7 @@ def test_box_is_hardly_larger_than_needed(edges, forward):
     st.floats(0, 7),
 )
 def test_bulge_of_a_quadratic_is_bounded(a, b, c, width, height, angle):
-    """The extents hold a quadratic between its samples, however few there are."""
+    """The extents contain a quadratic also between its samples, for any number of samples."""
 
     def forward(x, y):
         u, v = x + a * y * y + b * x * y, y + c * x * x
@@ -176,8 +180,8 @@ def test_bulge_of_a_quadratic_is_bounded(a, b, c, width, height, angle):
     assert (found[2:] >= within[2:] - 1e-9).all()
 
 
-def test_corners_alone_would_not_do():
-    """An edge that bulges is seen between the corners."""
+def test_box_contains_an_edge_that_bulges_between_corners():
+    """A box around the mapped corners alone would miss the middle of a curved edge."""
 
     def forward(x, y):
         return x, y + 0.002 * (x - 50) ** 2
@@ -188,12 +192,12 @@ def test_corners_alone_would_not_do():
     assert_allclose(enclose(edges, forward)[:, 0], [0, 0, 100, 25], atol=0.7)
 
 
-@pytest.mark.parametrize("where", [3.0, 8.0, 12.5, 31.0, 50.0])
-def test_kink_is_within(where):
-    """An edge with a kink, as a lookup table makes it, is held whole wherever the kink is."""
+@pytest.mark.parametrize("kink", [3.0, 8.0, 12.5, 31.0, 50.0])
+def test_box_contains_an_edge_with_a_kink(kink):
+    """A box contains an edge with a kink, as from a lookup table, for each place of the kink."""
 
     def forward(x, y):
-        return x, y - 0.05 * np.abs(x - where)
+        return x, y - 0.05 * np.abs(x - kink)
 
     edges = np.array([[0.0], [0.0], [100.0], [20.0]])
     x, y, start = perimeter(*edges)
@@ -203,18 +207,18 @@ def test_kink_is_within(where):
 
 @FIXED
 @given(st.lists(boxes(30), min_size=2, max_size=6), maps())
-def test_each_box_on_its_own(rectangles, forward):
-    """A box comes out the same alone and among others."""
+def test_boxes_do_not_depend_on_each_other(rectangles, forward):
+    """A box has the same extents alone and together with other boxes."""
     together = enclose(np.transpose(rectangles), forward)
     alone = [enclose(edges[:, None], forward)[:, 0] for edges in rectangles]
-    # Powers of arrays of other lengths may take other instructions.
+    # NumPy may use other instructions for powers of arrays of another length.
     assert_allclose(together.T, alone, rtol=1e-13, atol=1e-11)
 
 
 @FIXED
 @given(st.lists(boxes(), min_size=1, max_size=5), st.floats(-0.49, 0.49))
 def test_whole_pixels_agree_with_from_float(rectangles, fraction):
-    """Many boxes at once are those of `PixelBox.from_float`."""
+    """Many boxes at once equal the single boxes of `PixelBox.from_float`."""
     edges = np.transpose(rectangles) + np.array([[fraction], [0], [-fraction], [fraction]])
     edges[2:] = np.maximum(edges[:2], edges[2:])
     found = whole_pixels(edges)
@@ -223,10 +227,10 @@ def test_whole_pixels_agree_with_from_float(rectangles, fraction):
         assert PixelBox(*box) == PixelBox.from_float(*column)
 
 
-def test_tolerance_of_whole_pixels():
-    """What reaches into a pixel by no more than the tolerance does not count."""
+def test_whole_pixels_ignore_overlaps_within_the_tolerance():
+    """A box does not include a pixel that it overlaps by at most the tolerance."""
     edges = np.array([[-0.501, -0.52], [-0.5, -0.5], [9.501, 9.52], [4.5, 4.5]])
     assert_array_equal(whole_pixels(edges).T, [[-1, 0, 10, 4], [-1, 0, 10, 4]])
     assert_array_equal(whole_pixels(edges, tolerance=0.01).T, [[0, 0, 9, 4], [-1, 0, 10, 4]])
-    # A box of no width has one pixel, not less than none.
+    # A rectangle of width 0 gives one pixel, never a negative number of pixels.
     assert_array_equal(whole_pixels(np.full((4, 1), 2.5), tolerance=0.1)[:, 0], [3, 3, 3, 3])

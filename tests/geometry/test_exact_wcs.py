@@ -1,4 +1,4 @@
-"""FITS WCSs as plain values, and back."""
+"""Conversion of FITS WCSs to plain values and back, and pickles of FITS WCSs."""
 
 import copy
 import pickle
@@ -23,8 +23,8 @@ SHAPE = (300, 400)
 x, y = np.random.default_rng(1).uniform(-100, 500, (2, 100))
 
 
-def make_odd_wcs():
-    """A WCS that headers cannot express in any respect."""
+def make_wcs_without_header_form():
+    """Return a WCS with values that headers cannot store: alternate key, one table, SIP center."""
     wcs = make_wcs("lookup", SHAPE)
     wcs.wcs.alt = "B"
     wcs.cpdis2 = None
@@ -33,9 +33,9 @@ def make_odd_wcs():
     return wcs
 
 
-def test_states_restore_everything():
-    """New WCSs and other WCSs get all values of a state; once more changes nothing."""
-    wcs = make_odd_wcs()
+def test_state_restores_all_values():
+    """A new WCS and an existing WCS get all values of a state. A repetition changes nothing."""
+    wcs = make_wcs_without_header_form()
     wcs.pixel_bounds = [(-200, 1000.5), None]
     state = exact_state(wcs)
     other = make_wcs("lookup", SHAPE)
@@ -52,8 +52,8 @@ def test_states_restore_everything():
         assert pickle.dumps(exact_state(found)) == pickle.dumps(state)
 
 
-def test_units_are_restored():
-    """World values come back in their units."""
+def test_state_restores_units():
+    """A restored WCS in arcsec gives world values in arcsec."""
     wcs = make_wcs("tan", SHAPE)
     wcs = restore_state(exact_state(wcs) | {"preserve_units": True})
     wcs.wcs.cunit = ["arcsec", "arcsec"]
@@ -63,8 +63,8 @@ def test_units_are_restored():
 
 
 @pytest.mark.parametrize("change", ["crpix", "units", "nan", "turn", "table"])
-def test_largest_separation(change):
-    """Differences of more than 1e-6 pixels are found, whole turns of the longitude are none."""
+def test_largest_separation_finds_differences(change):
+    """Each difference gives more than 1e-6 pixels, except a shift of the longitude by 360 deg."""
     wcs = make_wcs("lookup", SHAPE)
     found = wcs.deepcopy()
     assert largest_separation(found, wcs) == 0
@@ -87,7 +87,7 @@ def test_largest_separation(change):
     assert largest_separation(found, wcs) > 1e-6
 
 
-@pytest.mark.parametrize("kind", ["tan", "sip", "lookup", "tpv", "odd"])
+@pytest.mark.parametrize("kind", ["tan", "sip", "lookup", "tpv", "no header form"])
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -98,11 +98,15 @@ def test_largest_separation(change):
     ],
     ids=["plain", "high", "sliced", "offset"],
 )
-def test_pickles(kind, wrap):
-    """Pickles are exact, share what was shared, and leave the WCS alone."""
-    inner = make_odd_wcs() if kind == "odd" else make_wcs(kind, SHAPE, (10 / 3, 20 / 7), 1 / 7)
+def test_pickles_are_exact(kind, wrap):
+    """Pickles keep all values and shared objects, and do not change the original WCS."""
+    inner = (
+        make_wcs_without_header_form()
+        if kind == "no header form"
+        else make_wcs(kind, SHAPE, (10 / 3, 20 / 7), 1 / 7)
+    )
     inner.wcs.crpix = inner.wcs.crpix + 1 / 3
-    if inner.sip is not None and kind != "odd":
+    if inner.sip is not None and kind != "no header form":
         inner.sip = Sip(inner.sip.a / 3, inner.sip.b / 7, None, None, inner.wcs.crpix)
     inner.pixel_bounds = [(-200, 1000.5), (-200, 900)]
     wcs = wrap(inner)
@@ -117,27 +121,27 @@ def test_pickles(kind, wrap):
     assert bare.pixel_shape == inner.pixel_shape
     low = [getattr(w, "low_level_wcs", w) for w in (one, wcs)]
     assert_array_equal(*(w.pixel_to_world_values(x, y) for w in low))
-    if kind != "odd":
+    if kind != "no header form":
         pair = pickle.loads(pickle.dumps((inner, exact_wcs(inner))))
         assert pair[0] is pair[1]
 
 
-def test_pickle_that_would_be_wrong():
-    """A WCS of which there is more than can be kept is refused by name."""
+def test_pickle_of_an_unsupported_wcs_is_an_error():
+    """The error names the WCS that pickles cannot restore."""
 
-    class Mistaken(WCS):
+    class Subclass(WCS):
         pass
 
     wcs = make_wcs("tan", SHAPE)
-    assert exact_wcs(Mistaken(naxis=2)).__class__ is Mistaken
+    assert exact_wcs(Subclass(naxis=2)).__class__ is Subclass
     wcs.wcs.name = "distorted"
     wcs.wcs.ctype = "RA---XYZ", "DEC--XYZ"
     with pytest.raises(ValueError, match="WCS 'distorted' cannot be pickled"):
         pickle.dumps(exact_wcs(wcs))
 
 
-def test_table_of_both_axes():
-    """One table object for both axes comes back as two that are equal."""
+def test_pickle_of_a_table_for_both_axes():
+    """One table object for both axes becomes two equal tables."""
     wcs = make_wcs("lookup", SHAPE)
     table = DistortionLookupTable(np.ones((4, 5), np.float32) / 3, (1, 2), (1 / 3, 4), (99, 98))
     wcs.cpdis1 = wcs.cpdis2 = table

@@ -1,4 +1,4 @@
-"""Boxes near the horizon of a projection, from images that see beyond it."""
+"""Boxes near the horizon of a projection, from images that cover both sides of the horizon."""
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ HALF = np.array([[-0.5], [-0.5], [0.5], [0.5]])
 
 
 def make_wcs(projection, center, angle=0.0):
+    """Return a WCS of 400 x 400 pixels of half a degree."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
     wcs.wcs.crval = center
@@ -29,7 +30,7 @@ def make_wcs(projection, center, angle=0.0):
 
 
 def axes(center):
-    """Unit vectors to the east, to the north and to the tangent point."""
+    """Return the unit vectors to the east, to the north and to the tangent point."""
     lon, lat = np.deg2rad(center)
     east = np.array([-np.sin(lon), np.cos(lon), 0])
     toward = np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
@@ -38,9 +39,9 @@ def axes(center):
 
 @st.composite
 def fields(draw):
-    """An image of more than half of the sky, a tangent point, and boxes near its horizon."""
+    """Draw a tangent point, an image of more than half of the sky, and boxes near the horizon."""
     center = draw(st.tuples(st.floats(0, 360), st.floats(-89, 89)))
-    # The horizon is a circle around the middle of the image, or any other curve.
+    # The horizon is a circle around the center of the image, or another curve in the image.
     middle = draw(st.sampled_from([center, (center[0] + 70, -center[1]), (center[0] + 180, 0)]))
     image_in = make_wcs(draw(st.sampled_from(["ZEA", "ARC"])), middle, draw(st.floats(0, 7)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -57,9 +58,10 @@ def fields(draw):
 
 def map_densely(image_in, image_out, box, step=0.25):
     """
-    Where all of a box is in a TAN or SIN image, by its formula, and how far from the horizon.
+    Return the box around a mapped box and its height above the horizon.
 
-    Positions beyond the horizon count for the distance alone.
+    The formula of the projection maps all pixels of the box to a TAN or SIN image. The height is
+    the smallest one of all positions, in degrees.
     """
     (x1, y1, x2, y2), half = box, 0.5
     x, y = np.meshgrid(np.arange(x1 - half, x2 + 0.51, step), np.arange(y1 - half, y2 + 0.51, step))
@@ -77,28 +79,28 @@ def map_densely(image_in, image_out, box, step=0.25):
 @FEW
 @given(field=fields(), angle=st.floats(0, 7))
 def test_boxes_near_the_horizon(projection, field, angle):
-    """What reaches beyond the horizon is NaN; what does not is enclosed whole, and tightly."""
+    """Boxes that reach beyond the horizon are NaN. All others are complete and hardly too large."""
     center, image_in, boxes = field
     image_out = make_wcs(projection, center, angle)
-    # The image ends long before the horizon.
-    found, *_, seen = PixelMap(image_in, image_out).boxes(boxes + HALF, reach=2000)
+    # The image ends far from the horizon, so that boxes need a large reach.
+    found, *_, candidate = PixelMap(image_in, image_out).boxes(boxes + HALF, reach=2000)
     good = np.isfinite(found).all(0)
     assert_array_equal(np.isfinite(found).any(0), good)
     for k, box in enumerate(boxes.T):
         tight, height = map_densely(image_in, image_out, box)
         if not np.isfinite(tight).all():
-            # The image that it comes from does not see all of it.
+            # A part of the box is beyond the horizon of the first image.
             assert not good[k]
             continue
         if height < -1e-6:
             assert not good[k]
-        # Scales without end near the horizon of a TAN: no box is tight there.
+        # The scale of a TAN grows without limit towards the horizon: no box is tight there.
         if height > (4 if projection == "TAN" else 1e-3):
-            assert seen[k]
+            assert candidate[k]
             assert good[k]
         if good[k] and height > 1e-3:
             size = (tight[2:] - tight[:2]).max()
             outward = (found[:, k] - tight) * [-1, -1, 1, 1]
             assert outward.min() > -1e-9 * size - 1e-6
-            # What the dense points miss of a curved edge is small against its size.
+            # The dense points miss only a small fraction of the size of a curved edge.
             assert outward.max() < 0.25 + 0.003 * size

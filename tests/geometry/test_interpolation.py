@@ -1,4 +1,4 @@
-"""Mapping all pixel centres of boxes."""
+"""Interpolation of the mapped centers of all pixels of boxes."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ SHAPE = (300, 400)
 
 
 def centers(box):
-    """Pixel centres of one box, row by row."""
+    """Return the pixel centers of one box, row by row."""
     v, u = np.mgrid[box.ymin : box.ymax + 1, box.xmin : box.xmax + 1]
     return u.ravel().astype(float), v.ravel().astype(float)
 
 
 class Counter:
-    """A map that counts its calls."""
+    """Map that counts its calls."""
 
     def __init__(self, function):
         self.function, self.calls = function, 0
@@ -30,8 +30,8 @@ class Counter:
 
 
 @pytest.mark.parametrize("kind", ["sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"])
-def test_real_distortion(kind):
-    """Interpolated positions are those of an exact mapping, far below the tolerance."""
+def test_interpolated_positions_equal_exact_positions(kind):
+    """Interpolated positions differ from exact positions by at most 0.002 pixels."""
     pixel_map = PixelMap(
         make_wcs("tan", SHAPE, rotation=20), make_wcs(kind, SHAPE, scale=0.06, rotation=-75)
     )
@@ -40,7 +40,7 @@ def test_real_distortion(kind):
     mapped = InterpolatedCenters(counter, boxes).mapped()
     exact = np.hstack([pixel_map(*centers(box)) for box in boxes])
     assert counter.calls == 1
-    # Lookup tables have kinks.
+    # Lookup tables have kinks, which the interpolation smooths.
     assert_allclose(mapped, exact, atol=0.02 if kind == "lookup" else 0.002)
 
 
@@ -48,8 +48,8 @@ def test_real_distortion(kind):
     coefficients=st.lists(st.floats(-3, 3), min_size=12, max_size=12),
     box=st.tuples(*[st.integers(-50, 50)] * 2, *[st.integers(1, 30)] * 2),
 )
-def test_quadratic_maps_are_exact(coefficients, box):
-    """A biquadratic map is interpolated to rounding."""
+def test_quadratic_maps_have_rounding_errors_only(coefficients, box):
+    """The interpolation reproduces a biquadratic map."""
     a = np.array(coefficients).reshape(2, 6)
 
     def transform(x, y):
@@ -60,8 +60,8 @@ def test_quadratic_maps_are_exact(coefficients, box):
     assert_allclose(mapped, transform(*centers(next(iter(boxes)))), atol=1e-9)
 
 
-def test_wild_maps_are_exact():
-    """Boxes that cannot be interpolated are mapped pixel by pixel, in one more call."""
+def test_maps_that_are_not_smooth_are_exact():
+    """One more call maps all pixels of the boxes where the interpolation is not good enough."""
 
     def transform(x, y):
         return x + 3 * np.sin(x), y + np.where(x > 100, 3 * np.cos(2 * y), 0.0)
@@ -77,8 +77,8 @@ def test_wild_maps_are_exact():
     assert counter.calls == 2
 
 
-def test_nothing_there():
-    """Pixels without a position are NaN, those beside them are not."""
+def test_pixels_without_a_position_are_nan():
+    """Pixels without a position are NaN, and pixels next to them keep their positions."""
 
     def transform(x, y):
         return np.where(x < 5, x, np.nan), y
@@ -88,7 +88,7 @@ def test_nothing_there():
     assert np.isfinite(mapped[0].reshape(4, 10)[:, :5]).all()
 
 
-def test_empty():
-    """No boxes have no pixels."""
+def test_no_boxes_give_no_positions():
+    """The positions of zero boxes are an empty array."""
     boxes = PixelBoxes([], [], [], [])
     assert InterpolatedCenters(lambda x, y: (x, y), boxes).mapped().shape == (2, 0)

@@ -1,3 +1,5 @@
+"""Newton iteration of many positions at once: derivatives, convergence, limits and failures."""
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,22 +11,23 @@ OPTIONS = {"accuracy": 1e-10, "maxiter": 50, "max_step": 100.0}
 
 
 def linear(x, y):
+    """Linear map of the plane."""
     return MATRIX @ np.array([x, y]) + np.array([[7.0], [-3.0]])
 
 
 def curved(x, y):
-    """A smooth map of the plane, one to one where it is used."""
+    """Smooth map of the plane, one-to-one at the positions of these tests."""
     return np.array([x + 0.002 * x * y, y - 0.001 * x**2 + 1e-5 * y**3])
 
 
 def sphere(x, y):
-    """Unit vectors, one degree a pixel."""
+    """Map pixels of one degree to unit vectors."""
     lon, lat = np.deg2rad(x), np.deg2rad(y)
     return np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
 
 
 class Counting:
-    """A forward function that remembers how many points each call had."""
+    """Forward function that records the number of points of each call."""
 
     def __init__(self, function):
         self.function, self.sizes = function, []
@@ -35,11 +38,12 @@ class Counting:
 
 
 def make_points(n, seed=1, size=20):
+    """Return random positions, shape (2, n)."""
     return np.random.default_rng(seed).uniform(-size, size, (2, n))
 
 
 def test_jacobian_of_a_linear_map():
-    """Differences of a linear map are its matrix, whatever the step."""
+    """The differences of a linear map equal its matrix for every step."""
     x, y = make_points(20)
     for step in (0.01, 1.0, 8.0):
         found = jacobian(linear, x, y, linear(x, y), step=step)
@@ -48,15 +52,15 @@ def test_jacobian_of_a_linear_map():
 
 
 def test_jacobian_of_a_curved_map():
-    """Differences of a curved map are its derivatives to half a step of the second ones."""
+    """The error of the derivatives is at most half a step times the second derivatives."""
     x, y = make_points(50)
     dx, dy = jacobian(curved, x, y, curved(x, y), step=1e-3)
     assert_allclose(dx, [1 + 0.002 * y, -0.002 * x], rtol=0, atol=1e-3 * 0.0011)
     assert_allclose(dy, [0.002 * x, 1 + 3e-5 * y**2], rtol=0, atol=1e-3 * 0.0011)
 
 
-def test_jacobian_of_points_that_are_known():
-    """Where the points are known they are not asked for again."""
+def test_jacobian_does_not_map_known_points_again():
+    """The Jacobian maps two points for each position, because the base points are arguments."""
     x, y = make_points(30)
     forward = Counting(curved)
     found = jacobian(forward, x, y, curved(x, y))
@@ -67,7 +71,7 @@ def test_jacobian_of_points_that_are_known():
 
 
 def test_pseudo_inverse_is_least_squares():
-    """A step removes what can be removed of a residual in more dimensions than two."""
+    """The steps equal those of a least-squares fit to a residual in three dimensions."""
     rng = np.random.default_rng(2)
     derivatives, residual = rng.normal(size=(2, 3, 40)), rng.normal(size=(3, 40))
     inverse, size = pseudo_inverse(derivatives)
@@ -79,8 +83,8 @@ def test_pseudo_inverse_is_least_squares():
 
 
 @pytest.mark.parametrize("forward", [linear, curved, sphere])
-def test_newton_finds_what_went_in(forward):
-    """Positions are found again from starts that are off by many pixels."""
+def test_newton_finds_the_original_positions(forward):
+    """The iteration finds the original positions from starts that are several pixels away."""
     x, y = make_points(200)
     start = np.array([x, y]) + make_points(200, seed=2, size=5)
     u, v, closed = newton(forward, forward(x, y), *start, **OPTIONS)
@@ -88,15 +92,15 @@ def test_newton_finds_what_went_in(forward):
     assert_allclose([u, v], [x, y], rtol=0, atol=1e-10)
 
 
-def test_newton_leaves_its_arguments_alone():
-    """The start positions are not overwritten."""
+def test_newton_does_not_change_its_arguments():
+    """The array of start positions keeps its values."""
     start = np.zeros((2, 5))
     newton(curved, curved(*make_points(5)), *start, **OPTIONS)
     assert not start.any()
 
 
-def test_newton_from_nan():
-    """A start or a target that is NaN is given up, and costs the others nothing."""
+def test_newton_from_nan_gives_nan():
+    """A start or a target of NaN gives NaN. The other positions converge."""
     x, y = make_points(4)
     start, target = np.zeros((2, 4)), curved(x, y)
     start[0, 1], target[1, 2] = np.nan, np.nan
@@ -106,14 +110,14 @@ def test_newton_from_nan():
     assert np.isnan([u[1:3], v[1:3]]).all()
 
 
-def test_newton_without_points():
-    """No points are no trouble."""
+def test_newton_without_points_gives_empty_arrays():
+    """The iteration accepts zero points."""
     u, v, closed = newton(curved, np.empty((2, 0)), np.empty(0), np.empty(0), **OPTIONS)
     assert u.shape == v.shape == closed.shape == (0,)
 
 
-def test_newton_where_there_is_no_solution():
-    """A target that no position reaches does not close, and warns of nothing."""
+def test_newton_without_a_solution_gives_nan():
+    """A target without a solution does not converge, and there is no warning."""
 
     def bowl(x, y):
         return np.array([x**2 + 1, y])
@@ -126,8 +130,8 @@ def test_newton_where_there_is_no_solution():
     assert_allclose([u[1], v[1]], [1, 0], atol=1e-9)
 
 
-def test_newton_where_steps_vanish():
-    """A residual at right angles to both derivatives leaves no step, but has not closed."""
+def test_newton_does_not_take_a_zero_step_for_convergence():
+    """A residual perpendicular to both derivatives gives a zero step, which is no convergence."""
 
     def plane(x, y):
         return np.array([x, y, np.zeros_like(x)])
@@ -138,15 +142,15 @@ def test_newton_where_steps_vanish():
     assert np.isnan([u, v]).all()
 
 
-def test_newton_to_the_antipode():
-    """The point opposite to the start on a sphere is no solution."""
+def test_newton_does_not_take_the_antipode_for_a_solution():
+    """The step to the opposite point of a sphere is zero, but the point is no solution."""
     x, y = np.zeros(3), np.array([0.0, 10.0, 45.0])
     _, _, closed = newton(sphere, -sphere(x, y), x, y, accuracy=0.2, maxiter=1, max_step=1.0)
     assert not closed.any()
 
 
 def test_newton_stops_at_maxiter():
-    """No more steps are made than allowed; a position that has not closed is NaN."""
+    """The number of steps is at most ``maxiter``. Positions that have not converged are NaN."""
     target = curved(np.array([8.0]), np.array([9.0]))
     few = newton(curved, target, np.zeros(1), np.zeros(1), accuracy=1e-10, maxiter=2, max_step=1e9)
     assert not few[2].any()
@@ -157,8 +161,8 @@ def test_newton_stops_at_maxiter():
     assert sum(forward.sizes) <= 3 * 3 + 1
 
 
-def test_newton_without_steps_only_verifies():
-    """With no step allowed, a start closes if it is the solution already."""
+def test_newton_without_steps_verifies_the_starts():
+    """With ``maxiter=0``, only starts that are solutions count as converged."""
     x, y = make_points(3)
     start = np.array([x + np.array([0, 0, 1]), y])
     options = {"accuracy": 1e-5, "maxiter": 0, "max_step": 1.0, "close": 1e-9}
@@ -167,8 +171,8 @@ def test_newton_without_steps_only_verifies():
     assert_array_equal(u[:2], x[:2])
 
 
-def test_newton_step_is_capped():
-    """A step is no longer than allowed, so that as many are needed as there is way."""
+def test_newton_limits_the_length_of_steps():
+    """Steps of at most ``max_step`` reach a target at 10 times that distance in 10 steps."""
     target = linear(np.array([100.0]), np.array([0.0]))
     for maxiter, expected in ((9, False), (11, True)):
         options = {"accuracy": 1e-8, "maxiter": maxiter, "max_step": 10.0}
@@ -176,8 +180,8 @@ def test_newton_step_is_capped():
         assert closed.all() == expected
 
 
-def test_newton_leaves_what_is_close():
-    """A start whose residual is as short as is asked for is not touched."""
+def test_newton_keeps_starts_that_are_close():
+    """A start whose residual is below ``close`` stays, after one evaluation."""
     x, y = make_points(10)
     forward = Counting(linear)
     u, v, closed = newton(forward, linear(x, y), x + 1e-7, y, close=1e-6, **OPTIONS)
@@ -186,8 +190,8 @@ def test_newton_leaves_what_is_close():
     assert forward.sizes == [10]
 
 
-def test_newton_of_each_point_on_its_own():
-    """A point comes out the same to the last bit alone, among others, and among lost ones."""
+def test_newton_points_do_not_depend_on_each_other():
+    """A point has exactly the same result alone, with other points, and with failing points."""
     x, y = make_points(60)
     start = np.array([x, y]) + make_points(60, seed=2, size=8)
     options = {"accuracy": 1e-4, "maxiter": 50, "max_step": 100.0}
@@ -196,19 +200,19 @@ def test_newton_of_each_point_on_its_own():
         one = slice(k, k + 1)
         alone = newton(curved, curved(x, y)[:, one], *start[:, one], **options)
         assert_array_equal([alone[0][0], alone[1][0]], [together[0][k], together[1][k]])
-    lost = np.concatenate([start, [[np.nan, 1e200], [0, 0]]], axis=1)
+    failing = np.concatenate([start, [[np.nan, 1e200], [0, 0]]], axis=1)
     target = np.concatenate([curved(x, y), [[0, 0], [0, 0]]], axis=1)
-    among = newton(curved, target, *lost, **options)
-    assert_array_equal(among[0][:60], together[0])
-    assert not among[2][60:].any()
+    mixed = newton(curved, target, *failing, **options)
+    assert_array_equal(mixed[0][:60], together[0])
+    assert not mixed[2][60:].any()
 
 
-def test_where_the_sky_ends():
-    """A step that goes beyond the end of the sky is halved until it does not."""
+def test_newton_halves_steps_beyond_the_end_of_the_sky():
+    """The iteration halves a step to a position without a sky until the position has one."""
 
     def forward(x, y):
-        there = (np.abs(x) <= 50) & (np.abs(y) <= 50)
-        return np.where(there, [x + 3 * np.sin(x / 10), y + 2 * np.cos(y / 9)], np.nan)
+        inside = (np.abs(x) <= 50) & (np.abs(y) <= 50)
+        return np.where(inside, [x + 3 * np.sin(x / 10), y + 2 * np.cos(y / 9)], np.nan)
 
     true = np.random.default_rng(1).uniform(-50, 50, (2, 5000))
     found = newton(

@@ -1,3 +1,5 @@
+"""WCSs of rectangles of an image, with the origin at another pixel."""
+
 import copy
 import pickle
 
@@ -19,36 +21,38 @@ TABLES = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 SCALE = np.deg2rad(0.05 / 3600)
 
 
-def low(wcs):
+def low_level(wcs):
+    """Return the low-level interface of a WCS."""
     return wcs if isinstance(wcs, BaseLowLevelWCS) else wcs.low_level_wcs
 
 
-def values_of(wcs, x, y):
-    """World values as the WCS itself has them."""
+def world_values(wcs, x, y):
+    """Return world values from the methods of the WCS."""
     if isinstance(wcs, gwcs.WCS):
-        # Arrays and a bounding box with units do not go together in gwcs 1.0.
+        # gwcs 1.0 fails on arrays with a bounding box that has units.
         return wcs(x, y, with_bounding_box=False)
-    return low(wcs).pixel_to_world_values(x, y)
+    return low_level(wcs).pixel_to_world_values(x, y)
 
 
-def points_of(wcs, x, y):
-    """Unit vectors, as the WCS itself has them."""
-    return PixelGrid(wcs).world.vectors(values_of(wcs, x, y))
+def unit_vectors(wcs, x, y):
+    """Return unit vectors from the world values of the WCS."""
+    return PixelGrid(wcs).world.vectors(world_values(wcs, x, y))
 
 
 def assert_same_sky(actual, expected, atol=1e-9):
-    """Two sets of unit vectors are the same to a fraction of a pixel of 0.05 arcsec."""
+    """Check that unit vectors agree to a fraction of a pixel of 0.05 arcsec."""
     assert np.isfinite(expected).all()
     assert np.linalg.norm(actual - expected, axis=0).max() < atol * SCALE
 
 
 def positions(shape, n=40, seed=3):
+    """Return random pixel positions on an image."""
     y, x = np.random.default_rng(seed).uniform(0, np.array(shape)[:, None] - 1, (2, n))
     return x, y
 
 
-def assert_moved_fits(parent, offset, shape, atol=1e-9):
-    """A FITS WCS of another origin is exact, on the image and off it."""
+def assert_fits_offset_is_exact(parent, offset, shape, atol=1e-9):
+    """Check that a FITS WCS with another origin gives the same sky on the image and around it."""
     ny, nx = parent.array_shape
     x, y = np.random.default_rng(4).uniform(-0.2, 1.2, (2, 500)) * [[nx], [ny]]
     child = offset_wcs(parent, offset, shape)
@@ -59,52 +63,52 @@ def assert_moved_fits(parent, offset, shape, atol=1e-9):
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
-def test_forward(build, kind, offset):
-    """Pixels of the rectangle are on the sky where those of the image are."""
+def test_pixels_have_the_sky_of_the_image(build, kind, offset):
+    """Pixels of the rectangle have the sky positions of the same pixels of the image."""
     wcs = build(kind)
     child = offset_wcs(wcs, offset, (30, 20))
     x, y = positions((300, 400))
-    assert_same_sky(points_of(child, x - offset[0], y - offset[1]), points_of(wcs, x, y))
-    one = low(child).pixel_to_world_values(5.0 - offset[0], 6.0 - offset[1])
-    assert_allclose(one, low(wcs).pixel_to_world_values(5.0, 6.0), rtol=1e-13)
+    assert_same_sky(unit_vectors(child, x - offset[0], y - offset[1]), unit_vectors(wcs, x, y))
+    one = low_level(child).pixel_to_world_values(5.0 - offset[0], 6.0 - offset[1])
+    assert_allclose(one, low_level(wcs).pixel_to_world_values(5.0, 6.0), rtol=1e-13)
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
-def test_backward(build, kind, offset):
-    """The inverse is that of the image, as good or as bad as it is, at shifted pixels."""
+def test_inverse_equals_inverse_of_the_image(build, kind, offset):
+    """The inverse gives the pixels of the inverse of the image, shifted, with the same errors."""
     wcs = build(kind)
     child = offset_wcs(wcs, offset, (30, 20))
     if kind == "gwcs-noinverse":
         with pytest.raises(NotImplementedError, match="inverse"):
             _ = child.backward_transform
         return
-    # Not near the edge: the inverse of a gwcs is NaN there with its bounding box.
+    # The positions avoid the edge, where the inverse of a gwcs with a bounding box is NaN.
     x, y = positions((200, 300)) + np.array([[50], [50]])
-    world = [np.asarray(w) for w in values_of(wcs, x, y)]
+    world = [np.asarray(w) for w in world_values(wcs, x, y)]
     if kind == "quantity":
         expected = wcs.invert(*world, with_bounding_box=False)
     else:
-        expected = low(wcs).world_to_pixel_values(*world)
+        expected = low_level(wcs).world_to_pixel_values(*world)
     assert np.isfinite(expected).all()
-    actual = low(child).world_to_pixel_values(*world)
+    actual = low_level(child).world_to_pixel_values(*world)
     assert_allclose(np.add(actual, np.reshape(offset, (2, 1))), expected, rtol=0, atol=1e-8)
 
 
-def test_type_and_shape(build, kind):
-    """A FITS WCS is one again, also from inside a slice, and so is a gwcs."""
+def test_rectangle_keeps_type_and_has_its_shape(build, kind):
+    """A FITS WCS, also one inside a slice, gives a FITS WCS, and a gwcs gives a gwcs."""
     child = offset_wcs(build(kind), (3.5, -2), (30, 20))
     assert isinstance(child, BaseHighLevelWCS)
     if kind in WRAPPED_KINDS:
         assert type(child.low_level_wcs) is OffsetLowLevelWCS
     else:
         assert type(child) is (gwcs.WCS if kind in GWCS_KINDS else WCS)
-    assert low(child).array_shape == (30, 20)
-    assert low(child).pixel_shape == (20, 30)
-    assert low(child).pixel_bounds is None
+    assert low_level(child).array_shape == (30, 20)
+    assert low_level(child).pixel_shape == (20, 30)
+    assert low_level(child).pixel_bounds is None
 
 
-def test_high_level_objects(build, kind):
-    """The sky positions are those of the image, in the same frame."""
+def test_sky_coordinates_have_the_frame_of_the_image(build, kind):
+    """Sky coordinates of the rectangle equal those of the image, in the same frame."""
     wcs = build(kind)
     child = offset_wcs(wcs, (7.5, -3), (30, 20))
     world = PixelGrid(wcs).world
@@ -116,7 +120,7 @@ def test_high_level_objects(build, kind):
 
 @pytest.mark.parametrize("made", ["sip", "lookup", "tpv", "tan"])
 def test_fits_parent_is_not_changed(build, made):
-    """Nothing of a FITS WCS changes when a rectangle of it is described."""
+    """The WCS of a rectangle changes no value and no table of the FITS WCS of its image."""
     wcs = build(made)
     wcs.pixel_bounds = [(-0.5, 399.5), None]
     before, tables = wcs.deepcopy(), [getattr(wcs, name) for name in TABLES]
@@ -132,13 +136,13 @@ def test_fits_parent_is_not_changed(build, made):
             assert_array_equal(table.data, getattr(before, name).data)
     if wcs.sip is not None:
         assert_array_equal(wcs.sip.crpix, before.sip.crpix)
-        # Nor does it change when the child is used.
+        # A change of the child does not change the parent either.
         child.wcs.crval = [0, 0]
         assert wcs.wcs.compare(before.wcs)
 
 
-def test_gwcs_shares_transforms_and_parent_keeps_its_box(build):
-    """A gwcs is shared, not copied, and keeps the bounding box that the rectangle has not."""
+def test_gwcs_shares_transforms_and_parent_keeps_its_bounding_box(build):
+    """The rectangle shares the transforms of a gwcs, and only the image has a bounding box."""
     wcs = build("gwcs")
     wcs.name = "image"
     box, steps = wcs.pixel_bounds, list(wcs.pipeline)
@@ -156,28 +160,28 @@ def test_gwcs_shares_transforms_and_parent_keeps_its_box(build):
 
 
 def test_gwcs_of_a_rectangle_of_a_rectangle(build):
-    """A rectangle of a rectangle finds a free name for its frame, and adds up the offsets."""
+    """The frame of a nested rectangle has an unused name, and its offsets add up."""
     wcs = build("gwcs")
     inner = offset_wcs(offset_wcs(wcs, (10.5, -4), (90, 80)), (-3, 2.25), (30, 20))
     assert len(set(inner.available_frames)) == 4
-    assert_same_sky(points_of(inner, 5.0, 6.0)[:, None], points_of(wcs, 12.5, 4.25)[:, None])
+    assert_same_sky(unit_vectors(inner, 5.0, 6.0)[:, None], unit_vectors(wcs, 12.5, 4.25)[:, None])
 
 
 @pytest.mark.parametrize("made", ["low", "high"])
-def test_wrappers_do_not_pile_up(build, made):
-    """A wrapper around a wrapper is one wrapper with both offsets."""
+def test_wrapper_of_a_wrapper_is_one_wrapper(build, made):
+    """A wrapper of a wrapper refers to the original WCS, with the sum of both offsets."""
     wcs = build(made)
     child = offset_wcs(offset_wcs(wcs, (10.5, -4), (90, 80)), (-3, 2.25), (30, 20)).low_level_wcs
     assert child.offset == (7.5, -1.75)
-    assert child._wcs is low(wcs)
-    direct = OffsetLowLevelWCS(OffsetLowLevelWCS(low(wcs), (1, 2), (9, 9)), (3, 4))
+    assert child._wcs is low_level(wcs)
+    direct = OffsetLowLevelWCS(OffsetLowLevelWCS(low_level(wcs), (1, 2), (9, 9)), (3, 4))
     assert direct.offset == (4.0, 6.0)
-    assert direct._wcs is low(wcs)
+    assert direct._wcs is low_level(wcs)
     assert direct.array_shape is direct.pixel_shape is None
 
 
 def test_wrapper_of_a_slice(plain_low_level, build):
-    """A slice of a WCS of an unknown kind is taken apart too; one of a cube is not."""
+    """The wrapper adds the offset of a slice of a 2-D WCS, but keeps a slice of a cube."""
     plain = plain_low_level(build("sip"))
     sliced = SlicedLowLevelWCS(plain, (slice(20, 50), slice(None, 30)))
     child = offset_wcs(sliced, (0.5, -3), (30, 20)).low_level_wcs
@@ -192,8 +196,8 @@ def test_wrapper_of_a_slice(plain_low_level, build):
     assert_allclose(child.pixel_to_world_values(10, 5), expected, rtol=1e-14)
 
 
-def test_subclass_of_fits_with_values_of_its_own(build):
-    """Of a subclass that changes the values, these are kept."""
+def test_subclass_of_fits_keeps_overridden_values(build):
+    """The rectangle has the world values of a subclass that overrides the method for them."""
 
     class Halved(WCS):
         def pixel_to_world_values(self, x, y):
@@ -202,36 +206,36 @@ def test_subclass_of_fits_with_values_of_its_own(build):
     wcs = Halved(build("tan").to_header())
     child = offset_wcs(wcs, (10, 20), (30, 20))
     expected = wcs.pixel_to_world_values(11.0, 22.0)
-    assert_allclose(low(child).pixel_to_world_values(1.0, 2.0), expected, rtol=1e-14)
+    assert_allclose(low_level(child).pixel_to_world_values(1.0, 2.0), expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("twin", [("cpdis1", "cpdis2"), ("det2im1", "det2im2")])
-def test_table_that_serves_twice_is_moved_once(build, twin):
-    """One table for both axes is moved once."""
+def test_table_shared_by_both_axes_moves_once(build, twin):
+    """The offset moves a table once, although both axes refer to it."""
     wcs = build("lookup")
     setattr(wcs, twin[1], getattr(wcs, twin[0]))
     assert getattr(wcs, twin[0]) is getattr(wcs, twin[1])
-    assert_moved_fits(wcs, (3.5, -2.0), (30, 20))
+    assert_fits_offset_is_exact(wcs, (3.5, -2.0), (30, 20))
 
 
 @pytest.mark.parametrize("offset", [(13, 7), (-6.5, 40.25)])
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
-def test_real_lookup_tables(offset):
-    """The distorted ACS pixels that astropy tests with are exact."""
+def test_offset_of_real_lookup_tables_is_exact(offset):
+    """Pixels of the distorted ACS image in the tests of astropy keep their sky positions."""
     name = get_pkg_data_filename("tests/data/dist_lookup.fits.gz", package="astropy.wcs")
     with fits.open(name) as hdus:
         wcs = WCS(hdus[1].header, hdus)
         assert wcs.cpdis1 is not None
         assert wcs.det2im1 is not None
-        # At right ascensions of hundreds of degrees rounding is 1e-9 pixels.
-        assert_moved_fits(wcs, offset, (30, 20), atol=5e-9)
+        # Rounding of right ascensions of hundreds of degrees gives errors of 1e-9 pixels.
+        assert_fits_offset_is_exact(wcs, offset, (30, 20), atol=5e-9)
 
 
 @pytest.mark.parametrize("offset", [(1300, 700), (-61.5, 1040.25)])
 @pytest.mark.parametrize("name", ["acs_wfc_full_wcs.fits.gz", "uvis_c6_full_wcs_IDC.fits.gz"])
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
-def test_real_full_distortion(shared_data, name, offset):
-    """Whole HST detectors with all their distortions are exact."""
+def test_offset_of_real_hst_detectors_is_exact(shared_data, name, offset):
+    """Pixels of HST detectors with all their distortions keep their sky positions."""
     with fits.open(shared_data / "full_distortion_wcs" / name) as hdus:
         chips = [hdu for hdu in hdus if hdu.name == "SCI"]
         assert len(chips) == 2
@@ -239,22 +243,22 @@ def test_real_full_distortion(shared_data, name, offset):
             wcs = WCS(hdu.header, hdus)
             assert wcs.sip is not None
             assert wcs.cpdis1 is not None
-            assert_moved_fits(wcs, offset, (30, 20), atol=5e-9)
+            assert_fits_offset_is_exact(wcs, offset, (30, 20), atol=5e-9)
 
 
-def test_copies(build, kind):
-    """Pickles and deep copies describe the same pixels."""
+def test_copies_and_pickles_are_equal(build, kind):
+    """Pickles and deep copies of the WCS of a rectangle give the same sky."""
     child = offset_wcs(build(kind), (3.25, -2.5), (30, 20))
     for twin in (pickle.loads(pickle.dumps(child)), copy.deepcopy(child)):
         assert type(twin) is type(child)
-        assert low(twin).pixel_shape == (20, 30)
+        assert low_level(twin).pixel_shape == (20, 30)
         assert_same_sky(
-            points_of(twin, *positions((30, 20))), points_of(child, *positions((30, 20)))
+            unit_vectors(twin, *positions((30, 20))), unit_vectors(child, *positions((30, 20)))
         )
 
 
-def test_pixel_bounds_with_none(plain_low_level, build):
-    """Bounds are moved, one that is not known stays unknown."""
+def test_unknown_pixel_bounds_stay_unknown(plain_low_level, build):
+    """The offset moves pixel bounds, and bounds of `None` stay `None`."""
     wcs = build("sip")
     wcs.pixel_bounds = [None, (-0.5, 299.5)]
     child = OffsetLowLevelWCS(plain_low_level(wcs), (10, -2.5), (30, 20))
@@ -265,24 +269,24 @@ def test_pixel_bounds_with_none(plain_low_level, build):
 
 
 @pytest.mark.parametrize("made", ["sip", "gwcs", "low"])
-def test_offsets_of_any_number(build, made):
-    """Offsets and shapes may be numpy numbers, arrays and lists."""
+def test_offsets_accept_all_types_of_numbers(build, made):
+    """NumPy numbers, arrays and lists as offset and shape give the same result as a tuple."""
     wcs = build(made)
-    expected = points_of(offset_wcs(wcs, (3, -2), (30, 20)), 1.0, 2.0)
+    expected = unit_vectors(offset_wcs(wcs, (3, -2), (30, 20)), 1.0, 2.0)
     for offset in (np.array([3, -2]), (np.int64(3), np.float32(-2)), [3.0, -2.0]):
         child = offset_wcs(wcs, offset, [np.int64(30), np.int64(20)])
-        assert_array_equal(points_of(child, 1.0, 2.0), expected)
-        assert low(child).pixel_shape == (20, 30)
+        assert_array_equal(unit_vectors(child, 1.0, 2.0), expected)
+        assert low_level(child).pixel_shape == (20, 30)
 
 
 @pytest.mark.parametrize("wcs", [None, "TAN", {"CTYPE1": "RA---TAN"}])
-def test_what_is_not_a_wcs(wcs):
-    """Something without the interface of a WCS is refused by its type."""
+def test_object_without_wcs_interface_is_an_error(wcs):
+    """The error names the type of an object without the interface of a WCS."""
     with pytest.raises(TypeError, match=r"wcs must be an APE 14 WCS .* got (NoneType|str|dict)"):
         offset_wcs(wcs, (0, 0), (5, 5))
 
 
-def test_wcs_of_three_axes():
-    """A WCS of a cube is refused with its number of axes."""
+def test_wcs_of_three_axes_is_an_error():
+    """The error contains the number of axes of a WCS of a cube."""
     with pytest.raises(ValueError, match="wcs must have 2 pixel axes, got 3"):
         offset_wcs(WCS(naxis=3), (0, 0), (5, 5))

@@ -1,4 +1,4 @@
-"""Many rectangles as columns agree with single rectangles."""
+"""Boxes in columns: the same values as for single boxes."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ shapes = st.tuples(st.integers(1, 30), st.integers(1, 30))
 
 
 @given(columns=columns, pad=st.integers(0, 5), shape=shapes)
-def test_boxes_are_many_single_boxes(columns, pad, shape):
+def test_boxes_equal_single_boxes(columns, pad, shape):
     """Each property and method gives the values of the single boxes."""
     boxes, image = PixelBoxes(*columns), PixelBox.from_shape(shape)
     single = [PixelBox.from_shape((h, w), (x, y)) for x, y, w, h in columns.T.tolist()]
@@ -30,8 +30,8 @@ def test_boxes_are_many_single_boxes(columns, pad, shape):
 
 
 @given(columns=columns, max_pixels=st.integers(1, 200))
-def test_chunks_hold_all_pixels_in_order(columns, max_pixels):
-    """Chunks follow one another; more than one box in a chunk keeps below the limit."""
+def test_chunks_contain_all_pixels_in_order(columns, max_pixels):
+    """Chunks are contiguous. A chunk of more than one box has at most ``max_pixels`` pixels."""
     boxes = PixelBoxes(*columns)
     chunks = list(boxes.iter_chunks(max_pixels))
     assert [i for selected, _ in chunks for i in range(len(boxes))[selected]] == [
@@ -44,15 +44,15 @@ def test_chunks_hold_all_pixels_in_order(columns, max_pixels):
 
 
 def test_pixel_positions_run_along_rows():
-    """Pixels are listed row by row, one box after the other."""
+    """The positions of a box run row by row, and boxes follow one another."""
     x, y = PixelBoxes([5, 0], [7, 0], [2, 1], [2, 1]).pixel_positions()
     assert_array_equal(x, [5, 6, 5, 6, 0])
     assert_array_equal(y, [7, 7, 8, 8, 0])
 
 
 @pytest.mark.parametrize("selection", [[True, False, True], [0, 2], slice(None, None, 2)])
-def test_selected_boxes_have_starts_of_their_own(selection):
-    """A selection is a new list of boxes, whose pixels follow one another again."""
+def test_selected_boxes_have_new_starts(selection):
+    """The pixels of selected boxes are contiguous again."""
     boxes = PixelBoxes([1, 2, 3], [4, 5, 6], [2, 3, 4], [1, 1, 1])[selection]
     assert boxes.xmin.tolist() == [1, 3]
     assert boxes.starts.tolist() == [0, 2]

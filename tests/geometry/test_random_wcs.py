@@ -1,4 +1,4 @@
-"""What must hold for every WCS, with random ones of every kind."""
+"""Properties of the mapping that hold for every WCS, tested with random WCSs of every kind."""
 
 import gwcs
 import numpy as np
@@ -15,7 +15,7 @@ from subpixal.geometry import ACCURACY, PixelGrid, PixelMap, whole_pixels
 FEW = settings(max_examples=40)
 SHAPE = (120, 160)
 PROJECTIONS = ("TAN", "SIN", "ZEA", "STG", "ARC", "TPV")
-# Powers of PVi_0 to PVi_11; the first, fourth and last are a shift, a radius and its cube.
+# Powers of PVi_0 to PVi_11. Elements 0, 3 and 11 are a shift, a radius and its cube.
 TPV_POWERS = np.array([0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3])
 TABLES = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 FRAMES = (
@@ -30,26 +30,27 @@ pointings = st.one_of(
     st.sampled_from([(0.0, 0.0), (359.9999, 45.0), (10.0, 90.0), (10.0, -90.0), (77.0, 89.99)]),
     st.tuples(st.floats(0, 360), st.floats(-90, 90)),
 )
-# Pixels of a hundredth of an arc second to a fifth of a degree: 40 degrees across.
+# Pixels from 0.01 arcsec to 0.2 degrees, so that images are up to 40 degrees wide.
 scales = st.floats(np.log10(0.01 / 3600), np.log10(0.2)).map(lambda t: 10**t)
 angles = st.floats(0, 2 * np.pi)
 seeds = st.integers(0, 2**32 - 1)
 
 
 def rotation(scale, angle):
+    """Return the CD matrix of a rotated image with east on the left."""
     c, s = np.cos(angle), np.sin(angle)
     return scale * np.array([[-c, s], [s, c]])
 
 
 def polynomial(rng, order):
-    """Coefficients that move no pixel within 100 pixels of the image by more than a few."""
+    """Return coefficients that move pixels up to 100 pixels off the image by a few pixels."""
     powers = np.add.outer(np.arange(order + 1), np.arange(order + 1))
     values = rng.uniform(-1, 1, powers.shape) * 2 / 200.0**powers
     return np.where((powers > 1) & (powers <= order), values, 0.0)
 
 
 def tpv_terms(rng, scale):
-    """PV keywords that move no pixel by more than `polynomial` does."""
+    """Yield PV terms that move pixels by as much as `polynomial` does at most."""
     for axis in (1, 2):
         values = rng.uniform(-1, 1, TPV_POWERS.shape) * 2 * scale / (200 * scale) ** TPV_POWERS
         values[1] += 1
@@ -57,19 +58,19 @@ def tpv_terms(rng, scale):
 
 
 def lookup_table(rng):
-    """Waves of up to a pixel, no shorter than the image, on a part of it or on more than that."""
+    """Return a table of waves of up to one pixel on a part of the image or beyond all edges."""
     count = rng.integers(2, 34, 2)
     first, step = rng.uniform(-50, 50, 2), rng.uniform(0.5, 1.5, 2) * SHAPE / (count - 1)
     y, x = (a + b * np.arange(n) for a, b, n in zip(first, step, count, strict=True))
     (i, j), (p, q) = rng.uniform(-1, 1, (2, 2)) * [[2 * np.pi / 160], [np.pi]]
     values = rng.uniform(-1, 1) * np.sin(i * x + p) * np.cos(j * y[:, None] + q)
-    # Node 1 is at pixel position `first` as FITS counts it.
+    # The first element of the table is at pixel `first`, in the FITS convention.
     return DistortionLookupTable(np.float32(values), (1, 1), tuple(first[::-1]), tuple(step[::-1]))
 
 
 @st.composite
 def fits_wcs(draw):
-    """A projection, with SIP or TPV, and with lookup tables on some of the axes."""
+    """Draw a FITS WCS with or without SIP, TPV terms and lookup tables."""
     projection = draw(st.sampled_from(PROJECTIONS))
     lon, lat, frame = draw(st.sampled_from(FRAMES))
     order = draw(st.sampled_from([0, 2, 3, 5])) if projection != "TPV" else 0
@@ -82,7 +83,7 @@ def fits_wcs(draw):
     wcs.wcs.crval = draw(pointings)
     wcs.wcs.crpix = SHAPE[1] / 2 + 3, SHAPE[0] / 2 - 5
     wcs.wcs.cd = rotation(scale, draw(angles))
-    # The default turns a field that is just at a pole.
+    # The default of LONPOLE rotates a field at a pole by 180 degrees.
     wcs.wcs.lonpole = 180
     if projection == "TPV":
         wcs.wcs.set_pv(list(tpv_terms(rng, scale)))
@@ -96,8 +97,8 @@ def fits_wcs(draw):
 
 
 @st.composite
-def general_wcs(draw):
-    """A gwcs without an inverse, or with one that leaves the distortion out."""
+def gwcs_wcs(draw):
+    """Draw a gwcs without an inverse, or with an inverse that ignores the distortion."""
     rng = np.random.default_rng(draw(seeds))
     ra, dec = draw(pointings)
     cubics = [models.Polynomial2D(3) for _ in range(2)]
@@ -127,10 +128,11 @@ def general_wcs(draw):
     return wcs
 
 
-any_wcs = st.one_of(fits_wcs(), general_wcs())
+any_wcs = st.one_of(fits_wcs(), gwcs_wcs())
 
 
 def positions(rng, count=60, margin=100):
+    """Return random pixel positions on the image and in a margin around it."""
     return rng.uniform(0, 1, (2, count)) * [
         [SHAPE[1] + 2 * margin], [SHAPE[0] + 2 * margin]
     ] - margin  # fmt: skip
@@ -138,8 +140,8 @@ def positions(rng, count=60, margin=100):
 
 @FEW
 @given(any_wcs, seeds)
-def test_round_trip(wcs, seed):
-    """Positions on the image and up to 100 pixels off it close."""
+def test_round_trip_is_accurate(wcs, seed):
+    """Positions on the image and up to 100 pixels off it survive the way to the sky and back."""
     image = PixelGrid(wcs, SHAPE)
     xy = positions(np.random.default_rng(seed))
     assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
@@ -147,7 +149,7 @@ def test_round_trip(wcs, seed):
 
 @st.composite
 def pairs(draw):
-    """Two WCSs of about the same piece of sky."""
+    """Draw two WCSs of about the same part of the sky."""
     first = draw(any_wcs)
     center = PixelGrid(first, SHAPE).to_world(79.5, 59.5)
     lon, lat = PixelGrid(first, SHAPE).world.lonlat(center)
@@ -166,39 +168,40 @@ def pairs(draw):
 
 
 def random_boxes(rng, count=12):
+    """Return boxes of 1 to 30 pixels on the image and next to it."""
     low = rng.integers(-10, 130, (2, count))
     return np.concatenate([low, low + rng.integers(0, 30, (2, count))])
 
 
 def allowance(wcss, pixel_map):
     """
-    Pixels that boxes may be too small by.
+    Return the number of pixels by which boxes may be too small.
 
-    A kink of a lookup table between two samples, 16 pixels apart, can rise above what is allowed
-    for there by a sixth of the change of slope. A cubic with its inflection in the middle of an
-    edge looks straight.
+    A kink of a lookup table between two samples, 16 pixels apart, can exceed the estimate of the
+    bulge by a sixth of the change of slope. The estimate is zero for a cubic with its inflection
+    in the middle of an edge.
     """
     slopes = 0.0
     for wcs in wcss:
         for table in filter(None, (getattr(wcs, name, None) for name in TABLES)):
-            # The slope ends where the table does.
+            # The slope is zero beyond the end of the table.
             values = np.pad(table.data.astype(float), 1, mode="edge")
             for axis, step in zip((1, 0), table.cdelt, strict=True):
                 slopes += np.abs(np.diff(values, 2, axis=axis)).max() / step
-    # Samples are farther apart, or what they miss is larger, where pixels are smaller.
+    # Errors in pixels of the output grow with the ratio of the pixel scales.
     ratio = max(1, np.hypot(*np.diff(pixel_map([79.0, 80.0], [60.0, 60.0]))[:, 0]))
     return 3e-4 * ratio**3 + 16 / 6 * ratio * slopes
 
 
 def reach_off(edges):
-    """Pixels that a box reaches off the image."""
+    """Return the number of pixels by which a box reaches off the image."""
     return max(*(-0.5 - edges[:2]), *(edges[2:] + 0.5 - SHAPE[::-1]))
 
 
 @FEW
 @given(pairs(), seeds)
 def test_boxes_enclose_every_pixel(wcss, seed):
-    """All corners of all pixels of a box are inside of what it is mapped to."""
+    """The mapped box contains all corners of all pixels of the box."""
     pixel_map = PixelMap(*wcss)
     allowed = allowance(wcss, pixel_map)
     boxes = random_boxes(np.random.default_rng(seed))
@@ -208,13 +211,13 @@ def test_boxes_enclose_every_pixel(wcss, seed):
         x, y = np.meshgrid(np.arange(x1, x2 + 2) - 0.5, np.arange(y1, y2 + 2) - 0.5)
         u, v = pixel_map(x, y)
         if not np.isfinite(u).all():
-            # Of positions, unlike boxes, those far off the image are not looked for.
+            # Positions far off the image are NaN, although boxes that reach there are not.
             assert reach_off(found[:, k]) > 200
             continue
         tight = np.array([u.min(), v.min(), u.max(), v.max()])
         outward = (found[:, k] - tight) * [-1, -1, 1, 1]
         assert outward.min() > -allowed
-        # Corners of pixels alone; an edge bulges between them.
+        # An edge may bulge between the corners of pixels.
         assert outward.max() < 1
         low, high = np.split(whole_pixels(found[:, [k]])[:, 0], 2)
         assert (low <= np.floor(tight[:2] + 0.5 + allowed)).all()
@@ -223,27 +226,27 @@ def test_boxes_enclose_every_pixel(wcss, seed):
 
 @FEW
 @given(pairs(), seeds)
-def test_boxes_on_the_image_are_seen(wcss, seed):
-    """No box that holds a position of the image is left out, by the mapping from there."""
+def test_boxes_on_the_image_are_candidates(wcss, seed):
+    """All boxes that contain a position of the image, mapped backwards, are candidates."""
     pixel_map = PixelMap(PixelGrid(wcss[0], SHAPE), PixelGrid(wcss[1], SHAPE))
     low = np.random.default_rng(seed).integers(-300, 450, (2, 100))
     boxes = np.concatenate([low, low + np.arange(100) % 40])
-    *_, seen = pixel_map.boxes(boxes + HALF)
+    *_, candidate = pixel_map.boxes(boxes + HALF)
     x, y = np.meshgrid(np.linspace(-0.5, 159.5, 81), np.linspace(-0.5, 119.5, 61))
     u, v = (p.ravel() for p in PixelMap(pixel_map.image_out, pixel_map.image_in)(x, y))
     x1, y1, x2, y2 = (boxes + HALF)[..., None]
-    assert seen[((u > x1) & (u < x2) & (v > y1) & (v < y2)).any(1)].all()
+    assert candidate[((u > x1) & (u < x2) & (v > y1) & (v < y2)).any(1)].all()
 
 
 @FEW
 @given(pairs(), seeds)
-def test_sources_do_not_depend_on_each_other(wcss, seed):
-    """Another order, a part, copies, or sources far away change nothing."""
+def test_boxes_do_not_depend_on_each_other(wcss, seed):
+    """Another order, a selection, copies, or boxes far away do not change the results."""
     pixel_map = PixelMap(*wcss)
     rng = np.random.default_rng(seed)
     boxes = random_boxes(rng) + HALF
     xy = positions(rng, boxes.shape[1], margin=0)
-    found, *mapped, seen = pixel_map.boxes(boxes, *xy)
+    found, *mapped, candidate = pixel_map.boxes(boxes, *xy)
     far = boxes + 1e4
     for order in (rng.permutation(12), np.arange(5), np.repeat(np.arange(12), 2)):
         more = np.concatenate([far, boxes[:, order], far], axis=1)
@@ -253,4 +256,4 @@ def test_sources_do_not_depend_on_each_other(wcss, seed):
         part = slice(12, 12 + len(order))
         assert_allclose(again[:, part], found[:, order], rtol=0, atol=1e-6)
         assert_allclose(np.array(other)[:, part], np.array(mapped)[:, order], rtol=0, atol=1e-6)
-        assert_array_equal(near[part], seen[order])
+        assert_array_equal(near[part], candidate[order])

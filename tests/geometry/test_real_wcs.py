@@ -1,4 +1,4 @@
-"""WCSs of real instruments; most of them only the developers of the package have."""
+"""WCSs of real instruments. Most of these tests need files that are not in the repository."""
 
 import functools
 import io
@@ -39,7 +39,7 @@ JWST_FILES = (
     "jwst_nircam_sim/jw00001_nrcb1_cal.fits.gz",
     "jwst_nircam_sim/jw_i2d.fits.gz",
 )
-# Old headers have dates that astropy mends, and old files schemas that asdf does not know.
+# astropy repairs dates in old headers, and asdf warns about schemas of old files.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning"),
     pytest.mark.filterwarnings("ignore::asdf.exceptions.AsdfWarning"),
@@ -48,7 +48,7 @@ pytestmark = [
 
 @functools.cache
 def read_wcs(name):
-    """All WCSs of a file."""
+    """Return all WCSs of a file."""
     if name.suffix == ".asdf":
         with asdf.open(name) as file:
             return [file["wcs"]]
@@ -62,14 +62,15 @@ def read_wcs(name):
 
 
 def positions(image, margin=100, n=5000):
+    """Return random pixel positions on the image and in a margin around it."""
     ny, nx = image.shape
     t = np.random.default_rng(11).uniform(0, 1, (2, n))
     return t * [[nx + 2 * margin - 1], [ny + 2 * margin - 1]] - margin
 
 
 @pytest.mark.parametrize("name", FITS_FILES + GWCS_FILES + JWST_FILES)
-def test_round_trip(shared_data, name):
-    """Positions on the image and up to 100 pixels off it close."""
+def test_round_trip_is_accurate(shared_data, name):
+    """Positions on the image and up to 100 pixels off it survive the way to the sky and back."""
     found = read_wcs(shared_data / name)
     assert len(found) == (2 if "full_distortion" in name else 1)
     for wcs in found:
@@ -79,8 +80,8 @@ def test_round_trip(shared_data, name):
 
 
 @pytest.mark.parametrize("name", ["nircamwcs", "miriwcs"])
-def test_round_trip_of_what_gwcs_tests_with(name):
-    """JWST imagers that come with gwcs close, in and out of their bounding boxes."""
+def test_round_trip_of_wcss_of_gwcs_is_accurate(name):
+    """The same is true for WCSs of JWST imagers in the tests of gwcs, also off bounding boxes."""
     pytest.importorskip("gwcs.tests")
     with asdf.open(get_pkg_data_filename(f"tests/data/{name}.asdf", package="gwcs")) as file:
         image = PixelGrid(file["wcs"])
@@ -89,8 +90,8 @@ def test_round_trip_of_what_gwcs_tests_with(name):
 
 
 @pytest.mark.parametrize("name", FITS_FILES + GWCS_FILES + JWST_FILES)
-def test_far_sources(shared_data, name):
-    """What is far from the image is NaN."""
+def test_sources_far_from_the_image_are_nan(shared_data, name):
+    """World values more than 1.5 degrees from the center of the image give NaN."""
     rng = np.random.default_rng(12)
     lon, lat = rng.uniform(0, 2 * np.pi, 5000), np.arcsin(rng.uniform(-1, 1, 5000))
     for wcs in read_wcs(shared_data / name):
@@ -104,28 +105,28 @@ def test_far_sources(shared_data, name):
 
 
 @pytest.mark.parametrize("name", JWST_FILES[:2] + GWCS_FILES[:1])
-def test_inverse_of_the_pipeline_is_not_good_enough(shared_data, name):
-    """The inverse that comes with the WCS is off by hundredths of a pixel, ours is not."""
+def test_positions_are_better_than_the_inverse_of_the_wcs(shared_data, name):
+    """The inverse in the WCS is wrong by hundredths of a pixel, but `PixelGrid` is accurate."""
     (wcs,) = read_wcs(shared_data / name)
     image = PixelGrid(wcs)
     xy = positions(image, margin=0)
     world = image.to_world(*xy)
-    theirs = wcs.invert(*world, with_bounding_box=False)
-    assert np.abs(theirs - xy).max() > 0.01
+    inverse = wcs.invert(*world, with_bounding_box=False)
+    assert np.abs(inverse - xy).max() > 0.01
     assert_allclose(image.to_pixel(*world), xy, rtol=0, atol=ACCURACY)
 
 
 @pytest.mark.parametrize(
-    ("drizzled", "exposure"),
+    ("combined", "exposure"),
     [
         ("hst_wfc3ir_goodss/goodss_f140w_drz.fits.gz", "hst_wfc3ir_goodss/ib6o23rtq_flt.fits.gz"),
         ("jwst_nircam_sim/jw_i2d.fits.gz", "jwst_nircam_sim/jw00001_nrcb1_cal.fits.gz"),
         ("ground_tpv/tpv_swarp_coadd.fits.gz", "ground_tpv/tpv_ctio_mosaic2.fits.gz"),
     ],
 )
-def test_boxes_of_a_drizzled_image(shared_data, drizzled, exposure):
-    """Boxes of a drizzled image enclose their pixels in the exposure."""
-    (wcs_in,), (wcs_out,) = read_wcs(shared_data / drizzled), read_wcs(shared_data / exposure)
+def test_boxes_of_a_combined_image_enclose_their_pixels(shared_data, combined, exposure):
+    """Boxes of a combined image contain their mapped pixels in the exposure."""
+    (wcs_in,), (wcs_out,) = read_wcs(shared_data / combined), read_wcs(shared_data / exposure)
     to_out = PixelMap(wcs_in, wcs_out)
     ny, nx = to_out.image_in.shape
     rng = np.random.default_rng(13)
