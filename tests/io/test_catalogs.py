@@ -1,3 +1,5 @@
+"""Catalogs in ECSV, FITS, Parquet and text files."""
+
 import gzip
 from importlib.util import find_spec
 
@@ -20,11 +22,13 @@ SEXTRACTOR = """\
 
 
 def make_table():
+    """Return a table with integers, a unit, a masked value and metadata."""
     flux = MaskedColumn([1.5, 2.5, 3.5], mask=[False, True, False], unit="ct / s")
     return Table({"id": [7, 8, 9], "x": [1.0, 2.0, 3.0], "flux": flux}, meta={"run": "abc"})
 
 
-def table_hdu(number=3, name="OBJECTS", tdisp="I10"):
+def make_table_hdu(number=3, name="OBJECTS", tdisp="I10"):
+    """Return a FITS table with a display format for its second column."""
     columns = [
         fits.Column("NUMBER", "1J", array=np.arange(1, number + 1), disp="I10"),
         fits.Column("X_IMAGE", "1E", array=np.arange(number) + 0.5, unit="pixel", disp="F11.4"),
@@ -35,7 +39,7 @@ def table_hdu(number=3, name="OBJECTS", tdisp="I10"):
 
 
 def test_ecsv_keeps_types_units_masks_and_meta(tmp_path):
-    """An ECSV table comes back whole."""
+    """An ECSV catalog has the types, units, masks and metadata of the table."""
     make_table().write(tmp_path / "cat.ecsv")
     table = read_catalog(tmp_path / "cat.ecsv")
     assert table["id"].dtype.kind == "i"
@@ -45,8 +49,8 @@ def test_ecsv_keeps_types_units_masks_and_meta(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".fits.gz", ".cat"])
-def test_fits_is_known_by_its_contents(tmp_path, suffix):
-    """FITS tables are read under every name; a masked value stays masked."""
+def test_fits_table_is_read_under_every_name(tmp_path, suffix):
+    """The content of a file, not its name, decides if it is FITS. Masked values stay masked."""
     path = tmp_path / f"cat{suffix}"
     make_table().write(path, format="fits")
     table = read_catalog(path)
@@ -55,9 +59,9 @@ def test_fits_is_known_by_its_contents(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("tdisp", ["I10", "F11.4", "Z8", "%8d"])
-def test_columns_print_whatever_their_tdisp(tmp_path, tdisp):
-    """Display formats that do not go with the values harm neither reading nor printing."""
-    fits.HDUList([fits.PrimaryHDU(), table_hdu(tdisp=tdisp)]).writeto(
+def test_wrong_display_formats_do_not_matter(tmp_path, tdisp):
+    """A display format of another type causes no error when a table is read or printed."""
+    fits.HDUList([fits.PrimaryHDU(), make_table_hdu(tdisp=tdisp)]).writeto(
         tmp_path / "cat.fits", output_verify="ignore"
     )
     table = read_catalog(tmp_path / "cat.fits")
@@ -67,31 +71,36 @@ def test_columns_print_whatever_their_tdisp(tmp_path, tdisp):
     assert "1.5" in str(table["NUMBER"] * 1.5)
 
 
-def test_units_that_nobody_knows(tmp_path):
-    """A unit that astropy does not know is kept, without a warning."""
-    hdu = table_hdu()
+def test_unknown_units_are_kept(tmp_path):
+    """A column keeps a unit that is unknown to astropy, and there is no warning."""
+    hdu = make_table_hdu()
     hdu.header["TUNIT1"] = "furlongs"
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "cat.fits")
     table = read_catalog(tmp_path / "cat.fits")
     assert str(table["NUMBER"].unit) == "furlongs"
 
 
-def test_ldac_catalog(tmp_path):
-    """The sources are in LDAC_OBJECTS, LDAC_IMHEAD is the header of the image."""
+def test_ldac_catalog_has_the_rows_of_ldac_objects(tmp_path):
+    """The catalog is the table LDAC_OBJECTS, not the image header in LDAC_IMHEAD."""
     text = np.array([b"SIMPLE  = T".ljust(160)])
     header = fits.Column("Field Header Card", "160A", array=text)
     hdus = [
         fits.PrimaryHDU(),
         fits.BinTableHDU.from_columns([header], name="LDAC_IMHEAD"),
-        table_hdu(name="LDAC_OBJECTS"),
+        make_table_hdu(name="LDAC_OBJECTS"),
     ]
     fits.HDUList(hdus).writeto(tmp_path / "ldac.fits")
     assert list(read_catalog(tmp_path / "ldac.fits")["NUMBER"]) == [1, 2, 3]
 
 
-def test_table_is_picked_in_brackets(tmp_path):
-    """Of several tables the user picks one; the error lists them."""
-    hdus = [fits.PrimaryHDU(), table_hdu(2, "BLUE"), table_hdu(4, "RED"), table_hdu(5, "ASDF")]
+def test_brackets_select_a_table(tmp_path):
+    """Brackets after the file name select one of several tables. The error lists all tables."""
+    hdus = [
+        fits.PrimaryHDU(),
+        make_table_hdu(2, "BLUE"),
+        make_table_hdu(4, "RED"),
+        make_table_hdu(5, "ASDF"),
+    ]
     path = tmp_path / "cats.fits"
     fits.HDUList(hdus).writeto(path)
     assert len(read_catalog(f"{path}[red]")) == 4
@@ -103,8 +112,8 @@ def test_table_is_picked_in_brackets(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["test.cat", "noname", "test.cat.gz"])
-def test_sextractor_text(tmp_path, name):
-    """ASCII_HEAD is known by its header, vector columns are numbered."""
+def test_sextractor_text_has_its_columns(tmp_path, name):
+    """The header identifies SExtractor's ASCII_HEAD format. Columns of vectors get numbers."""
     content = (SEXTRACTOR + "  3  10.5  20.1  20.2  0\n  5  11.5  21.1  21.2  4\n").encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     table = read_catalog(tmp_path / name)
@@ -114,8 +123,8 @@ def test_sextractor_text(tmp_path, name):
     assert table["X_IMAGE"].unit == "pix"
 
 
-def test_csv_and_plain_text(tmp_path):
-    """Missing values of a CSV file are masked; a commented header names columns."""
+def test_csv_and_plain_text_have_their_columns(tmp_path):
+    """Missing values of a CSV file are masked. A commented header of a text file names columns."""
     (tmp_path / "cat.csv").write_text("id,x,name\n1,,a\n2,3.5,b\n")
     table = read_catalog(tmp_path / "cat.csv")
     assert list(table["x"].mask) == [True, False]
@@ -123,18 +132,18 @@ def test_csv_and_plain_text(tmp_path):
     assert list(read_catalog(tmp_path / "cat.txt")["y"]) == [3.5, 5.5]
 
 
-def test_formats_that_astropy_recognises(tmp_path):
-    """VOTable and others need nothing of us."""
+def test_votable_is_read(tmp_path):
+    """A VOTable has the rows that were written."""
     make_table().write(tmp_path / "cat.xml", format="votable")
     assert list(read_catalog(tmp_path / "cat.xml")["id"]) == [7, 8, 9]
 
 
-def test_catalogs_without_rows(tmp_path):
-    """No source is a catalog, too."""
+def test_catalogs_without_rows_have_columns(tmp_path):
+    """A catalog without sources is a table with columns in each format."""
     make_table()[:0].write(tmp_path / "a.ecsv")
     (tmp_path / "b.cat").write_text(SEXTRACTOR)
     (tmp_path / "c.csv").write_text("id,x\n")
-    fits.HDUList([fits.PrimaryHDU(), table_hdu(0)]).writeto(tmp_path / "d.fits")
+    fits.HDUList([fits.PrimaryHDU(), make_table_hdu(0)]).writeto(tmp_path / "d.fits")
     for name, column in {
         "a.ecsv": "id",
         "b.cat": "NUMBER",
@@ -146,8 +155,8 @@ def test_catalogs_without_rows(tmp_path):
         assert table.colnames[0] == column
 
 
-def test_parquet(tmp_path):
-    """A Parquet table is read, or the error says what to install."""
+def test_parquet_is_read_or_names_its_extra(tmp_path):
+    """A Parquet catalog is read, or the error names the extra that installs the reader."""
     path = tmp_path / "cat.parquet"
     if find_spec("pyarrow") and find_spec("pandas"):
         make_table().write(path)
@@ -158,8 +167,8 @@ def test_parquet(tmp_path):
             read_catalog(path)
 
 
-def test_parquet_of_roman(tmp_path):
-    """A catalog as Roman writes it has its units, and its sources can be cut."""
+def test_parquet_of_roman_has_units_and_can_be_cut(tmp_path):
+    """A Parquet catalog of Roman keeps its units, and its sources can be cut."""
     arrow = pytest.importorskip("pyarrow")
     pytest.importorskip("pandas")
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -183,8 +192,8 @@ def test_parquet_of_roman(tmp_path):
     np.testing.assert_array_equal(cutouts.table["src_pos"][1], [10.5, 11.5])
 
 
-def test_files_that_are_no_catalogs(tmp_path):
-    """Each error names the file and what is wrong with it."""
+def test_invalid_catalogs_are_errors(tmp_path):
+    """Each error names the file and the reason."""
     with pytest.raises(FileNotFoundError, match=r"none\.ecsv: there is no such file"):
         read_catalog(tmp_path / "none.ecsv")
     for name, content in {
@@ -203,16 +212,16 @@ def test_files_that_are_no_catalogs(tmp_path):
 
 @pytest.mark.parametrize("name", ["test.cat", "test.csv", "test.txt", "test.cat.gz"])
 @pytest.mark.parametrize("rows", ["1 10.5 -2e-5\n2 11.5 3.25\n", "1 1 1\n2 2 2\n", "7 8 9\n"])
-def test_text_without_names(rows, name, tmp_path):
-    """Numbers are not taken for names; the error says how to get names from SExtractor."""
+def test_text_without_column_names_is_an_error(rows, name, tmp_path):
+    """Numbers do not become column names. The error names the SExtractor setting for a header."""
     content = (rows.replace(" ", ",") if name.endswith("csv") else rows).encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with pytest.raises(ValueError, match=rf"{name}: .* no header; .* CATALOG_TYPE ASCII_HEAD"):
         read_catalog(tmp_path / name)
 
 
-def test_text_for_skycat(tmp_path):
-    """It has names, which are not those of what SExtractor was asked for."""
+def test_skycat_text_is_an_error(tmp_path):
+    """The column names of ASCII_SKYCAT differ from those of SExtractor: the format is an error."""
     (tmp_path / "test.cat").write_text(
         "QueryResult\n\n# Config entry for original catalog server:\nserv_type: catalog\n"
         "# End config entry\n\nid\tra\tdec\tmag\n------------------\n1\t2.5\t3.5\t4\n[EOD]\n"
@@ -221,18 +230,18 @@ def test_text_for_skycat(tmp_path):
         read_catalog(tmp_path / "test.cat")
 
 
-def test_remote_catalog():
-    """It is refused as such, and not as a missing file."""
+def test_remote_catalog_is_an_error():
+    """The error for a remote catalog asks for a local file, and does not call the file missing."""
     with pytest.raises(ValueError, match=r"s3://bucket/cat\.fits: a catalog must be a local"):
         read_catalog("s3://bucket/cat.fits")
 
 
-def test_damaged_and_empty_fits(tmp_path):
-    """A FITS file without a table or with half of one is a ValueError, a broken file an OSError."""
+def test_damaged_and_empty_fits_files_are_errors(tmp_path):
+    """A file without a complete table is a ValueError. A damaged compressed file is an OSError."""
     fits.PrimaryHDU(np.zeros((3, 3))).writeto(tmp_path / "image.fits")
     with pytest.raises(ValueError, match=r"image\.fits: no table; its tables are: none"):
         read_catalog(tmp_path / "image.fits")
-    fits.HDUList([fits.PrimaryHDU(), table_hdu(2000)]).writeto(tmp_path / "cat.fits")
+    fits.HDUList([fits.PrimaryHDU(), make_table_hdu(2000)]).writeto(tmp_path / "cat.fits")
     content = (tmp_path / "cat.fits").read_bytes()
     (tmp_path / "short.fits").write_bytes(content[:12000])
     with pytest.raises(ValueError, match=r"short\.fits\[OBJECTS\]: the catalog cannot be read"):
@@ -246,8 +255,8 @@ def test_damaged_and_empty_fits(tmp_path):
     ("name", "rows"),
     [("hst_wfc3ir_goodss/goodss_f140w_cat.fits", 97), ("ground_tpv/tpv_sex_cat.fits", 26)],
 )
-def test_real_sextractor_catalogs(shared_data, name, rows):
-    """Every number goes with a label; a QTable of it, with its float pixels, can be printed."""
+def test_real_sextractor_catalogs_fit_their_labels(shared_data, name, rows):
+    """Every number of the catalog is a label, and the catalog can be printed as a QTable."""
     table = read_catalog(shared_data / name)
     labels = fits.getdata(shared_data / name.replace("_cat.fits", "_seg.fits.gz"))
     assert len(table) == rows
@@ -261,8 +270,8 @@ def test_real_sextractor_catalogs(shared_data, name, rows):
     assert np.count_nonzero(box == row["NUMBER"]) >= row["ISOAREA_IMAGE"]
 
 
-def test_real_jwst_catalog(shared_data):
-    """The pipeline's ECSV has labels, centroids and sky positions."""
+def test_real_jwst_catalog_has_labels_and_positions(shared_data):
+    """The ECSV catalog of the pipeline has labels, centroids and sky positions."""
     table = read_catalog(shared_data / "jwst_nircam_sim" / "jw_cat.ecsv")
     assert {"label", "x_centroid", "y_centroid", "ra", "dec"} <= set(table.colnames)
     assert len(np.unique(table["label"])) == len(table) == 42

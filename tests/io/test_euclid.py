@@ -16,18 +16,19 @@ WCS = make_wcs("tan", SHAPE)
 TILE = "TILE102018211"
 HASH = "ACBD03_20241018T142710.276838Z_00.00.fits"
 
-# Labels of Euclid have 15 digits: those of the tile and a number.
+# Labels of Euclid have 15 digits: the digits of the tile and a number.
 LABELS = (102018211000123, 102018211000456)
 
 
 def write_plane(path, pixels, **cards):
+    """Write pixels and the WCS to a FITS file."""
     header = WCS.to_header()
     header.update(cards)
     fits.PrimaryHDU(pixels, header).writeto(path)
 
 
 def write_mosaic(folder, band="VIS", instrument="VIS", **cards):
-    """Write the image, the RMS and the flags of a band."""
+    """Write the image, the RMS and the flags of a band, and return the path and the planes."""
     rng = np.random.default_rng(5)
     planes = {
         "data": rng.normal(0, 1, SHAPE).astype("f4"),
@@ -37,7 +38,7 @@ def write_mosaic(folder, band="VIS", instrument="VIS", **cards):
     cards = {"INSTRUME": instrument, "MAGZERO": 24.6, "EXPTIME": 2240.0, **cards}
     path = folder / f"EUC_MER_BGSUB-MOSAIC-{band}_{TILE}-{HASH}"
     write_plane(path, planes["data"], **cards)
-    # Hash and time of the files of a mosaic differ.
+    # The files of a mosaic have different hashes and times in their names.
     write_plane(folder / f"EUC_MER_MOSAIC-{band}-RMS_{TILE}-B3070B_1.fits", planes["uncertainty"])
     write_plane(folder / f"EUC_MER_MOSAIC-{band}-FLAG_{TILE}-B260B9_2.fits", planes["flags"])
     return path, planes
@@ -75,7 +76,7 @@ def test_file_names_identify_mosaics(tmp_path):
 
 
 def test_companions_must_fit_and_be_unique(tmp_path):
-    """Two files with a plane, or one of another shape, raise errors that name the file."""
+    """Two files with the same plane, or a file of another shape, are errors that name the files."""
     path, _ = write_mosaic(tmp_path)
     second = tmp_path / f"EUC_MER_MOSAIC-VIS-RMS_{TILE}-FFFFFF_3.fits"
     write_plane(second, np.zeros((3, 4)))
@@ -88,7 +89,7 @@ def test_companions_must_fit_and_be_unique(tmp_path):
 
 @pytest.mark.parametrize("names", [str.upper, str.lower])
 def test_sources_are_cut_by_the_label_in_the_segmentation_map(names, tmp_path):
-    """SEGMENTATION_MAP_ID, not OBJECT_ID, is the label."""
+    """The label of a source is SEGMENTATION_MAP_ID, not OBJECT_ID."""
     path, planes = write_mosaic(tmp_path)
     labels = np.zeros(SHAPE, np.int64)
     labels[5:10, 6:12], labels[20:26, 30:37] = LABELS
@@ -144,7 +145,7 @@ def test_planes_of_frames_belong_to_the_chip_in_their_name(instrument, chips, fl
         image = read_image(f"{path}[{chip}.SCI]")
         assert (image.data[0, 0], image.error[0, 0]) == (number, number + 10)
         assert image.flags[0, 0] == 2**11 + number
-        # The second chip has INVALID.
+        # Only the second chip has the flag INVALID.
         assert image.mask[0, 0] == bool(number)
         assert image.meta["zero_point"] == 29.8
     with pytest.raises(ValueError, match=r"frame\.fits.*not a segmentation image"):

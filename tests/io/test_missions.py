@@ -1,4 +1,4 @@
-"""Flags by the names that the missions give them, which of them are good, and provenance."""
+"""Names of flags, good flags and metadata of each mission."""
 
 import io
 
@@ -20,12 +20,13 @@ SHAPE = (40, 50)
 
 
 def find_instrument(instrument="", detector="", telescope=""):
+    """Return the record of an instrument."""
     meta = {"instrument": instrument, "detector": detector}
     return find_mission(telescope, instrument).find_instrument(meta)
 
 
 def write_exposure(path, telescope="JWST", instrument="NIRCAM", detector="NRCB1", **cards):
-    """An exposure of a mission, with every flag somewhere."""
+    """Write an exposure of a mission in which every flag occurs, and return the flags."""
     rng = np.random.default_rng(4)
     flags = (1 << rng.integers(0, 32, SHAPE)).astype("u4") | (rng.random(SHAPE) < 0.1)
     flags[5:15, 5:15] = 0
@@ -70,7 +71,8 @@ def test_bad_flags_of_the_instrument_mask_pixels(mission, instrument, tmp_path):
 @pytest.mark.parametrize(
     ("instrument", "name", "bit"),
     [
-        # One in the middle and the last of each table, which any gap before them would move.
+        # The table of each instrument has a test in its middle and at its end, where a missing
+        # flag before it would give another bit.
         (("ACS", "WFC"), "BADCOL", 128),
         (("ACS", "WFC"), "USER", 16384),
         (("WFC3", "UVIS"), "UNSTABLE", 32),
@@ -101,15 +103,15 @@ def test_bad_flags_of_the_instrument_mask_pixels(mission, instrument, tmp_path):
     ],
 )
 def test_flag_names_have_the_bits_of_the_handbooks(instrument, name, bit):
-    """Names stand for the bits that the missions publish."""
+    """Each name has the bit that the mission publishes."""
     assert find_instrument(*instrument).flag_names[name] == bit
 
 
 @pytest.mark.parametrize(
     ("package", "index"), [("stdatamodels.jwst.datamodels.dqflags", 0), ("roman_datamodels", 1)]
 )
-def test_bits_of_the_pipelines(package, index):
-    """Where the packages of the missions are installed, they agree."""
+def test_flag_names_have_the_bits_of_the_pipelines(package, index):
+    """All names have the bits in the packages of the missions."""
     if index:
         pixel = pytest.importorskip(f"{package}.dqflags").pixel
         expected = {flag.name: int(flag.value) for flag in pixel}
@@ -148,13 +150,13 @@ def test_every_flag_of_an_unknown_instrument_is_bad(meta):
         ("none", None),
     ],
 )
-def test_names_in_every_syntax(dqbitmask, good, tmp_path):
-    """What astropy understands works when an image is read and when it is cut, as a number."""
+def test_good_flags_in_every_syntax(dqbitmask, good, tmp_path):
+    """Each syntax of astropy has the same effect in `read_image` and in `Cutout`."""
     dq = write_exposure(tmp_path / "f.fits")
     expected = np.zeros(SHAPE, bool) if good is None else dq & ~np.int64(good) != 0
     read = read_image(tmp_path / "f.fits", dqbitmask=dqbitmask)
     assert_array_equal(read.mask, expected)
-    # An image that was read with other flags is masked by what is said now.
+    # The argument of the cutout replaces the good flags with which the image was read.
     for other in ("mission", "RC", None):
         image = read_image(tmp_path / "f.fits", dqbitmask=other)
         cut = Cutout(image, None, (3, 2), (40, 30), dqbitmask=dqbitmask)
@@ -163,8 +165,8 @@ def test_names_in_every_syntax(dqbitmask, good, tmp_path):
         assert cut.image.dqbitmask == read.image.dqbitmask == good
 
 
-def test_what_else_masks_stays(tmp_path):
-    """Other flags than when it was read unmask flags, not what the user has masked."""
+def test_other_good_flags_keep_the_mask_of_the_user(tmp_path):
+    """A cutout with other good flags keeps pixels masked that the user has masked."""
     dq = write_exposure(tmp_path / "f.fits")
     image = read_image(tmp_path / "f.fits", dqbitmask=0)
     image.mask = image.mask | (dq == 0)
@@ -172,8 +174,8 @@ def test_what_else_masks_stays(tmp_path):
     assert_array_equal(cut.mask, dq == 0)
 
 
-def test_unknown_names_are_refused(tmp_path):
-    """The error has the file, the value, and the names that there are."""
+def test_unknown_flag_names_are_an_error(tmp_path):
+    """The error contains the file, the value and the known names."""
     write_exposure(tmp_path / "f.fits")
     match = r"^f\.fits\[SCI,1\]: dqbitmask must .*, got 'COSMIC'; .* DO_NOT_USE, SATUR"
     with pytest.raises(ValueError, match=match):
@@ -186,8 +188,8 @@ def test_unknown_names_are_refused(tmp_path):
         Cutout(image.data, image.image_wcs, dq=image.flags, dqbitmask="HOT")
 
 
-def test_names_of_ones_own():
-    """Any NDData may bring names."""
+def test_nddata_can_define_flag_names():
+    """The metadata of an NDData object define the names of flags."""
     nd = NDData(np.zeros(SHAPE), wcs=make_wcs("tan", SHAPE), meta={"flag_names": {"SPOT": 4}})
     flags = np.arange(2000).reshape(SHAPE) % 8
     cutout = Cutout(nd, None, dq=flags, dqbitmask="SPOT")
@@ -196,8 +198,8 @@ def test_names_of_ones_own():
     assert Cutout(NDData(np.zeros(SHAPE)), nd.wcs).image.flag_names is None
 
 
-def test_chain_and_archive(tmp_path):
-    """Names work in every step, are numbers in the archive, and can be used again."""
+def test_flag_names_work_in_every_step_and_in_archives(tmp_path):
+    """All create functions accept names. An archive keeps their bits and the names."""
     write_exposure(tmp_path / "f.fits")
     image = read_image(tmp_path / "f.fits")
     labels = np.zeros(SHAPE, int)
@@ -217,8 +219,8 @@ def test_chain_and_archive(tmp_path):
     assert again.image.dqbitmask == 16384
 
 
-def test_provenance_of_jwst(tmp_path):
-    """An exposure is called as its files are, without the detector."""
+def test_exposure_name_of_jwst_has_no_detector(tmp_path):
+    """The name of an exposure of JWST is the name of its files without the detector."""
     write_exposure(
         tmp_path / "f.fits", VISIT_ID="01345001001", VISITGRP="02", SEQ_ID="1", ACT_ID="01",
         EXPOSURE="1", FILTER="F200W", PUPIL="CLEAR",
@@ -229,8 +231,8 @@ def test_provenance_of_jwst(tmp_path):
     assert (image.meta["filename"], image.meta["extension"]) == ("f.fits", "SCI,1")
 
 
-def test_provenance_is_kept_once_for_each_image(tmp_path):
-    """Every cutout of an archive knows its image; the archive has the words once per image."""
+def test_archive_keeps_metadata_once_per_image(tmp_path):
+    """Every cutout has the metadata of its image, but the archive contains them once per image."""
     scene = make_scene(n_sources=30, shape=(256, 256), seed=3)
     images = []
     for k, exposure in enumerate(scene.exposures[:2]):

@@ -1,4 +1,4 @@
-"""Files of Roman in their real layout, and open data models, without the missions' packages."""
+"""Files of Roman in their real layout, and open data models, without packages of the missions."""
 
 import sys
 from types import SimpleNamespace
@@ -30,7 +30,7 @@ def rng():
 
 
 def make_l2(rng, **cal_step):
-    """What schema wfi_image-2.1.0 says, as far as anybody reads it."""
+    """Return a tree of an exposure: the parts of schema wfi_image-2.1.0 that the package reads."""
     return {
         "meta": {
             "filename": "r0000101001001001001_0001_wfi01_f158_cal.asdf",
@@ -59,7 +59,7 @@ def make_l2(rng, **cal_step):
 
 
 def make_l3(rng):
-    """What schema wfi_mosaic-2.1.0 says, as far as anybody reads it."""
+    """Return a tree of a mosaic: the parts of schema wfi_mosaic-2.1.0 that the package reads."""
     return {
         "meta": {
             "filename": "r00001_p_v01001001001001_r274dp63x31y81_f158_coadd.asdf",
@@ -81,7 +81,8 @@ def make_l3(rng):
 
 
 def write_roman(path, tree, tag, **options):
-    # Under its own tag, a part of a tree would be refused where the mission's schemas are known.
+    """Write a tree with a tag of Roman and return the path."""
+    # With the packages of the mission, asdf would check a tree with its tag, which is incomplete.
     other = TAG.replace(b"roman", b"other")
     content = {"roman": TaggedDict(tree, other.decode() + tag)}
     asdf.AsdfFile(content).write_to(path, **options)
@@ -90,13 +91,14 @@ def write_roman(path, tree, tag, **options):
 
 
 def same_sky(found, expected):
+    """Return `True` if two gwcs give equal values on a grid of pixels."""
     x, y = np.meshgrid(np.linspace(0, 29, 7), np.linspace(0, 19, 7))
     return np.array_equal(found(x, y), expected(x, y))
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_l2(compression, rng, tmp_path):
-    """An exposure has its planes, flags by their names, and where it is from; with asdf alone."""
+def test_exposure_of_roman_has_planes_and_metadata(compression, rng, tmp_path):
+    """An exposure has its planes, flag names and metadata. Its reader needs only asdf."""
     tree = make_l2(rng)
     path = write_roman(
         tmp_path / "l2.asdf", tree, "wfi_image-2.1.0", all_array_compression=compression
@@ -126,8 +128,8 @@ def test_l2(compression, rng, tmp_path):
     }
 
 
-def test_remote(rng, tmp_path):
-    """A remote file gives what it gives where it is local, and is closed."""
+def test_remote_file_equals_local_file(rng, tmp_path):
+    """A remote file gives the same image as a local file, and the same kinds of errors."""
     fsspec = pytest.importorskip("fsspec")
     path = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     fsspec.filesystem("memory").pipe("/l2.asdf", path.read_bytes())
@@ -143,8 +145,8 @@ def test_remote(rng, tmp_path):
         read_image("memory://text.asdf")
 
 
-def test_l3(rng, tmp_path):
-    """A mosaic has weights, is calibrated, and belongs to no exposure."""
+def test_mosaic_of_roman_has_weights_and_no_exposure(rng, tmp_path):
+    """A mosaic has weights and a unit of surface brightness, but no flags and no exposure."""
     tree = make_l3(rng)
     image = read_image(write_roman(tmp_path / "l3.asdf", tree, "wfi_mosaic-2.1.0"))
     assert_array_equal(image.data, tree["data"])
@@ -156,15 +158,15 @@ def test_l3(rng, tmp_path):
     assert "exposure" not in image.meta
 
 
-def test_calibrated_l2(rng, tmp_path):
-    """After the flux step an exposure is in MJy/sr, which only the step tells."""
+def test_flux_step_changes_the_unit_of_an_exposure(rng, tmp_path):
+    """An exposure is in MJy/sr if its metadata list the flux step as complete."""
     tree = make_l2(rng, flux="COMPLETE")
     path = write_roman(tmp_path / "l2.asdf", tree, "wfi_image-2.1.0")
     assert read_image(path).unit == u.MJy / u.sr
 
 
-def test_mosaic_of_2024(rng, tmp_path):
-    """Older files have quantities, and their facts elsewhere."""
+def test_mosaic_of_schema_version_1_has_the_same_metadata(rng, tmp_path):
+    """Files of 2024 contain quantities, and their metadata in other places."""
     tree = make_l3(rng)
     data = tree["data"].copy()
     for name in ("data", "err"):
@@ -181,8 +183,8 @@ def test_mosaic_of_2024(rng, tmp_path):
     assert image.image.dqbitmask == ~513
 
 
-def test_facts_that_are_missing(rng, tmp_path):
-    """What Roman writes in place of what it does not know is not taken for a fact."""
+def test_placeholders_of_roman_are_no_metadata(rng, tmp_path):
+    """The placeholders "?" and -999999 of Roman do not become metadata."""
     tree = make_l2(rng)
     tree["meta"]["exposure"] = {"exposure_time": -999999.0, "effective_exposure_time": -999999.0,
                                 "start_time": "?"}  # fmt: skip
@@ -193,7 +195,7 @@ def test_facts_that_are_missing(rng, tmp_path):
 
 
 def test_tables_of_the_wcs_outlive_the_file(rng, tmp_path):
-    """A distortion that is a table in a block of the file is there after it was closed."""
+    """A distortion table in a block of the file is available after the file is closed."""
     tree = make_l2(rng)
     wcs = tree["meta"]["wcs"]
     bend = Tabular1D(np.arange(31) - 0.5, np.arange(31) + rng.random(31))
@@ -206,8 +208,8 @@ def test_tables_of_the_wcs_outlive_the_file(rng, tmp_path):
 
 
 @pytest.mark.parametrize("tag", ["segmentation_map-2.2.0", "mosaic_segmentation_map-2.1.0"])
-def test_segmentation(tag, tmp_path):
-    """Labels of Roman, which come without a WCS."""
+def test_segmentation_of_roman_has_no_wcs(tag, tmp_path):
+    """A segmentation image of Roman has labels and a name, but no WCS."""
     labels = np.arange(600, dtype="u4").reshape(SHAPE)
     tree = {"meta": {"telescope": "ROMAN"}, "data": labels}
     found = read_segmentation(write_roman(tmp_path / "x_segm.asdf", tree, tag))
@@ -216,15 +218,15 @@ def test_segmentation(tag, tmp_path):
     assert found.meta["name"] == "x_segm.asdf"
 
 
-def test_an_image_is_no_segmentation(rng, tmp_path):
-    """Pixels that are no integers are refused."""
+def test_image_as_segmentation_is_an_error(rng, tmp_path):
+    """The error of an image of floats names the file and the type."""
     path = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     with pytest.raises(ValueError, match=r"l2\.asdf must have 2-D data of integers.*float32"):
         read_segmentation(path)
 
 
-def test_catalog(rng, tmp_path):
-    """A catalog is read from ASDF, too; an image has none."""
+def test_catalog_of_roman_keeps_units(rng, tmp_path):
+    """A catalog in an ASDF file keeps its units. A file without a catalog is an error."""
     table = Table({"label": [1, 2], "x_centroid": [3.5, 4.5]}, units={"x_centroid": "pix"})
     tree = {"meta": {}, "source_catalog": table}
     path = write_roman(tmp_path / "x_cat.asdf", tree, "image_source_catalog-2.2.0")
@@ -236,8 +238,8 @@ def test_catalog(rng, tmp_path):
         read_catalog(path)
 
 
-def test_files_that_are_no_images(rng, tmp_path):
-    """Each error names the file and what is wrong with it."""
+def test_invalid_asdf_images_are_errors(rng, tmp_path):
+    """Each error names the file and the reason."""
     path = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     with pytest.raises(ValueError, match=r"l2\.asdf is an ASDF file and has no extension"):
         read_image(f"{path}[1]")
@@ -262,8 +264,8 @@ def test_files_that_are_no_images(rng, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [2000, 0.5, 0.9])
-def test_damaged_file(kept, rng, tmp_path):
-    """Whatever part of a file is there, the error names it."""
+def test_truncated_file_is_an_error(kept, rng, tmp_path):
+    """The error names a file that ends anywhere."""
     whole = write_roman(tmp_path / "whole.asdf", make_l2(rng), "wfi_image-2.1.0").read_bytes()
     path = tmp_path / "part.asdf"
     path.write_bytes(whole[: int(kept if kept > 1 else kept * len(whole))])
@@ -271,8 +273,8 @@ def test_damaged_file(kept, rng, tmp_path):
         read_image(path)
 
 
-def test_chain_on_files_of_roman(rng, tmp_path, capsys):
-    """The command takes a mosaic, an exposure, a segmentation and a catalog, all of Roman."""
+def test_command_create_accepts_files_of_roman(rng, tmp_path, capsys):
+    """The command cuts a mosaic and an exposure with a segmentation and a catalog of Roman."""
     mosaic = write_roman(tmp_path / "l3.asdf", make_l3(rng), "wfi_mosaic-2.1.0")
     exposure = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     labels = np.zeros(SHAPE, "u4")
@@ -295,8 +297,8 @@ def test_chain_on_files_of_roman(rng, tmp_path, capsys):
     capsys.readouterr()
 
 
-def test_compressed_without_lz4(rng, tmp_path, monkeypatch):
-    """Real files are compressed with lz4; without it, the error says what to install."""
+def test_file_compressed_with_lz4_needs_lz4(rng, tmp_path, monkeypatch):
+    """The error for a compressed file names the extra that installs lz4."""
     pytest.importorskip("lz4")
     path = write_roman(
         tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0", all_array_compression="lz4"
@@ -309,16 +311,17 @@ def test_compressed_without_lz4(rng, tmp_path, monkeypatch):
 
 
 class Node(SimpleNamespace):
-    """A model whose parts are attributes."""
+    """Data model whose parts are attributes."""
 
 
 def as_nodes(tree):
+    """Return a tree of dictionaries as a tree of nodes."""
     parts = {k: as_nodes(v) if isinstance(v, dict) else v for k, v in tree.items()}
     return Node(**parts)
 
 
-def test_open_model(rng):
-    """A model with attributes is an image; its WCS is the very one."""
+def test_open_model_is_an_image(rng):
+    """An open model with attributes gives an image, with the same WCS object."""
     tree = make_l2(rng)
     (image,) = read_images(as_nodes(tree))
     assert_array_equal(image.data, tree["data"])
@@ -329,7 +332,7 @@ def test_open_model(rng):
 
 
 class JwstModel:
-    """As models of stdatamodels, it makes planes that are asked for and missing."""
+    """Data model that makes missing planes on access, as models of stdatamodels do."""
 
     def __init__(self, instance):
         self.instance = instance
@@ -338,8 +341,8 @@ class JwstModel:
         return np.zeros(SHAPE)
 
 
-def test_open_model_of_jwst(rng):
-    """A calibrated image of JWST, in its own words; a plane that is missing stays so."""
+def test_open_model_of_jwst_has_its_metadata(rng):
+    """A model of JWST gives its unit, metadata and flag names. Missing planes stay `None`."""
     tree = make_l2(rng)
     del tree["err"]
     tree["wht"] = rng.random(SHAPE)
@@ -361,15 +364,15 @@ def test_open_model_of_jwst(rng):
 
 
 @pytest.mark.parametrize("source", [None, 3, np.zeros(SHAPE)])
-def test_what_is_neither_name_nor_model(source):
-    """The error says what is allowed."""
+def test_objects_that_are_no_model_are_an_error(source):
+    """The error lists the allowed types of the argument."""
     for read in (read_image, read_images, read_segmentation):
         with pytest.raises(TypeError, match="must be a file name or a data model, got"):
             read(source)
 
 
-def test_real_roman_exposure(shared_data):
-    """What roman_datamodels wrote is read without it."""
+def test_real_roman_exposure_equals_its_tree(shared_data):
+    """A file that roman_datamodels wrote gives its pixels and metadata without that package."""
     path = shared_data / "roman" / ROMAN_L2
     image = read_image(path)
     known = {"ignore_missing_extensions": True, "ignore_unrecognized_tag": True}
@@ -382,8 +385,8 @@ def test_real_roman_exposure(shared_data):
     assert cutout.image.dqbitmask == 6
 
 
-def test_roman_datamodels(rng, tmp_path):
-    """Open models, and files where the mission's tags are known, give the same."""
+def test_open_models_of_roman_datamodels_equal_files(rng, tmp_path):
+    """An open model gives the same image as its file, with the package of the mission installed."""
     models = pytest.importorskip("roman_datamodels.datamodels")
     model = models.ImageModel.create_fake_data(shape=SHAPE)
     model.data, model.dq = make_l2(rng)["data"], make_l2(rng)["dq"]
@@ -396,8 +399,8 @@ def test_roman_datamodels(rng, tmp_path):
             assert (image.unit, image.meta["instrument"]) == (u.DN / u.s, "WFI")
 
 
-def test_stdatamodels(shared_data):
-    """An open model of JWST gives what its file gives."""
+def test_open_models_of_stdatamodels_equal_files(shared_data):
+    """An open model of JWST gives the same image as its file."""
     models = pytest.importorskip("stdatamodels.jwst.datamodels")
     path = shared_data / "jwst_nircam_sim" / "jw00000_nrcb1_cal.fits.gz"
     expected = read_image(path)

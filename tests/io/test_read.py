@@ -1,4 +1,4 @@
-"""Images of files as whole cutouts."""
+"""Images of FITS files as cutouts of the whole image: planes, metadata and good flags."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from numpy.testing import assert_array_equal
 from subpixal import io
 
 
-def write(path, instrument, detector, dtype="i2"):
+def write_exposure(path, instrument, detector, dtype="i2"):
+    """Write an exposure with all planes and return planes and flags."""
     rng = np.random.default_rng(1)
     header = fits.Header()
     header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
@@ -26,9 +27,9 @@ def write(path, instrument, detector, dtype="i2"):
     return planes, flags
 
 
-def test_whole_image(tmp_path):
-    """The image comes with all planes, unit, exposure time and where it is from."""
-    planes, flags = write(tmp_path / "f_flt.fits", "WFC3", "IR")
+def test_image_has_planes_and_metadata(tmp_path):
+    """An image has all planes, its unit, its exposure time and its metadata."""
+    planes, flags = write_exposure(tmp_path / "f_flt.fits", "WFC3", "IR")
     image = io.read_image(tmp_path / "f_flt.fits")
     assert_array_equal(image.data, planes["SCI"])
     assert_array_equal(image.uncertainty.array, planes["ERR"])
@@ -52,27 +53,29 @@ def test_whole_image(tmp_path):
         ("WFC3", "IR", None, []),
     ],
 )
-def test_good_flags(instrument, detector, dqbitmask, bad, tmp_path):
-    """Which flags mask is known for each mission, unless the user says it."""
-    write(tmp_path / "f.fits", instrument, detector)
+def test_mask_uses_good_flags_of_mission_or_argument(
+    instrument, detector, dqbitmask, bad, tmp_path
+):
+    """The mask depends on the good flags of the mission, or on the argument ``dqbitmask``."""
+    write_exposure(tmp_path / "f.fits", instrument, detector)
     image = io.read_image(tmp_path / "f.fits", dqbitmask=dqbitmask)
     assert [tuple(p) for p in np.argwhere(image.mask).tolist()] == bad
-    # Cutting again masks the same pixels.
+    # A cutout of the whole image has the same mask.
     assert_array_equal(type(image)(image, None).mask, image.mask)
 
 
 @pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "u4", "u1"])
-def test_all_but_unusable(dtype, tmp_path):
-    """Of JWST and Roman, all flags but two are good, whatever their type."""
-    write(tmp_path / "f.fits", "WFI", "WFI01", dtype)
+def test_good_flags_work_for_all_integer_types(dtype, tmp_path):
+    """All flags of Roman except two are good, for each type of integer in the file."""
+    write_exposure(tmp_path / "f.fits", "WFI", "WFI01", dtype)
     image = io.read_image(tmp_path / "f.fits")
     assert [tuple(p) for p in np.argwhere(image.mask).tolist()] == [(6, 7)]
     assert image.image.dqbitmask == ~(1 + 512)
 
 
-def test_several_chips(tmp_path):
-    """One image of several has to be picked."""
-    write(tmp_path / "f.fits", "ACS", "WFC")
+def test_one_of_several_chips_must_be_selected(tmp_path):
+    """A file of two chips is an error, unless the name selects one of them."""
+    write_exposure(tmp_path / "f.fits", "ACS", "WFC")
     with fits.open(tmp_path / "f.fits") as one:
         second = [hdu.copy() for hdu in one[1:]]
         for hdu in second:
