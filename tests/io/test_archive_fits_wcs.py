@@ -1,4 +1,4 @@
-"""FITS WCSs in ASDF: what comes back has the world values that it had."""
+"""Round trips of FITS WCSs through ASDF files: world values, shared WCSs, wrappers and errors."""
 
 import io
 import pickle
@@ -32,6 +32,7 @@ PAD = 100
 
 
 def reopen(tree):
+    """Write a tree to ASDF and return the tree that asdf reads."""
     buffer = io.BytesIO()
     asdf.AsdfFile(tree).write_to(buffer)
     buffer.seek(0)
@@ -40,10 +41,11 @@ def reopen(tree):
 
 
 def reopen_wcs(wcs, image=IMAGE):
+    """Return a WCS after a round trip as the WCS of a cutout."""
     return reopen({"c": Cutout(image, wcs, (2, 3), (5, 7))})["c"].image_wcs
 
 
-def reopen_without_us(wcs):
+def reopen_without_subpixal(wcs):
     """Read a WCS with asdf-astropy, but without this package."""
     buffer = io.BytesIO()
     asdf.AsdfFile({"c": Cutout(IMAGE, wcs, (2, 3), (5, 7))}).write_to(buffer)
@@ -60,7 +62,7 @@ def reopen_without_us(wcs):
 
 
 def make_documented_wcs(node):
-    """Run the function of the documentation that makes a WCS of an exact node."""
+    """Return the WCS that the function in the documentation makes from an exact node."""
     text = (Path(__file__).parents[2] / "docs" / "archive.rst").read_text()
     code = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)[1]
     names = {}
@@ -69,12 +71,13 @@ def make_documented_wcs(node):
 
 
 def sample(shape=SHAPE, n=200):
+    """Return random pixel positions on the image and in a margin around it."""
     rng = np.random.default_rng(8)
     return [rng.uniform(-PAD, size + PAD, n) for size in shape[::-1]]
 
 
 def assert_same_wcs(found, expected, shape=SHAPE):
-    """The WCSs agree to a millionth of a pixel, also off the image."""
+    """Check that WCSs agree to a millionth of a pixel, also off the image."""
     assert type(found) is type(expected)
     assert found is not expected
     assert largest_separation(found, expected, shape) < 1e-6
@@ -90,12 +93,12 @@ def assert_same_wcs(found, expected, shape=SHAPE):
             assert_array_equal(a.data, b.data)
 
 
-# Random ones
+# Random WCSs
 
 
 @st.composite
-def odd_wcs(draw):
-    """FITS WCSs of random digits, with everything that headers do not keep."""
+def random_wcs(draw):
+    """Draw a FITS WCS with random values, also of features that headers cannot store."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = draw(st.sampled_from(["tan", "sip", "tpv", "lookup"]))
     wcs = make_wcs(kind, SHAPE, crpix=rng.normal(100, 200, 2))
@@ -129,19 +132,20 @@ def odd_wcs(draw):
 
 
 @settings(max_examples=60)
-@given(odd_wcs())
-def test_any(wcs):
-    """Whatever a FITS WCS is, it comes back; writing does not change it."""
+@given(random_wcs())
+def test_random_wcs_survives_a_round_trip(wcs):
+    """Every FITS WCS is accurate after a round trip, and writing does not change it."""
     before = pickle.dumps(exact_state(wcs))
     found = reopen_wcs(wcs)
     assert_same_wcs(found, wcs)
     assert pickle.dumps(exact_state(wcs)) == before
 
 
-# What the converter loses
+# WCSs that change in the converter of asdf-astropy
 
 
 def make_arcsec():
+    """Return a WCS with world values in arcsec."""
     header = make_wcs("tan", SHAPE).to_header()
     header["CUNIT1"] = header["CUNIT2"] = "arcsec"
     for key in ("CRVAL1", "CRVAL2", "CDELT1", "CDELT2"):
@@ -150,6 +154,7 @@ def make_arcsec():
 
 
 def make_moved_sip():
+    """Return a WCS whose SIP polynomials have another origin than CRPIX."""
     wcs = make_wcs("sip", SHAPE)
     origin = np.add(wcs.sip.crpix, (31.4, -15.9))
     wcs.sip = Sip(wcs.sip.a, wcs.sip.b, wcs.sip.a / 3, wcs.sip.b, origin)
@@ -157,20 +162,22 @@ def make_moved_sip():
 
 
 def make_small_sip():
+    """Return a WCS with SIP polynomials of order 1."""
     wcs = make_wcs("sip", SHAPE)
     matrix = np.array([[0.5, 1e-3 / 3], [2e-3, 99.0]])
     wcs.sip = Sip(matrix, -matrix, None, None, wcs.wcs.crpix)
     return wcs
 
 
-def make_silent_sip():
+def make_unnamed_sip():
+    """Return a WCS with SIP polynomials but without -SIP in its CTYPE."""
     wcs = make_wcs("sip", SHAPE)
     wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
     return wcs
 
 
 def make_bare_sip():
-    """A SIP of an image without any coordinates."""
+    """Return a WCS with SIP polynomials but without world coordinates."""
     wcs = WCS(naxis=2)
     sip = make_wcs("sip", SHAPE).sip
     wcs.sip = Sip(sip.a, sip.b, None, None, wcs.wcs.crpix)
@@ -178,17 +185,20 @@ def make_bare_sip():
 
 
 def make_key():
+    """Return a WCS with the alternate key C."""
     header = fits.Header(make_wcs("tan", SHAPE).to_header())
     return WCS(fits.Header({f"{k}C": v for k, v in header.items() if k[-1] in "12"}), key="C")
 
 
 def make_crota():
+    """Return a WCS with CROTA2 in place of a matrix."""
     header = fits.Header({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CROTA2": 100 / 3})
     header.update(CDELT1=-1e-4 / 3, CDELT2=1e-4 / 7, CRVAL1=200 / 3, CRVAL2=-10 / 7, CRPIX1=10 / 3)
     return WCS(header)
 
 
 def make_plain():
+    """Return a linear WCS without axis types."""
     wcs = WCS(naxis=2)
     wcs.wcs.crpix, wcs.wcs.cdelt = (1 / 3, 2 / 3), (1 / 7, 3.0)
     wcs.wcs.set()
@@ -196,7 +206,7 @@ def make_plain():
 
 
 def make_spectral():
-    """A slit: one sky axis does not make a celestial WCS, one is spectral."""
+    """Return the WCS of a slit, with a spectral axis and one axis on the sky."""
     header = fits.Header({"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CTYPE2": "OFFSET"})
     header.update(CDELT1=10 / 3, CRVAL1=5000 / 7, CRPIX1=10 / 3, CUNIT2="arcsec", CDELT2=1 / 3)
     header.update(RESTWAV=6562.8e-10 / 3, SPECSYS="BARYCENT", VELOSYS=1e4 / 3)
@@ -204,7 +214,7 @@ def make_spectral():
 
 
 def make_timed():
-    """A WCS with all that headers say of time, place and motion, and SIP in arcsec with a CD."""
+    """Return a WCS with all keywords for time, place and motion, and SIP with a CD matrix."""
     header = fits.Header({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2})
     header.update(CUNIT1="arcsec", CUNIT2="arcsec", CRVAL1=36e4 / 7, CRPIX1=10 / 3, B_ORDER=2)
     header.update(CRVAL2=72e2 / 7, CRPIX2=20 / 3, A_2_0=1e-5 / 3, B_1_1=1e-5 / 7)
@@ -223,12 +233,13 @@ def make_timed():
     header.update(text | {name: 1e4 / (7 + i) for i, name in enumerate(numbers)})
     header.update({f"OBSGEO-{axis}": 1e7 / (3 + i) for i, axis in enumerate("XYZ")})
     with warnings.catch_warnings():
-        # The place of the observer is completed.
+        # astropy warns that it completes the place of the observer.
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(header, preserve_units=True)
 
 
 def make_single(name):
+    """Return a WCS with one of the lookup tables only."""
     wcs = make_wcs("lookup", SHAPE)
     for other in TABLES:
         if other != name:
@@ -236,11 +247,11 @@ def make_single(name):
     return wcs
 
 
-ODD = {
+UNUSUAL = {
     "arcsec": make_arcsec,
     "moved sip": make_moved_sip,
     "small sip": make_small_sip,
-    "silent sip": make_silent_sip,
+    "unnamed sip": make_unnamed_sip,
     "bare sip": make_bare_sip,
     "key": make_key,
     "crota": make_crota,
@@ -251,11 +262,11 @@ ODD = {
 }
 
 
-# Reading a header again, astropy may say once more what it completed in it.
+# astropy may warn about completed keywords when it reads the header again.
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
-@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
-def test_what_the_converter_loses(make):
-    """What asdf-astropy alone loses comes back."""
+@pytest.mark.parametrize("make", UNUSUAL.values(), ids=UNUSUAL)
+def test_unusual_wcs_survives_a_round_trip(make):
+    """WCSs that change in asdf-astropy alone are accurate after a round trip."""
     wcs = make()
     before = pickle.dumps(exact_state(wcs))
     found = reopen_wcs(wcs)
@@ -265,19 +276,19 @@ def test_what_the_converter_loses(make):
 
 
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
-@pytest.mark.parametrize("name", sorted(ODD))
-def test_without_us(name):
-    """The same WCS can be read without this package."""
-    wcs = ODD[name]()
-    assert largest_separation(reopen_without_us(wcs), wcs, SHAPE) < 1e-6
+@pytest.mark.parametrize("name", sorted(UNUSUAL))
+def test_unusual_wcs_can_be_read_without_subpixal(name):
+    """The function in the documentation, or asdf-astropy alone, gives the same world values."""
+    wcs = UNUSUAL[name]()
+    assert largest_separation(reopen_without_subpixal(wcs), wcs, SHAPE) < 1e-6
 
 
-# Sharing
+# Shared WCSs
 
 
 @pytest.mark.parametrize("make", [make_arcsec, make_moved_sip, lambda: make_single("cpdis1")])
-def test_one_wcs(make):
-    """Images and cutouts of one WCS have one WCS in the file, and after reading."""
+def test_shared_wcs_is_in_the_file_once(make):
+    """Images and cutouts share one WCS in the file and after a round trip."""
     wcs = make()
     cutouts = [Cutout(IMAGE, wcs, (i, i), (i + 3, i + 3), exptime=i + 1) for i in range(3)]
     wrapped = Cutout(IMAGE, HighLevelWCSWrapper(wcs), (1, 2), (5, 6))
@@ -294,16 +305,16 @@ def test_one_wcs(make):
     assert_same_wcs(found[0], wcs)
 
 
-def test_the_users_own_wcs():
-    """A WCS beside the cutouts in the tree is the WCS of the cutouts, and exact like it."""
+def test_wcs_in_the_tree_is_the_wcs_of_the_cutouts():
+    """A WCS in the tree and in the cutouts is one accurate object after a round trip."""
     wcs = make_wcs("sip", SHAPE, (10 / 3, 20 / 7), 1 / 7)
     tree = reopen({"wcs": wcs, "c": Cutout(IMAGE, wcs), "d": Cutout(IMAGE, wcs)})
     assert tree["wcs"] is tree["c"].image_wcs is tree["d"].image_wcs
     assert_same_wcs(tree["wcs"], wcs)
 
 
-def test_what_changes_between_two_writes():
-    """The state is that of the moment of writing."""
+def test_wcs_changed_between_writes_is_written_anew():
+    """The file contains the values of the WCS at the time of writing."""
     wcs = make_moved_sip()
     assert_same_wcs(reopen_wcs(wcs), wcs)
     wcs.wcs.crval = wcs.wcs.crval + 1 / 3
@@ -312,18 +323,18 @@ def test_what_changes_between_two_writes():
     assert_same_wcs(reopen_wcs(wcs), wcs)
 
 
-# Wrapped ones
+# Wrapped WCSs
 
 
 def make_cube():
-    """A cube of two sky axes and wavelengths."""
+    """Return the WCS of a cube of two sky axes and wavelengths."""
     header = make_wcs("tan", SHAPE, (10 / 3, 20 / 7), 1 / 7).to_header()
     header.update(WCSAXES=3, CTYPE3="WAVE", CUNIT3="m", CRVAL3=1e-6 / 3, CDELT3=1e-9, CRPIX3=1)
     return WCS(header)
 
 
-def cut_twice(wcs):
-    """WCS of a cutout of an image that has a WCS that only low-level calls reach."""
+def make_cutout_wcs(wcs):
+    """Return the WCS of a displaced cutout of an image with a low-level WCS."""
     cutout = Cutout(IMAGE, wcs, (-3, 5), (30, 40), mode="fill")
     cutout.dx = 0.375
     return cutout.wcs
@@ -335,13 +346,13 @@ WRAPPED = {
     "offset": lambda: OffsetLowLevelWCS(make_single("cpdis1"), (-3.25, 1 / 3), SHAPE),
     "high offset": lambda: HighLevelWCSWrapper(OffsetLowLevelWCS(make_key(), (1e3, -2))),
     "cube": lambda: HighLevelWCSWrapper(SlicedLowLevelWCS(make_cube(), (5, ..., ...)[:1])),
-    "cut cube": lambda: cut_twice(SlicedLowLevelWCS(make_cube(), (5,))),
+    "cut cube": lambda: make_cutout_wcs(SlicedLowLevelWCS(make_cube(), (5,))),
 }
 
 
 @pytest.mark.parametrize("make", WRAPPED.values(), ids=WRAPPED)
-def test_wrapped(make):
-    """Wrappers come back as what they are, with the exact WCS inside."""
+def test_wrapped_wcs_keeps_its_type_and_values(make):
+    """Wrappers have the same type and world values after a round trip."""
     wcs = make()
     found = reopen_wcs(wcs)
     assert type(found) is type(wcs)
@@ -352,7 +363,7 @@ def test_wrapped(make):
 
 
 class Foreign(BaseWCSWrapper):
-    """A WCS for which there is no converter."""
+    """WCS without a converter."""
 
     def pixel_to_world_values(self, *pixels):
         return self._wcs.pixel_to_world_values(*pixels)
@@ -362,28 +373,28 @@ class Foreign(BaseWCSWrapper):
 
 
 class Special(WCS):
-    """A subclass, which may have other world values."""
+    """Subclass, which may have other world values."""
 
 
-REFUSED = {
+UNSUPPORTED = {
     "SlicedFITSWCS": (lambda: make_cube()[5], r"SlicedLowLevelWCS\(wcs, slices\) is the same"),
     "Foreign": (lambda: Foreign(make_wcs("tan", SHAPE)), "with_image_wcs"),
     "Special": (lambda: HighLevelWCSWrapper(Special(naxis=2)), "with_image_wcs"),
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused(name):
-    """What ASDF does not know is refused with the name of the image and of the class."""
-    make, hint = REFUSED[name]
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_unsupported_wcs_is_an_error(name):
+    """The error names the image, the class of its WCS and a remedy."""
+    make, hint = UNSUPPORTED[name]
     cutout = Cutout(IMAGE, make(), (2, 3), (5, 7), meta={"name": "my image"})
     match = f"the image 'my image' cannot be written: its WCS is a .*{name}, .*{hint}"
     with pytest.raises(ValueError, match=match):
         reopen({"c": cutout})
 
 
-def test_lookup_coordinates_are_refused():
-    """A WCS of -TAB axes, the tables of which no header has, is refused at writing."""
+def test_wcs_of_tab_axes_is_an_error():
+    """Headers cannot contain the tables of -TAB axes. Writing such a WCS is an error."""
     table = fits.BinTableHDU.from_columns(
         [fits.Column("coords", "10D", array=[np.linspace(1, 3, 10) ** 2], dim="(1,10)")],
         name="WCS-TABLE",
@@ -398,8 +409,8 @@ def test_lookup_coordinates_are_refused():
         reopen({"c": cutout})
 
 
-def test_what_would_come_back_wrong(monkeypatch):
-    """Before a file is written, its WCS is read again and compared."""
+def test_wcs_that_would_change_is_an_error(monkeypatch):
+    """Writing is an error if the round trip of the WCS would change world values."""
     from subpixal.io._asdf import wcs
 
     def forget(wcs):
@@ -413,8 +424,8 @@ def test_what_would_come_back_wrong(monkeypatch):
             reopen_wcs(make())
 
 
-def test_state_that_does_not_belong(tmp_path):
-    """The schema forbids what it does not name."""
+def test_unknown_property_of_a_stored_wcs_is_an_error(tmp_path):
+    """The schema forbids unknown properties."""
     path = tmp_path / "c.asdf"
     Cutout(IMAGE, make_moved_sip(), (2, 3), (5, 7)).write(path)
     content, _, _ = path.read_bytes().rpartition(b"# subpixal")
@@ -423,7 +434,7 @@ def test_state_that_does_not_belong(tmp_path):
         Cutout.read(path)
 
 
-# Real ones
+# Real WCSs
 
 
 REAL = [
@@ -437,8 +448,8 @@ REAL = [
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real(name, shared_data):
-    """WCSs of HST with all distortions, of the ground with TPV, and gwcs come back."""
+def test_real_wcs_survives_a_round_trip(name, shared_data):
+    """WCSs of HST, JWST and ground-based images are accurate after a round trip."""
     for image in read_images(shared_data / name):
         shape, wcs = image.data.shape, image.image_wcs
         found = reopen_wcs(wcs, image.data)
