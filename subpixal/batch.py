@@ -359,11 +359,8 @@ def _check_options(
         copy=False,
     )
     # Sources that do not map to the blank exposure are no error, so suppress the warning.
-    options = {
-        "segmentation_wcs": segmentation_wcs_if_needed(labels, drz),
-        **options,
-        "quiet": True,
-    }
+    wcs = segmentation_wcs_if_needed(labels, drz)
+    options = {"segmentation_wcs": wcs, **options, "quiet": True}
     create_cutouts(primary, labels, drz, None, blank, None, **options)
 
 
@@ -468,8 +465,7 @@ def _cut_part(task: _Task) -> list[ExposureReport]:
     images = read_images(task.exposure, dqbitmask=task.dqbitmask)
     options = {"segmentation_wcs": segmentation_wcs_if_needed(labels, drz), **task.options}
     results = list(cut_exposures(read_asdf(task.primary), labels, drz, images, **options))
-    cutouts = gather(CutoutCollection(), results)
-    cutouts.write(task.part, format="asdf", overwrite=True)
+    gather(CutoutCollection(), results).write(task.part, format="asdf", overwrite=True)
     reports = [report_on(result) for result in results]
     with replacing(report) as file:
         file.write(json.dumps(reports).encode())

@@ -1,4 +1,4 @@
-"""The table of planes is the only place that lists planes."""
+"""Table of planes: only this table lists the planes."""
 
 import os
 import shutil
@@ -27,12 +27,12 @@ from subpixal.testing import assert_cutouts_equal
 warnings.simplefilter("error")
 scene = make_scene(n_sources=30, shape=(300, 320), exposures=("sip",))
 
-def image_of(simulated):
+def make_image(simulated):
     image = NDData(simulated.data, wcs=simulated.wcs)
     image.background = np.arange(simulated.data.size, dtype=np.float32).reshape(image.data.shape)
     return image
 
-combined, exposure = image_of(scene.combined), image_of(scene.exposures[0])
+combined, exposure = make_image(scene.combined), make_image(scene.exposures[0])
 primary = create_primary_cutouts(scene.truth, scene.segmentation, combined, None)
 flt, drz = create_cutouts(primary, scene.segmentation, combined, None, exposure, None)
 for cutouts, image in ((primary, combined), (flt, exposure), (drz, combined)):
@@ -59,7 +59,7 @@ for cutouts in (primary, single):
 """
 
 
-def test_a_new_plane_is_one_row(tmp_path):
+def test_one_row_of_the_table_adds_a_plane(tmp_path):
     """A plane that is only in the table is cut, combined, stacked, archived and exported."""
     package = Path(subpixal.__file__).parent
     copy = shutil.copytree(
@@ -86,8 +86,8 @@ def test_a_new_plane_is_one_row(tmp_path):
         (None, "UNC", np.nan),
     ],
 )
-def test_uncertainties_have_rules_of_their_class(kind, extension, fill):
-    """The class of an uncertainty decides on its extension and its value outside the image."""
+def test_class_of_an_uncertainty_determines_extension_and_fill_value(kind, extension, fill):
+    """The class gives the extension in FITS files and the value outside of the image."""
     plane = PLANES["uncertainty"].with_uncertainty_type(kind)
     assert plane.fits_name == extension
     np.testing.assert_equal(plane.fill_value(1.0), fill)

@@ -3,12 +3,12 @@ Missions: their file conventions, metadata and data models.
 
 Read the modules in this order:
 
-- `mission`: the record of a mission;
-- `hst`, `jwst`, `roman`, `euclid`: one record each;
-- `registry`: the table of all missions;
-- `metadata`: metadata of an image in a header or a data model;
-- `datamodels`: data models, and ASDF files of missions;
-- `flags`: good flags on the command line.
+- ``mission``: the record of a mission;
+- ``hst``, ``jwst``, ``roman``, ``euclid``: one record each;
+- ``registry``: the table of all missions;
+- ``metadata``: metadata of an image in a header or a data model;
+- ``datamodels``: data models, and ASDF files of missions;
+- ``flags``: good flags on the command line.
 """
 
 from .datamodels import find_root, model_image, model_labels, open_asdf
