@@ -24,9 +24,23 @@ if TYPE_CHECKING:
 __all__ = ["assert_cutouts_equal"]
 
 ATTRIBUTES = (
-    "src_id", "status", "blc", "trc", "dx", "dy", "src_pos", "src_weight", "exptime",
-    "data_units", "unit", "extraction_slice", "insertion_slice", "meta", "psf", *PLANES,
-)  # fmt: skip
+    "src_id",
+    "status",
+    "blc",
+    "trc",
+    "dx",
+    "dy",
+    "src_pos",
+    "src_weight",
+    "exptime",
+    "data_units",
+    "unit",
+    "extraction_slice",
+    "insertion_slice",
+    "meta",
+    "psf",
+    *PLANES,
+)
 
 IMAGE_ATTRIBUTES = tuple(field.name for field in fields(ImageInfo) if field.name != "wcs")
 
@@ -109,7 +123,8 @@ def _content_differences(actual: Any, desired: Any, wcs_tolerance: float) -> Ite
         dropped = _dropped_one_by_one(actual), _dropped_one_by_one(desired)
         yield from _differences("dropped", *dropped)
     else:
-        actual, desired = [actual], [desired]
+        actual = [actual]
+        desired = [desired]
     images: dict[tuple[int, int], tuple[ImageInfo, ImageInfo, list]] = {}
     for number, (a, b) in enumerate(zip(actual, desired, strict=True)):
         label = f"cutout {number} (id {b.src_id!r}): "
@@ -152,7 +167,8 @@ def _wcs_differences(
 def _positions(cutout: Cutout) -> FloatArray:
     """Return positions of corners, edges and center in the image, of shape (2, 9)."""
     fraction = np.array([0, 0.5, 1])
-    (x0, y0), (width, height) = cutout.origin, cutout.naxis
+    x0, y0 = cutout.origin
+    width, height = cutout.naxis
     x, y = np.meshgrid(x0 + fraction * (width - 1), y0 + fraction * (height - 1))
     return np.array([x.ravel(), y.ravel()])
 
@@ -177,8 +193,9 @@ def _differences(
         yield from _array_differences(name, a, b)
         return
     if not _have_same_class(a, b):
-        class_a, class_b = type(a).__name__, type(b).__name__
-        yield f"{name} is {_describe(a)} ({class_a}), not {_describe(b)} ({class_b})"
+        described_a = f"{_describe(a)} ({type(a).__name__})"
+        described_b = f"{_describe(b)} ({type(b).__name__})"
+        yield f"{name} is {described_a}, not {described_b}"
         return
     parts_a = _get_parts(a)
     parts_b = _get_parts(b)

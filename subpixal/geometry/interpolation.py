@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Transform = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
-__all__ = ["TOLERANCE", "InterpolatedCenters"]
+__all__ = ["InterpolatedCenters"]
 
 # Pixels; largest error of an interpolated position.
 TOLERANCE = 0.05
