@@ -1,17 +1,18 @@
 """
-Collections as trees of core ASDF nodes, and back.
+Collections as trees of core ASDF nodes.
 
-A collection is written down as it is held: images, columns, pixels in blocks.
-What is absent takes no place.
+The tree contains the images, and for each image the columns and the blocks of pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from subpixal.cutout import CutoutCollection
 from subpixal.cutout.storage import (
@@ -38,70 +39,80 @@ from .cutout import overrides_to_tree, tree_to_overrides
 from .image import image_to_tree, tree_to_image
 from .pixel_blocks import BlockPixels, block_starts, check_kind, checksums, to_block
 
+if TYPE_CHECKING:
+    from subpixal.cutout.storage import Members
+    from subpixal.image import ImageInfo
+
 __all__ = ["collection_to_tree", "tree_to_collection"]
+
+# Replaces the pixels of a block while the tree is made.
+Spill = Callable[[NDArray[Any]], Any]
 
 WORD_COLUMNS = ("status", "stage", "image", "message")
 
 
-def collection_to_tree(collection: CutoutCollection, keep: Callable | None = None) -> dict:
+def collection_to_tree(collection: CutoutCollection, spill: Spill | None = None) -> dict[str, Any]:
     """
-    Tree of a collection.
+    Return the tree of a collection.
 
     Parameters
     ----------
     collection : CutoutCollection
-    keep : callable, optional
-        ``keep(pixels)`` returns the pixels of a block in memory that may be held
-        until the tree is written.
+        The collection.
+    spill : callable, optional
+        ``spill(pixels)`` returns the pixels of a block in another place than memory.
 
     Returns
     -------
     dict
-        As the schema of a collection describes it. Arrays are views of the pixels
-        of the collection where they can be.
+        Tree as the schema of a collection describes it. Where possible, arrays are views of the
+        pixels of the collection.
     """
     groups, selection = collection.selection.group()
-    images = {}
+    images: dict[tuple[Any, ...], ImageInfo] = {}
     for (store, _), *_ in groups:
-        images.setdefault(store.image.sharing_key, (len(images), store.image))
-    numbers = {key: number for key, (number, _) in images.items()}
-    tree = {
-        "images": [image_to_tree(image) for _, image in images.values()],
+        images.setdefault(store.image.sharing_key, store.image)
+    numbers = {key: number for number, key in enumerate(images)}
+    tree: dict[str, Any] = {
+        "images": [image_to_tree(image) for image in images.values()],
         "parts": [
-            {"image": numbers[members[0][0].image.sharing_key], **_part_to_tree(members, keep)}
+            {"image": numbers[members[0][0].image.sharing_key], **_part_to_tree(members, spill)}
             for members in groups
         ],
     }
-    which, rows = selection.store_index, selection.row_index
-    if not _is_in_order(which, rows):
-        tree["order"] = {"part": which.astype(np.int32), "row": rows.astype(np.int32)}
+    parts = selection.store_index
+    rows = selection.row_index
+    if not _is_in_order(parts, rows):
+        tree["order"] = {"part": parts.astype(np.int32), "row": rows.astype(np.int32)}
     if collection.dropped_groups:
         tree["dropped"] = _dropped_to_tree(collection.dropped_groups)
     return tree
 
 
-def _is_in_order(which, rows) -> bool:
-    """Whether the cutouts of the parts follow one another."""
-    first = np.flatnonzero(np.diff(which, prepend=-1))
-    expected = np.arange(len(which)) - np.repeat(first, np.diff(first, append=len(which)))
-    return bool((np.diff(which) >= 0).all() and np.array_equal(rows, expected))
+def _is_in_order(parts: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
+    """Return `True` if the cutouts are in the order of the parts and of their rows."""
+    first = np.flatnonzero(np.diff(parts, prepend=-1))
+    expected = np.arange(len(parts)) - np.repeat(first, np.diff(first, append=len(parts)))
+    return bool((np.diff(parts) >= 0).all() and np.array_equal(rows, expected))
 
 
-def _part_to_tree(members, keep) -> dict:
-    """Columns and blocks of cutouts of one image that have the same planes."""
-    store, (first_store, first_rows) = concat_index(members), members[0]
+def _part_to_tree(members: Members, spill: Spill | None) -> dict[str, Any]:
+    """Return the columns and blocks of cutouts of one image that have the same planes."""
+    store = concat_index(members)
+    first_store, first_rows = members[0]
     size = boxes_of(store.index).area
     dtypes = first_store.plane_dtypes(first_rows[0])
     for name, dtype in dtypes.items():
         check_kind(name, dtype)
     first = block_starts(size, max(dtype.itemsize for dtype in dtypes.values()))
-    blocks, crc = {name: [] for name in dtypes}, []
-    for begin, end in zip(first, [*first[1:], len(size)], strict=True):
-        pixels = [_pixels(members, name, begin, end) for name in dtypes]
-        crc.append(checksums(pixels, size[begin:end]))
-        for name, some in zip(dtypes, pixels, strict=True):
-            block = to_block(name, some)
-            blocks[name].append(keep(block) if keep else block)
+    blocks: dict[str, list[Any]] = {name: [] for name in dtypes}
+    crc = []
+    for begin, end in pairwise([*first, len(size)]):
+        planes = {name: _get_pixels(members, name, begin, end) for name in dtypes}
+        crc.append(checksums(list(planes.values()), size[begin:end]))
+        for name, pixels in planes.items():
+            block = to_block(name, pixels)
+            blocks[name].append(spill(block) if spill else block)
     tree = {
         "id": ids_to_tree(store.ids),
         "index": index_to_tree(store.index),
@@ -111,24 +122,26 @@ def _part_to_tree(members, keep) -> dict:
     }
     if store.overrides:
         tree["overrides"] = [
-            {"row": i, **overrides_to_tree(own)} for i, own in sorted(store.overrides.items())
+            {"row": row, **overrides_to_tree(overrides)}
+            for row, overrides in sorted(store.overrides.items())
         ]
     return tree
 
 
-def _pixels(members, name, begin, end) -> np.ndarray:
-    """Pixels of some of the cutouts of a part, one cutout after the other."""
+def _get_pixels(members: Members, name: str, begin: int, end: int) -> NDArray[Any]:
+    """Return the pixels of the cutouts from ``begin`` to ``end``, one cutout after the other."""
     before = np.cumsum([0, *(len(rows) for _, rows in members)])
-    here = range(np.searchsorted(before, begin, side="right") - 1, np.searchsorted(before, end))
+    first = int(np.searchsorted(before, begin, side="right")) - 1
+    stop = int(np.searchsorted(before, end))
     pieces = []
-    for k in here:
+    for k in range(first, stop):
         store, rows = members[k]
         some = rows[max(begin - before[k], 0) : end - before[k]]
         pieces.append(store.get_pixels(name, some))
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _dropped_to_tree(dropped) -> dict:
+def _dropped_to_tree(dropped: Sequence[Dropped]) -> dict[str, Any]:
     counts = [len(group.id) for group in dropped]
     tree = {"id": ids_to_tree(dropped_ids(dropped))}
     for name in WORD_COLUMNS:
@@ -140,18 +153,20 @@ def _dropped_to_tree(dropped) -> dict:
     return tree
 
 
-def tree_to_collection(tree: Mapping, source=None, *, lazy: bool = False) -> CutoutCollection:
+def tree_to_collection(
+    tree: Mapping[str, Any], reader: Any = None, *, lazy: bool = False
+) -> CutoutCollection:
     """
-    Collection of a tree.
+    Return the collection of a tree.
 
     Parameters
     ----------
     tree : mapping
-        As the schema of a collection describes it.
-    source : Source, optional
-        Where blocks of pixels are read; by default in the tree itself.
+        Tree as the schema of a collection describes it.
+    reader : ASDFReader, optional
+        Reader of blocks of pixels; by default the blocks are in the tree.
     lazy : bool
-        Whether pixels are read when they are asked for, or all of them now.
+        `True` to read pixels when they are needed, `False` to read all of them now.
 
     Returns
     -------
@@ -160,81 +175,88 @@ def tree_to_collection(tree: Mapping, source=None, *, lazy: bool = False) -> Cut
     Raises
     ------
     ValueError, KeyError, TypeError
-        If the tree is not as it must be.
+        If the tree does not conform to the schema, or its parts do not fit together.
     """
-    source = source or _TreeSource(tree)
+    reader = reader or _TreeReader(tree)
     images = [tree_to_image(image) for image in tree["images"]]
     stores = []
     for number, part in enumerate(tree["parts"]):
-        store, pixels = _tree_to_store(part, images, partial(source.block, number), source.name)
-        for name, dtype in pixels.dtypes.items():
-            store.planes[name] = LazyPlane(partial(pixels.fetch, name), dtype)
-        if not lazy:
-            store.planes = {name: PackedPlane(flat) for name, flat in pixels.everything().items()}
+        store, pixels = _tree_to_store(part, images, partial(reader.block, number), reader.name)
+        if lazy:
+            for name, dtype in pixels.dtypes.items():
+                store.planes[name] = LazyPlane(partial(pixels.fetch, name), dtype)
+        else:
+            for name, flat in pixels.read_all().items():
+                store.planes[name] = PackedPlane(flat)
         stores.append(store)
     selection = _tree_to_selection(tree.get("order"), stores)
     dropped = _tree_to_dropped(tree["dropped"]) if "dropped" in tree else ()
     return CutoutCollection.from_selection(selection, dropped)
 
 
-class _TreeSource:
-    """Blocks of pixels in a tree."""
+class _TreeReader:
+    """Reader of blocks of pixels that are in the tree."""
 
     name = "ASDF"
 
-    def __init__(self, tree) -> None:
+    def __init__(self, tree: Mapping[str, Any]) -> None:
         self._tree = tree
 
-    def block(self, part, plane, k) -> np.ndarray:
-        return np.asarray(self._tree["parts"][part]["planes"][plane][k])
+    def block(self, part: int, plane: str, number: int) -> NDArray[Any]:
+        """Return a block of pixels."""
+        return np.asarray(self._tree["parts"][part]["planes"][plane][number])
 
 
-def _tree_to_selection(tree: Mapping | None, stores: list[Store]) -> Selection:
+def _tree_to_selection(tree: Mapping[str, Any] | None, stores: Sequence[Store]) -> Selection:
     """Return the cutouts of all parts in their order."""
     if tree is None:
         return Selection.of_stores(stores)
     count = len(tree["part"])
-    which, rows = (to_number_column(name, tree[name], count, "i") for name in ("part", "row"))
+    parts = to_number_column("part", tree["part"], count, "i").astype(np.intp)
+    rows = to_number_column("row", tree["row"], count, "i").astype(np.intp)
     sizes = np.array([len(store.index) for store in stores], int)
-    if (
-        not ((which >= 0) & (which < len(stores)) & (rows >= 0)).all()
-        or (rows >= sizes[which]).any()
-    ):
+    is_part = (parts >= 0) & (parts < len(stores))
+    if not is_part.all() or not ((rows >= 0) & (rows < sizes[parts])).all():
         msg = "the order contains cutouts that do not exist"
         raise ValueError(msg)
-    return Selection(tuple(stores), which.astype(np.intp), rows.astype(np.intp))
+    return Selection(tuple(stores), parts, rows)
 
 
-def _tree_to_store(tree: Mapping, images, read, where) -> tuple[Store, BlockPixels]:
+def _tree_to_store(
+    tree: Mapping[str, Any],
+    images: Sequence[ImageInfo],
+    read: Callable[[str, int], NDArray[Any]],
+    file_name: str,
+) -> tuple[Store, BlockPixels]:
+    """Return the cutouts of a part without planes, and their pixels."""
     ids = tree_to_ids(tree["id"])
-    # Before room is made for all columns.
+    # Check the number of cutouts before the index takes memory for all columns.
     to_number_column("checksum", tree["checksum"], len(ids), "u")
     index = tree_to_index(tree["index"], len(ids))
     if not 0 <= tree["image"] < len(images) or not len(ids):
         msg = f"a part has {len(ids)} cutouts of image {tree['image']}, there are {len(images)}"
         raise ValueError(msg)
     size = boxes_of(index).area
-    pixels = BlockPixels(index["start"].copy(), size, tree, read, where)
+    pixels = BlockPixels(index["start"].copy(), size, tree, read, file_name)
     overrides = {}
     for entry in tree.get("overrides", ()):
-        if not 0 <= entry["row"] < len(ids) or entry["row"] in overrides:
-            msg = f"a part of {len(ids)} cutouts says something of cutout {entry['row']} (again)"
+        row = entry["row"]
+        if not 0 <= row < len(ids) or row in overrides:
+            msg = f"the overrides of cutout {row} of {len(ids)} do not belong to one cutout"
             raise ValueError(msg)
-        overrides[entry["row"]] = tree_to_overrides(entry)
+        overrides[row] = tree_to_overrides(entry)
     return Store(images[tree["image"]], index, ids, overrides=overrides), pixels
 
 
-def _tree_to_dropped(tree: Mapping) -> list[Dropped]:
+def _tree_to_dropped(tree: Mapping[str, Any]) -> Iterable[Dropped]:
+    """Return the dropped sources, consecutive ones with the same words in one group."""
     ids = tree_to_ids(tree["id"])
-    words, numbers = zip(
-        *(tree_to_words(name, tree[name], len(ids)) for name in WORD_COLUMNS), strict=True
-    )
-    # Sources that follow one another, and were dropped for the same reason.
-    new = np.zeros(len(ids), bool)
-    new[:1] = True
-    for column in numbers:
-        new[1:] |= np.diff(column) != 0
+    columns = [tree_to_words(name, tree[name], len(ids)) for name in WORD_COLUMNS]
+    is_first = np.zeros(len(ids), bool)
+    is_first[:1] = True
+    for _, numbers in columns:
+        is_first[1:] |= np.diff(numbers) != 0
     return [
-        Dropped(ids[a:b], *(known[column[a]] for known, column in zip(words, numbers, strict=True)))
-        for a, b in pairwise([*np.flatnonzero(new).tolist(), len(ids)])
+        Dropped(ids[begin:end], *(words[numbers[begin]] for words, numbers in columns))
+        for begin, end in pairwise([*np.flatnonzero(is_first).tolist(), len(ids)])
     ]

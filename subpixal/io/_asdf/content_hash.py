@@ -1,4 +1,4 @@
-"""What tells contents of archives apart."""
+"""Hash of the content of images and collections."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .image import image_to_tree
 
 __all__ = ["content_hash"]
 
-# The extensions that a file needs, in an order that no two processes share.
+# The list of the extensions of a file, which asdf writes in a random order.
 _HISTORY = re.compile(rb"^history:\n(?: .*\n)*", re.MULTILINE)
 
 
-def content_hash(what: CutoutCollection | ImageInfo) -> str:
+def content_hash(content: CutoutCollection | ImageInfo) -> str:
     """
-    What only collections or images have in common that are the same in all that archives keep.
+    Return a hash that is equal only for collections or images with the same archive.
 
-    It is the same in every process. Of pixels, the checksums count.
+    The hash is the same in every process. It covers the checksums of pixels, not the pixels.
     """
-    if isinstance(what, ImageInfo):
-        tree = image_to_tree(what)
+    if isinstance(content, ImageInfo):
+        tree = image_to_tree(content)
     else:
-        tree = collection_to_tree(what, lambda _: None)
+        tree = collection_to_tree(content, lambda _: None)
     file = io.BytesIO()
     asdf.AsdfFile({"found": tree}).write_to(file)
-    content = _HISTORY.sub(b"", file.getbuffer(), count=1)
-    return hashlib.sha256(content).hexdigest()[:32]
+    text = _HISTORY.sub(b"", file.getbuffer(), count=1)
+    return hashlib.sha256(text).hexdigest()[:32]

@@ -1,11 +1,13 @@
-"""Single cutouts as trees of core ASDF nodes, and back."""
+"""Single cutouts as trees of core ASDF nodes."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from subpixal.cutout import Cutout
 from subpixal.cutout.storage import FROM_IMAGE, Overrides, Store
@@ -26,29 +28,31 @@ from .pixel_blocks import check_kind
 __all__ = ["cutout_to_tree", "overrides_to_tree", "tree_to_cutout", "tree_to_overrides"]
 
 
-def cutout_to_tree(cutout: Cutout) -> dict:
-    """Tree of a cutout: its image, one number for each column, 2-D planes."""
-    store, i = cutout.store, cutout.row
-    planes = {n: np.ascontiguousarray(p) for n, p in store.existing_planes(i).items()}
+def cutout_to_tree(cutout: Cutout) -> dict[str, Any]:
+    """Return the tree of a cutout: its image, one number for each column, 2-D planes."""
+    store = cutout.store
+    row = cutout.row
+    existing = store.existing_planes(row)
+    planes = {name: np.ascontiguousarray(pixels) for name, pixels in existing.items()}
     for name, pixels in planes.items():
         check_kind(name, pixels.dtype)
     return {
         "id": id_to_tree(cutout.src_id),
         "image": image_to_tree(store.image),
-        "index": index_to_tree(store.index[i : i + 1]),
+        "index": index_to_tree(store.index[row : row + 1]),
         "planes": planes,
-        **overrides_to_tree(store.get_overrides(i)),
+        **overrides_to_tree(store.get_overrides(row)),
     }
 
 
-def tree_to_cutout(tree: Mapping) -> Cutout:
+def tree_to_cutout(tree: Mapping[str, Any]) -> Cutout:
     """
-    Cutout of a tree.
+    Return the cutout of a tree.
 
     Raises
     ------
     ValueError, KeyError, TypeError
-        If the tree is not as it must be.
+        If the tree does not conform to the schema, or a plane has another shape.
     """
     index = tree_to_index(tree["index"], 1)
     shape = int(index["height"][0]), int(index["width"][0])
@@ -64,7 +68,7 @@ def tree_to_cutout(tree: Mapping) -> Cutout:
     return Cutout.from_store(store, 0)
 
 
-def _tree_to_plane(name, node, shape) -> np.ndarray:
+def _tree_to_plane(name: str, node: Any, shape: tuple[int, int]) -> NDArray[Any]:
     if tuple(node.shape) != shape:
         msg = f"the plane {name!r} of a cutout has shape {node.shape}, not {shape}"
         raise ValueError(msg)
@@ -76,9 +80,9 @@ def _tree_to_plane(name, node, shape) -> np.ndarray:
     return pixels.copy()
 
 
-def overrides_to_tree(overrides: Overrides) -> dict:
+def overrides_to_tree(overrides: Overrides) -> dict[str, Any]:
     """Return the tree of the overrides of a cutout, without planes."""
-    tree = {}
+    tree: dict[str, Any] = {}
     meta = meta_to_tree(overrides.meta or None, "a cutout")
     if meta is not None:
         tree["meta"] = meta
@@ -91,7 +95,7 @@ def overrides_to_tree(overrides: Overrides) -> dict:
     return tree
 
 
-def tree_to_overrides(tree: Mapping) -> Overrides:
+def tree_to_overrides(tree: Mapping[str, Any]) -> Overrides:
     """Return the overrides of a cutout, without planes."""
     overrides = Overrides()
     # Copies, because arrays may refer to the file, which will be closed.

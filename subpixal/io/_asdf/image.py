@@ -1,9 +1,10 @@
-"""Images as trees of core ASDF nodes, and back: all that cutouts of an image share."""
+"""Images as trees of core ASDF nodes: the properties that all cutouts of an image share."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 from astropy import nddata
 from astropy import units as u
@@ -32,14 +33,14 @@ UNCERTAINTIES = {
 }
 
 
-def image_to_tree(image: ImageInfo) -> dict:
+def image_to_tree(image: ImageInfo) -> dict[str, Any]:
     """
-    Tree of what cutouts of an image share.
+    Return the tree of an image.
 
     Raises
     ------
     ValueError
-        If the WCS, the PSF, the unit or the uncertainty would not come back as it is.
+        If an archive cannot hold the WCS, the PSF, the unit, the uncertainty or the bit mask.
     """
     what = f"the image {image.name!r}" if image.name else "an image without name"
     try:
@@ -59,20 +60,20 @@ def image_to_tree(image: ImageInfo) -> dict:
     except ValueError as error:
         msg = f"{what} cannot be written: {error}"
         raise ValueError(msg) from error
-    # `None` says something else than 0: flags do not mask.
+    # The values None (flags do not mask) and 0 (all flags mask) need different trees.
     if image.dqbitmask is None:
         tree["flags_mask"] = False
     return {key: value for key, value in tree.items() if value is not None}
 
 
-def tree_to_image(tree: Mapping) -> ImageInfo:
+def tree_to_image(tree: Mapping[str, Any]) -> ImageInfo:
     """
-    Image of a tree.
+    Return the image of a tree.
 
     Raises
     ------
     ValueError, KeyError, TypeError
-        If the tree is not as it must be.
+        If the tree does not conform to the schema.
     """
     kind, unit = tree_to_uncertainty(tree.get("uncertainty"))
     shape = tree.get("shape")
@@ -87,7 +88,7 @@ def tree_to_image(tree: Mapping) -> ImageInfo:
         exptime=validate_exptime("exptime", tree["exptime"]),
         uncertainty_type=kind,
         uncertainty_unit=unit,
-        # Arrays in them may wait for the file, which will be closed.
+        # Copies, because arrays may refer to the file, which will be closed.
         psf=copy.deepcopy(tree.get("psf")),
         meta=dict(copy.deepcopy(tree.get("meta", {}))),
         dqbitmask=tree.get("dqbitmask", 0) if tree.get("flags_mask", True) else None,
@@ -104,8 +105,8 @@ def _check_bit_mask(dqbitmask: int | None) -> int | None:
     return dqbitmask
 
 
-def uncertainty_to_tree(kind, unit) -> dict | None:
-    """Tree of the class and the unit of an uncertainty."""
+def uncertainty_to_tree(kind: Any, unit: u.UnitBase | None) -> dict[str, Any] | None:
+    """Return the tree of the class and the unit of an uncertainty."""
     if kind is None:
         return None
     names = {value: key for key, value in UNCERTAINTIES.items()}
@@ -116,20 +117,27 @@ def uncertainty_to_tree(kind, unit) -> dict | None:
     return {key: value for key, value in tree.items() if value is not None}
 
 
-def tree_to_uncertainty(tree):
-    """Class and unit of an uncertainty."""
+def tree_to_uncertainty(tree: Mapping[str, Any] | None) -> tuple[Any, Any]:
+    """Return the class and the unit of an uncertainty."""
     if tree is None:
         return None, None
     return UNCERTAINTIES[tree["type"]], string_to_unit(tree.get("unit"))
 
 
-def unit_to_string(unit) -> str | None:
-    """Unit as a string that gives the same unit when it is read."""
+def unit_to_string(unit: Any) -> str | None:
+    """
+    Return a unit as a string that is read as the same unit.
+
+    Raises
+    ------
+    ValueError
+        If no string is read as the same unit.
+    """
     if unit is None:
         return None
     texts = [unit.to_string()]
     if isinstance(unit, u.CompositeUnit):
-        # Scales have six digits in names of units.
+        # In its own strings, astropy rounds scales to six digits.
         bases = u.CompositeUnit(1, unit.bases, unit.powers)
         texts.append(f"{unit.scale!r} {bases.to_string()}".strip())
     for text in texts:
@@ -139,19 +147,19 @@ def unit_to_string(unit) -> str | None:
     raise ValueError(msg)
 
 
-def string_to_unit(text: str | None):
-    """Unit of a string; one that astropy does not know is an `UnrecognizedUnit`."""
+def string_to_unit(text: str | None) -> Any:
+    """Return the unit of a string, an `UnrecognizedUnit` if astropy does not have the unit."""
     return None if text is None else u.Unit(text, parse_strict="silent")
 
 
-def psf_to_tree(psf, what: str = "its PSF"):
+def psf_to_tree(psf: Any, what: str = "its PSF") -> Any:
     """
-    PSF as it is, if it can be written.
+    Return a PSF unchanged after a check that ASDF can hold it.
 
     Raises
     ------
     ValueError
-        If it cannot.
+        If ASDF cannot hold the PSF.
     """
     if psf is None or is_plain_array(psf):
         return psf

@@ -1,17 +1,19 @@
 """
-Pixels of the cutouts of an archive: how they are cut into blocks, and read with a check.
+Blocks of pixels in archives.
 
-Blocks are small and end where a cutout ends, so that whoever reads a cutout of a
-compressed or remote file reads little else.
+A block contains whole cutouts and has a limited size. Reading a cutout of a compressed or remote
+file therefore reads few other pixels. A checksum of each cutout covers all its planes.
 """
 
 from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from subpixal.image import PLANES
 
@@ -19,22 +21,24 @@ from .columns import to_number_column
 
 __all__ = ["BLOCK", "BlockPixels", "block_starts", "check_kind", "checksums", "to_block"]
 
-# Largest block in bytes, unless a single cutout is larger.
+# Bytes of the largest block. Only a block of a single cutout may be larger.
 BLOCK = 4_000_000
 
 
-def block_starts(size: np.ndarray, itemsize: int) -> list[int]:
+def block_starts(size: NDArray[np.int64], itemsize: int) -> list[int]:
     """
-    Numbers of the cutouts with which blocks begin.
+    Return the numbers of the first cutouts of all blocks.
 
     Parameters
     ----------
     size : array of int, shape (N,)
         Pixels of each cutout.
     itemsize : int
-        Bytes of a pixel, in the plane that has most.
+        Bytes of a pixel in the plane with the largest pixels.
     """
-    stop, first, begin = np.cumsum(size), [], 0
+    stop = np.cumsum(size)
+    first = []
+    begin = 0
     while begin < len(size):
         first.append(begin)
         limit = stop[begin] - size[begin] + BLOCK // itemsize
@@ -42,43 +46,44 @@ def block_starts(size: np.ndarray, itemsize: int) -> list[int]:
     return first
 
 
-def to_block(name: str, pixels: np.ndarray) -> np.ndarray:
-    """Pixels as they are written: eight of a mask in a byte, the first in the highest bit."""
+def to_block(name: str, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the pixels of a block; a mask has eight pixels to a byte, from the highest bit."""
     return np.packbits(pixels) if name == "mask" else np.asarray(pixels)
 
 
-def checksums(planes: list[np.ndarray], size: np.ndarray) -> np.ndarray:
+def checksums(planes: Sequence[NDArray[Any]], size: NDArray[np.int64]) -> NDArray[np.uint32]:
     """
-    CRC-32 of the pixels of each cutout, through all its planes.
+    Return the CRC-32 of the pixels of each cutout through all its planes.
 
     Parameters
     ----------
     planes : list of array of shape (P,)
         Pixels of the same cutouts, one cutout after the other.
     size : array of int, shape (N,)
-        Pixels of each cutout, none of them 0.
+        Pixels of each cutout, at least 1.
 
     Returns
     -------
     array of uint32, shape (N,)
     """
-    crc, stop, crc32 = [0] * len(size), np.cumsum(size), zlib.crc32
+    crc = [0] * len(size)
+    stop = np.cumsum(size)
     for pixels in planes:
-        memory = memoryview(np.ascontiguousarray(pixels).view(np.uint8))
+        memory = np.ascontiguousarray(pixels).view(np.uint8).data
         ends = (stop * pixels.itemsize).tolist()
         spans = zip([0, *ends], ends, crc, strict=False)
-        crc = [crc32(memory[begin:end], before) for begin, end, before in spans]
+        crc = [zlib.crc32(memory[begin:end], before) for begin, end, before in spans]
     return np.array(crc, np.uint32)
 
 
-def check_kind(name: str, dtype: np.dtype) -> None:
+def check_kind(name: str, dtype: np.dtype[Any]) -> None:
     """
-    Raise if the pixels of a plane cannot be of a type, or ASDF has none for them.
+    Check that an archive can hold the pixels of a plane.
 
     Raises
     ------
     ValueError
-        If so.
+        If the plane cannot have pixels of this dtype, or ASDF has no such type.
     """
     if dtype.kind not in PLANES[name].kinds or dtype.char in "gG":
         msg = f"the plane {name!r} has pixels of {dtype}, which archives do not hold"
@@ -87,126 +92,146 @@ def check_kind(name: str, dtype: np.dtype) -> None:
 
 class BlockPixels:
     """
-    Pixels of cutouts that are in blocks.
+    Pixels of the cutouts of a part, read from blocks.
 
     Parameters
     ----------
     start, size : array of int, shape (N,)
-        First pixel and number of pixels of each cutout, one after the other.
+        First pixel and number of pixels of each cutout, one cutout after the other.
     tree : mapping
-        A part of a collection: its nodes ``planes``, ``first`` and ``checksum``.
+        Tree of the part, with the nodes ``planes``, ``first`` and ``checksum``.
     read : callable
         ``read(name, k)`` returns block number *k* of a plane.
-    where : str
-        What the file is called in errors.
+    file_name : str
+        Name of the file in errors.
 
     Attributes
     ----------
     dtypes : dict
-        Types of the planes by name.
+        Dtypes of the planes by name.
 
     Raises
     ------
     ValueError
-        If the blocks are not those that there must be.
+        If the blocks do not fit the cutouts.
     """
 
-    def __init__(self, start, size, tree: Mapping, read: Callable, where: str) -> None:
-        self._start, self._size, self._read, self._where = start, size, read, where
+    def __init__(
+        self,
+        start: NDArray[np.int64],
+        size: NDArray[np.int64],
+        tree: Mapping[str, Any],
+        read: Callable[[str, int], NDArray[Any]],
+        file_name: str,
+    ) -> None:
+        self._start = start
+        self._size = size
+        self._read = read
+        self._file_name = file_name
         self._checksum = to_number_column("checksum", tree["checksum"], len(size), "u")
-        self._checked = np.zeros(len(size), bool)
+        self._is_checked = np.zeros(len(size), bool)
         first = list(tree["first"])
         if first[:1] != [0] or first != sorted(set(first)) or first[-1] >= len(size):
             msg = f"blocks begin with the cutouts {first[:3]} ... of {len(size)}"
             raise ValueError(msg)
-        self._begin = start[first].tolist()
-        self._end = [*self._begin[1:], int(start[-1] + size[-1])]
-        missing, unknown = {"data", "mask"} - set(tree["planes"]), set(tree["planes"]) - set(PLANES)
+        # First pixel of each block, and the one after the last.
+        self._begin: list[int] = start[first].tolist()
+        self._end: list[int] = [*self._begin[1:], int(start[-1] + size[-1])]
+        planes = tree["planes"]
+        missing = {"data", "mask"} - set(planes)
+        unknown = set(planes) - set(PLANES)
         if missing or unknown:
             msg = f"planes {sorted(missing)} are missing, {sorted(unknown)} unknown"
             raise ValueError(msg)
-        self.dtypes = {n: self._dtype(n, tree["planes"][n]) for n in PLANES if n in tree["planes"]}
+        self.dtypes = {
+            name: self._get_dtype(name, planes[name]) for name in PLANES if name in planes
+        }
 
-    def _dtype(self, name, blocks) -> np.dtype:
-        """Type of the pixels of a plane, whose blocks must be as large as the cutouts are."""
+    def _get_dtype(self, name: str, blocks: Sequence[Any]) -> np.dtype[Any]:
+        """Return the dtype of the pixels of a plane; raise if its blocks do not fit the cutouts."""
         pixels = np.subtract(self._end, self._begin)
-        shapes = [(n,) for n in (-(-pixels // 8) if name == "mask" else pixels).tolist()]
-        types = {block.dtype for block in blocks}
-        if [tuple(block.shape) for block in blocks] != shapes or len(types) != 1:
+        lengths = -(-pixels // 8) if name == "mask" else pixels
+        dtypes = {block.dtype for block in blocks}
+        found = [tuple(block.shape) for block in blocks]
+        if found != [(n,) for n in lengths.tolist()] or len(dtypes) != 1:
             msg = f"the blocks of the plane {name!r} do not hold the pixels of the cutouts"
             raise ValueError(msg)
-        dtype = types.pop()
+        dtype = dtypes.pop()
         if name == "mask" and dtype == np.uint8:
             dtype = np.dtype(bool)
         check_kind(name, dtype)
         return dtype
 
-    def fetch(self, name: str, start: int, stop: int) -> np.ndarray:
+    def fetch(self, name: str, start: int, stop: int) -> NDArray[Any]:
         """
-        Pixels of cutouts that follow one another.
+        Return the pixels of consecutive cutouts.
 
         Parameters
         ----------
         name : str
-            A plane.
+            Name of the plane.
         start, stop : int
             First pixel, and the one after the last.
 
         Returns
         -------
         array of shape (stop - start,)
-            Not to be written to.
+            Pixels, which must not be changed.
 
         Raises
         ------
         OSError
-            If they cannot be read, or are not what was written.
+            If the pixels cannot be read, or their checksum is wrong.
         """
-        begin, end = np.searchsorted(self._start, [start, stop])
-        if self._checked[begin:end].all():
-            return self._pixels(name, start, stop)
+        begin, end = np.searchsorted(self._start, [start, stop]).tolist()
+        if self._is_checked[begin:end].all():
+            return self._get_pixels(name, start, stop)
         return self._check(begin, end, start, stop)[name]
 
-    def everything(self) -> dict[str, np.ndarray]:
+    def read_all(self) -> dict[str, NDArray[Any]]:
         """
-        All pixels of each plane.
+        Return all pixels of each plane.
 
         Raises
         ------
         OSError
-            As `fetch`.
+            If the pixels cannot be read, or their checksum is wrong.
         """
         flat = {name: np.empty(self._end[-1], dtype) for name, dtype in self.dtypes.items()}
-        rows = np.searchsorted(self._start, [*self._begin, self._end[-1]])
-        for k, span in enumerate(zip(self._begin, self._end, strict=True)):
-            for name, pixels in self._check(rows[k], rows[k + 1], *span).items():
-                flat[name][slice(*span)] = pixels
+        rows = np.searchsorted(self._start, [*self._begin, self._end[-1]]).tolist()
+        for k, (start, stop) in enumerate(zip(self._begin, self._end, strict=True)):
+            for name, pixels in self._check(rows[k], rows[k + 1], start, stop).items():
+                flat[name][start:stop] = pixels
         return flat
 
-    def _check(self, begin, end, start, stop) -> dict[str, np.ndarray]:
-        """All planes of some cutouts, which must be what was written."""
-        planes = {name: self._pixels(name, start, stop) for name in self.dtypes}
+    def _check(self, begin: int, end: int, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return all planes of the cutouts from ``begin`` to ``end``, with correct checksums."""
+        planes = {name: self._get_pixels(name, start, stop) for name in self.dtypes}
         found = checksums(list(planes.values()), self._size[begin:end])
         wrong = np.flatnonzero(found != self._checksum[begin:end])
         if wrong.size:
-            number = begin + wrong[0]
-            msg = f"{self._where}: the pixels of cutout {number} are not what was written"
+            msg = (
+                f"{self._file_name}: the checksum of the pixels of cutout {begin + wrong[0]} is "
+                "wrong; the file is damaged"
+            )
             raise OSError(msg)
-        self._checked[begin:end] = True
+        self._is_checked[begin:end] = True
         return planes
 
-    def _pixels(self, name, start, stop) -> np.ndarray:
-        first, last = bisect_right(self._begin, start) - 1, bisect_left(self._end, stop)
-        pieces = [self._piece(name, k, start, stop) for k in range(first, last + 1)]
+    def _get_pixels(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        first = bisect_right(self._begin, start) - 1
+        last = bisect_left(self._end, stop)
+        pieces = [self._get_piece(name, k, start, stop) for k in range(first, last + 1)]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    def _piece(self, name, k, start, stop) -> np.ndarray:
+    def _get_piece(self, name: str, k: int, start: int, stop: int) -> NDArray[Any]:
+        """Return the pixels from ``start`` to ``stop`` that are in block *k*."""
         block = self._read(name, k)
         if block.strides != (block.itemsize,):
-            msg = f"{self._where}: block {k} of the plane {name!r} has strides {block.strides}"
+            msg = f"{self._file_name}: block {k} of the plane {name!r} has strides {block.strides}"
             raise OSError(msg)
-        begin, end = max(start, self._begin[k]), min(stop, self._end[k])
-        begin, end = begin - self._begin[k], end - self._begin[k]
+        begin = max(start, self._begin[k]) - self._begin[k]
+        end = min(stop, self._end[k]) - self._begin[k]
         if name != "mask":
             return block[begin:end]
         bits = np.unpackbits(block[begin // 8 : -(-end // 8)])
