@@ -1,8 +1,8 @@
 """
-The archive that is kept, as a script that writes it.
+Script that writes the kept archive.
 
-``python tests/io/archive_1_0_0.py`` writes ``tests/io/data/archive-1.0.0.asdf`` anew.
-After the first release this is not done any more: what was written is read for ever.
+``python tests/io/archive_1_0_0.py`` writes ``tests/io/data/archive-1.0.0.asdf`` again. After the
+first release, the file does not change any more, and stays readable.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ SHAPE = (12, 16)
 
 
 def make_archive():
-    """Cutouts of two images with all planes, out of order, with dropped sources."""
+    """Return cutouts of two images with all planes, out of order, with dropped sources."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     data = (100 * y + x).astype(np.float32)
     cutouts = []

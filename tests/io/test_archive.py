@@ -1,4 +1,4 @@
-"""Cutouts in ASDF: what is read equals what was written."""
+"""Archives: the cutouts that are read equal the cutouts that were written."""
 
 import os
 
@@ -36,7 +36,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def chain(scene):
-    """Cutouts of a combined image and of two exposures, some of them dropped."""
+    """Return cutouts of a combined image and of two exposures, some of them dropped."""
     drz = scene.combined
     primary = create_primary_cutouts(
         scene.truth, scene.segmentation, drz.data, drz.wcs, imweight=drz.weight
@@ -52,7 +52,7 @@ def chain(scene):
 
 
 def make_cutout(kind="tan", **options):
-    """A cutout that leaves its image, with all planes."""
+    """Return a cutout with all planes that reaches outside its image."""
     rng = np.random.default_rng(5)
     image = rng.normal(size=SHAPE).astype(np.float32)
     image[4, 6] = np.nan
@@ -74,20 +74,20 @@ def reopen(tree, path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_cutout(kind, tmp_path):
-    """A cutout comes back with every plane, number and position."""
+    """Every plane, number and position of a cutout survives an archive."""
     cutout = make_cutout(kind)
     found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
     assert_cutouts_equal(found, cutout)
     x, y = np.meshgrid([-5.0, 0.25, 50.0], [-7.0, 12.5])
     for a, b in zip(found.pix2world(x, y), cutout.pix2world(x, y), strict=True):
-        # A few ulp: header cards alone would round to about 1e-12 degrees.
+        # Archives keep the digits of world values, while header cards alone round to 1e-12 degrees.
         np.testing.assert_array_max_ulp(a, b, maxulp=4)
 
 
 @pytest.mark.parametrize("uncertainty", UNCERTAINTIES)
 @pytest.mark.parametrize("unit", [None, "electron / s", "MJy / sr", "DN"])
 def test_uncertainties_and_units(uncertainty, unit, tmp_path):
-    """Every class of uncertainty comes back as itself, with its unit."""
+    """An archive keeps the class and the unit of every uncertainty."""
     values = np.random.default_rng(2).random(SHAPE).astype(np.float32)
     cutout = make_cutout(unit=unit, uncertainty=uncertainty(values))
     assert_cutouts_equal(reopen({"c": cutout}, tmp_path / "c.asdf")["c"], cutout)
@@ -95,7 +95,7 @@ def test_uncertainties_and_units(uncertainty, unit, tmp_path):
 
 @pytest.mark.parametrize("src_id", [0, "NGC 1234", None, 2**40])
 def test_ids(src_id, tmp_path):
-    """Identifiers may be anything that ASDF can hold."""
+    """Identifiers may be any value that ASDF can hold."""
     found = reopen({"c": make_cutout(src_id=src_id)}, tmp_path / "c.asdf")["c"]
     assert found.src_id == src_id
     assert type(found.src_id) is type(src_id)
@@ -115,7 +115,7 @@ def test_ids_that_are_too_large(src_id, alone, tmp_path):
 
 @pytest.mark.parametrize("ids", [(2**63, 2**64 - 1), (-(2**63), 2**63 - 1)])
 def test_ids_in_arrays(ids, tmp_path):
-    """Integers that numpy has a type for are in arrays, at the edge of 64 bits as well."""
+    """Integers of 64 bits, signed and unsigned, are kept in arrays."""
     one = make_cutout(src_id=ids[0])
     other = one.copy()
     other.src_id = ids[1]
@@ -125,7 +125,7 @@ def test_ids_in_arrays(ids, tmp_path):
 
 
 def test_bit_mask_that_is_too_large(tmp_path):
-    """A bit mask that ASDF cannot hold is refused, and what to write instead is said."""
+    """A bit mask that ASDF cannot hold is refused, and the error names an equivalent one."""
     flags = np.full(SHAPE, 2**63, np.uint64)
     cutout = Cutout(np.zeros(SHAPE), make_wcs("tan", SHAPE), dq=flags, dqbitmask=2**63)
     with pytest.raises(ValueError, match=f"dqbitmask {2**63} .*{-(2**63)} has the same bits"):
@@ -134,7 +134,7 @@ def test_bit_mask_that_is_too_large(tmp_path):
 
 @pytest.mark.parametrize("as_collection", [False, True])
 def test_pixels_that_are_too_long(as_collection, tmp_path):
-    """Pixels of a type that ASDF does not have are refused by plane and type."""
+    """Pixels of a type that ASDF does not have are refused, and the error names plane and type."""
     cutout = make_cutout()
     cutout.weight = np.ones(cutout.shape, np.longdouble)
     if cutout.weight.dtype.itemsize == 8:
@@ -145,7 +145,7 @@ def test_pixels_that_are_too_long(as_collection, tmp_path):
 
 
 def test_meta(tmp_path):
-    """What the image knows and what the cutout knows are kept apart."""
+    """An archive keeps the metadata of the image apart from the metadata of the cutout."""
     cutout = make_cutout(meta={"filter": "F140W", "n": np.int64(3)})
     cutout.meta["note"] = "blended"
     found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
@@ -154,7 +154,7 @@ def test_meta(tmp_path):
 
 
 def test_header_as_meta(tmp_path):
-    """A FITS header becomes keywords, and comments beside them."""
+    """A FITS header becomes keywords, and the comments of its cards are kept."""
     header = fits.Header([("EXPTIME", 12.5, "seconds"), ("NOTHING", None)])
     found = reopen({"c": make_cutout(meta=header)}, tmp_path / "c.asdf")["c"]
     assert found.meta["EXPTIME"] == 12.5
@@ -162,7 +162,7 @@ def test_header_as_meta(tmp_path):
 
 
 def test_one_wcs(tmp_path):
-    """Cutouts of an image have one WCS in the file, and after reading."""
+    """Cutouts of one image share one WCS in the file and after reading."""
     wcs = make_wcs("lookup", SHAPE)
     image = np.zeros(SHAPE)
     cutouts = [Cutout(image, wcs, (i, i), (i + 3, i + 3)) for i in range(5)]
@@ -174,12 +174,12 @@ def test_one_wcs(tmp_path):
 
 @pytest.mark.parametrize("kind", ["tan", "sip", "lookup", "tpv"])
 def test_wcs_of_two_images(kind, tmp_path):
-    """A FITS WCS of several images is one object, with all that no header says."""
+    """Several images share one FITS WCS, with its shape and its bounds."""
     wcs = make_wcs(kind, SHAPE)
     wcs.pixel_shape, wcs.pixel_bounds = (40, 30), [(-0.5, 39.5), (1, 2)]
     cutouts = CutoutCollection([Cutout(np.zeros(SHAPE), wcs, exptime=k + 1) for k in range(2)])
     cutouts.write(tmp_path / "c.asdf")
-    # By this package, and by asdf.
+    # Read with this package, and with asdf.
     with asdf.open(tmp_path / "c.asdf") as file:
         both = CutoutCollection.read(tmp_path / "c.asdf"), file["cutouts"]
     for found in both:
@@ -192,7 +192,7 @@ def test_wcs_of_two_images(kind, tmp_path):
 
 
 def test_cutouts_made_one_by_one(tmp_path):
-    """Cutouts of one image share their arrays in the file, however they were made."""
+    """Cutouts of one image share their arrays in the file, also if they were cut one by one."""
     image, wcs = np.random.default_rng(1).random(SHAPE), make_wcs("sip", SHAPE)
     counts = []
     for number in (10, 25):
@@ -210,7 +210,7 @@ def test_cutouts_made_one_by_one(tmp_path):
 
 @pytest.mark.parametrize("as_collection", [False, True])
 def test_cutout_of_a_cutout(as_collection, tmp_path):
-    """What was filled beyond a parent cutout is still known as filled."""
+    """The filled pixels of a cutout of a cutout are still known after reading."""
     parent = Cutout(np.zeros(SHAPE), make_wcs("tan", SHAPE), (5, 5), (14, 14))
     cutout = Cutout(parent, None, (-2, 3), (4, 6), mode="fill")
     assert cutout.insertion_slice == (slice(0, 4), slice(2, 7))
@@ -221,7 +221,7 @@ def test_cutout_of_a_cutout(as_collection, tmp_path):
 
 @pytest.mark.parametrize("wrap", [HighLevelWCSWrapper, lambda w: w], ids=["high", "low"])
 def test_wrapped_wcs(wrap, tmp_path):
-    """Wrapped WCSs are kept as well."""
+    """Wrapped WCSs are kept."""
     low = SlicedLowLevelWCS(make_wcs("tan", (50, 60)), (slice(5, 35), slice(7, 47)))
     cutout = Cutout(np.zeros(SHAPE), wrap(low), (1, 2), (5, 5))
     found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
@@ -229,7 +229,7 @@ def test_wrapped_wcs(wrap, tmp_path):
 
 
 def test_collection(chain, tmp_path):
-    """A collection of several images comes back, in order, with what was dropped."""
+    """A collection of several images keeps its order and its dropped sources."""
     path = tmp_path / "c.asdf"
     chain.write(path, format="asdf")
     found = CutoutCollection.read(path, format="asdf")
@@ -241,7 +241,7 @@ def test_collection(chain, tmp_path):
 
 @pytest.mark.parametrize("compression", ["zlib", "bzp2", "lz4"])
 def test_compression(chain, compression, tmp_path):
-    """Compression changes the size and nothing else."""
+    """Compression changes only the size of the file."""
     chain.write(tmp_path / "plain.asdf")
     chain.write(tmp_path / "small.asdf", compression=compression)
     found = CutoutCollection.read(tmp_path / "small.asdf")
@@ -250,8 +250,8 @@ def test_compression(chain, compression, tmp_path):
     assert sizes[0] < sizes[1]
 
 
-def test_what_was_set(chain, tmp_path):
-    """What was set on a cutout of a collection is written, its neighbours are not changed."""
+def test_set_attributes_are_written(chain, tmp_path):
+    """Attributes that were set on some cutouts are written, and the other cutouts do not change."""
     collection = chain[:10].copy()
     collection[3].meta["note"] = "odd"
     collection[4].weight = None
@@ -272,8 +272,8 @@ def test_reordered(chain, tmp_path):
     assert found[1] is found[2]
 
 
-def test_slice_is_small(chain, tmp_path):
-    """Of a collection of one cutout only that cutout is written."""
+def test_slices_have_small_archives(chain, tmp_path):
+    """The archive of one cutout of a collection contains only this cutout."""
     one = chain[5:6]
     one.write(tmp_path / "c.asdf")
     pixels = sum(getattr(one[0], n).nbytes for n in PLANES if getattr(one[0], n) is not None)
@@ -287,14 +287,14 @@ def test_empty(tmp_path):
 
 
 def test_single_by_registry(tmp_path):
-    """A cutout reads and writes through astropy's registry; the format is recognised."""
+    """The registry of astropy reads and writes cutouts, and recognizes the format."""
     cutout = make_cutout()
     cutout.write(tmp_path / "c.asdf")
     assert_cutouts_equal(Cutout.read(tmp_path / "c.asdf"), cutout)
 
 
 def test_overwrite(tmp_path):
-    """An existing file is replaced only on demand, and left alone otherwise."""
+    """An existing file is replaced only on request."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     before = path.read_bytes()
@@ -307,7 +307,7 @@ def test_overwrite(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files are those of POSIX")
 def test_overwrite_keeps_the_mode(tmp_path):
-    """What only its owner may read is so when it has been replaced."""
+    """A replaced file has the permissions of the earlier file."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     path.chmod(0o600)
@@ -316,7 +316,7 @@ def test_overwrite_keeps_the_mode(tmp_path):
 
 
 def test_failed_write_leaves_no_file(tmp_path):
-    """What cannot be written leaves the folder as it was."""
+    """A failed write leaves the folder unchanged."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     before = path.read_bytes()
@@ -327,7 +327,7 @@ def test_failed_write_leaves_no_file(tmp_path):
 
 
 def test_unit_that_cannot_be_read_again(tmp_path):
-    """A unit that its own name does not give back is refused."""
+    """A unit that cannot be read from its own name is refused."""
     unit = u.def_unit("quux")
     with pytest.raises(ValueError, match="unit 'quux' cannot be written"):
         make_cutout(unit=unit).write(tmp_path / "c.asdf")
@@ -340,7 +340,7 @@ def test_unit_that_cannot_be_read_again(tmp_path):
     ids=str,
 )  # fmt: skip
 def test_settings_of_asdf(setting, tmp_path):
-    """Where asdf would put arrays of others changes nothing: NaNs keep their bits."""
+    """Settings of asdf for the storage of arrays have no effect, and NaNs keep their bits."""
     cutout = make_cutout()
     cutout.data.view(np.uint32)[0, 0] = 0x7FA00001
     collection = CutoutCollection([cutout])
@@ -355,10 +355,10 @@ def test_settings_of_asdf(setting, tmp_path):
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_settings_of_older_asdf(chain, alone, monkeypatch, tmp_path):
-    """Blocks that are all that their arrays are views of are read, but not written by us."""
+    """Blocks that are larger than their arrays are read. This package does not write them."""
     monkeypatch.setattr("subpixal.io._asdf.pixel_blocks.BLOCK", 10_000)
     one = chain.group_by("image")[0]
-    # The pixels of both are the same.
+    # Both have the same pixels.
     collection = one + one.with_image_wcs(make_wcs("tan", one.images[0].shape))
     path = tmp_path / "c.asdf"
     with asdf.config_context() as config:
@@ -374,7 +374,7 @@ def test_settings_of_older_asdf(chain, alone, monkeypatch, tmp_path):
 
 
 def asdf_planes(path):
-    """Numbers of the blocks of each plane of each part."""
+    """Yield the numbers of the blocks of each plane of each part."""
     tree = asdf.util.load_yaml(path, tagged=True)["cutouts"]
     for part in tree["parts"]:
         yield from ([block["source"] for block in plane] for plane in part["planes"].values())
@@ -385,7 +385,7 @@ def asdf_planes(path):
     [b"", b"#ASDF 1.0.0\n", b"SIMPLE  =    T", b"#ASDF 1.0.0\n%YAML 1.1\n--- {a: 1}\n...\n"],
 )
 def test_foreign_files(content, tmp_path):
-    """A file that holds no cutouts is refused by name."""
+    """The error for a file without cutouts names the file."""
     path = tmp_path / "c.asdf"
     path.write_bytes(content)
     with pytest.raises(OSError, match=r"c\.asdf"):
@@ -393,20 +393,20 @@ def test_foreign_files(content, tmp_path):
 
 
 def test_missing_file(tmp_path):
-    """A file that is not there is a FileNotFoundError."""
+    """A missing file is a FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
         CutoutCollection.read(tmp_path / "c.asdf", format="asdf")
 
 
 def test_collection_is_no_cutout(chain, tmp_path):
-    """Reading the wrong kind says what is there."""
+    """The error for the wrong kind of content names the kind that the file contains."""
     chain.write(tmp_path / "c.asdf")
     with pytest.raises(OSError, match=r"c\.asdf holds no Cutout .* but a CutoutCollection"):
         Cutout.read(tmp_path / "c.asdf")
 
 
-def test_readable_without_us(chain, tmp_path):
-    """Pixels and index need nothing but asdf."""
+def test_readable_without_this_package(chain, tmp_path):
+    """Pixels and index can be read with asdf alone."""
     path = tmp_path / "c.asdf"
     chain.write(path)
     with asdf.config_context() as config:
@@ -427,14 +427,14 @@ def test_readable_without_us(chain, tmp_path):
 
 
 def tamper(path, old, new):
-    """Replace a piece of the tree of a file, whose checksum is removed."""
+    """Replace a piece of the tree of a file, and remove its checksum."""
     content, _, _ = path.read_bytes().rpartition(b"# subpixal")
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
 
 
-def test_schema_refuses(tmp_path):
-    """The schemas forbid what they do not name."""
+def test_schemas_refuse_unknown_nodes(tmp_path):
+    """The schemas forbid unknown nodes."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     tamper(path, b"\n    exptime:", b"\n    exptyme:")
@@ -442,8 +442,8 @@ def test_schema_refuses(tmp_path):
         Cutout.read(path)
 
 
-def test_planes_that_do_not_fit(tmp_path):
-    """An index that does not fit the pixels is an error, not other pixels."""
+def test_planes_of_another_shape_are_refused(tmp_path):
+    """An index that does not fit the pixels is an error."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     tamper(path, b"width: 12", b"width: 11")

@@ -1,4 +1,4 @@
-"""Archives that were damaged, killed while written, or made with bad intent."""
+"""Archives that are damaged, incomplete because the writer was killed, or hostile."""
 
 import contextlib
 import gzip
@@ -27,7 +27,7 @@ SHAPE = (40, 50)
 
 
 def make_cutouts(seed=1, number=6):
-    """A small collection with all planes, of two images."""
+    """Return a small collection with all planes, of two images."""
     rng = np.random.default_rng(seed)
     cutouts = []
     for k in range(number):
@@ -48,7 +48,7 @@ KINDS = ["collection", "zlib", "single", "lz4"]
 
 @pytest.fixture(scope="module", params=KINDS)
 def archive(request, tmp_path_factory):
-    """What was written, the class that reads it, and the content of the file."""
+    """Return the cutouts that were written, their class, and the content of the file."""
     path = tmp_path_factory.mktemp("archive") / "c.asdf"
     cutouts = make_cutouts(number=3)
     written = cutouts[0] if request.param == "single" else cutouts
@@ -93,7 +93,7 @@ def swap(content, rng):
 
 @pytest.mark.parametrize("damage", [flip, digit, zero, truncate, insert, delete, swap])
 def test_random_damage(archive, damage, tmp_path):
-    """A damaged file is an error that names it, or what was written: 1008 times."""
+    """Reading a damaged file raises an error with its name, or returns the original cutouts."""
     written, cls, content = archive
     path = tmp_path / "damaged.asdf"
     rng = np.random.default_rng(sum(map(ord, damage.__name__)) + len(content))
@@ -103,7 +103,7 @@ def test_random_damage(archive, damage, tmp_path):
         path.write_bytes(bad)
         options = {"lazy": bool(number % 2)} if cls is CutoutCollection else {}
         with warnings.catch_warnings():
-            # asdf warns of a block index that it does not need.
+            # asdf warns about a damaged block index that it does not need.
             warnings.simplefilter("ignore" if number % 3 else "error")
             try:
                 assert_cutouts_equal(cls.read(path, format="asdf", **options), written)
@@ -115,8 +115,8 @@ def test_random_damage(archive, damage, tmp_path):
 
 @pytest.mark.parametrize("cls", [Cutout, CutoutCollection])
 @pytest.mark.parametrize("content", [b"", b"\n#ASDF 1.0.0\n", b"\x1f\x8b"])
-def test_none_from_the_first(cls, content, tmp_path):
-    """What begins as no archive but is named as one is said to be none, by its name."""
+def test_files_that_do_not_begin_as_asdf(cls, content, tmp_path):
+    """The error for a file without the first bytes of ASDF names the file."""
     path = tmp_path / "c.asdf"
     path.write_bytes(content)
     with pytest.raises(OSError, match=r"c\.asdf cannot be read as an ASDF file of cutouts: "):
@@ -124,7 +124,7 @@ def test_none_from_the_first(cls, content, tmp_path):
 
 
 def test_compressed_as_a_whole(tmp_path):
-    """Nobody is told that it does not begin as an archive."""
+    """The error for a compressed file gives the reason."""
     make_cutouts().write(tmp_path / "c.asdf")
     path = tmp_path / "c.asdf.gz"
     path.write_bytes(gzip.compress((tmp_path / "c.asdf").read_bytes()))
@@ -132,15 +132,15 @@ def test_compressed_as_a_whole(tmp_path):
         read_asdf(path)
 
 
-def test_what_a_bit_does(tmp_path):
-    """A wrong bit anywhere in a pixel, a column or the tree is found."""
+def test_every_wrong_bit_is_found(tmp_path):
+    """A wrong bit in any pixel, column or tree is an error."""
     path = tmp_path / "c.asdf"
     make_cutouts(number=2).write(path)
     content = path.read_bytes()
     end = content.rindex(b"#ASDF BLOCK INDEX")
     blocks = [int(line[2:]) for line in content[end:].split(b"\n") if line.startswith(b"- ")]
     for begin in blocks:
-        # 54 bytes of header are followed by the first element of the block.
+        # The header of a block has 54 bytes.
         bad = bytearray(content)
         bad[begin + 54] ^= 1
         path.write_bytes(bad)
@@ -151,13 +151,13 @@ def test_what_a_bit_does(tmp_path):
 @pytest.mark.parametrize("size", [10, 65_500, 65_533, 200_000])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_written_by_asdf(size, compression, tmp_path):
-    """A file without our checksum is read by its blocks, wherever they begin."""
+    """A file without the checksum of this package is read, wherever its blocks begin."""
     path = tmp_path / "c.asdf"
     cutouts = make_cutouts()
     tree = {"cutouts": cutouts, "text": "x" * size}
     asdf.AsdfFile(tree).write_to(path, all_array_compression=compression)
     assert_cutouts_equal(CutoutCollection.read(path), cutouts)
-    # A wrong bit is found as well.
+    # Damage of such a file is an error, too.
     bad = bytearray(path.read_bytes())
     bad[bad.rindex(b"#ASDF BLOCK INDEX") - 1] ^= 1
     path.write_bytes(bad)
@@ -167,7 +167,7 @@ def test_written_by_asdf(size, compression, tmp_path):
 
 @pytest.mark.parametrize("compression", ["zlib", "bzp2", "lz4"])
 def test_checksums_of_older_asdf(compression, tmp_path):
-    """Checksums of asdf 5 are of what is compressed, those of later ones of what is stored."""
+    """MD5s of compressed bytes (asdf 6) and of decompressed bytes (asdf 5) are accepted."""
     path = tmp_path / "c.asdf"
     cutouts = make_cutouts(number=2)
     cutouts.write(path, compression=compression)
@@ -189,7 +189,7 @@ def test_checksums_of_older_asdf(compression, tmp_path):
 
 @pytest.mark.parametrize("sealed", [True, False])
 def test_no_checksums(sealed, tmp_path):
-    """Who writes with asdf may leave checksums out, we do not."""
+    """Blocks may have no MD5 in a file of asdf, but not in a file of this package."""
     path = tmp_path / "c.asdf"
     cutouts = make_cutouts(number=2)
     asdf.AsdfFile({"cutouts": cutouts}).write_to(path)
@@ -208,7 +208,7 @@ def test_no_checksums(sealed, tmp_path):
         assert_cutouts_equal(CutoutCollection.read(path), cutouts)
 
 
-# Files that end before they are whole
+# Incomplete files
 
 KILL = """
 import os, random, signal, sys, time
@@ -249,23 +249,23 @@ print(*(seen.count(k) for k in (-1, 0, 1)), left)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that were forked")
 def test_killed_writer(tmp_path):
-    """Whenever the writer is killed, 200 times, the old file or the new one is there."""
+    """After a killed write, the file is the earlier or the new one, in 200 trials."""
     command = [sys.executable, "-c", KILL, __file__, str(tmp_path)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     broken, first, second, left = map(int, found.stdout.split())
     assert broken == 0
     assert first + second == 200
-    # It was killed before, after and while it wrote.
+    # The writer was killed before, during and after its work.
     assert min(first, second, left) > 0
     assert CutoutCollection.read(tmp_path / "c.asdf")
 
 
-# Files made with bad intent
+# Hostile files
 
 
 def collection_tree():
-    """Tree of a collection of two cutouts of 3 x 2 pixels."""
+    """Return the tree of a collection of two cutouts of 3 x 2 pixels."""
     index = {
         "x": 1, "y": 2, "width": 3, "height": 2, "dx": 0.0, "dy": 0.0, "src_x": 1.0, "src_y": 1.0,
         "src_weight": 1.0, "exptime": 1.0, "data_units": "rate", "status": "ok",
@@ -279,7 +279,7 @@ def collection_tree():
 
 
 def write_raw(tree, path, tag="cutout_collection-1.0.0", compression=None):
-    """Write a tree as if it were one of ours, checksum included, without our converters."""
+    """Write a tree without the converters of this package, but with its tag and checksum."""
     with asdf.config_context() as config:
         for extension in list(config.extensions):
             if "subpixal" in (extension.extension_uri or ""):
@@ -294,7 +294,7 @@ def write_raw(tree, path, tag="cutout_collection-1.0.0", compression=None):
 
 
 def test_raw_tree(tmp_path):
-    """The tree that the other tests change is a good one."""
+    """The tree that the other tests change is valid."""
     write_raw(collection_tree(), tmp_path / "c.asdf")
     found = CutoutCollection.read(tmp_path / "c.asdf")
     assert found[1].data.tolist() == [[6, 7, 8], [9, 10, 11]]
@@ -359,7 +359,7 @@ BAD = {
 
 @pytest.mark.parametrize("changes", BAD.values(), ids=BAD)
 def test_bad_trees(changes, tmp_path):
-    """A tree that says what cannot be is an error that names the file."""
+    """The error for an impossible tree names the file."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     part = tree["parts"][0]
@@ -377,7 +377,7 @@ def test_bad_trees(changes, tmp_path):
 
 
 def edit(path, old, new):
-    """Replace text in the tree of a file, and move what follows."""
+    """Replace text in the tree of a file, and move the blocks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = path.read_bytes()
@@ -396,7 +396,7 @@ def edit(path, old, new):
 
 
 def block(**node):
-    """YAML of an array."""
+    """Return the YAML of an array."""
     node = {"source": 0, "datatype": "float64", "byteorder": "little", "shape": [12]} | node
     return json.dumps(node).encode()
 
@@ -422,7 +422,7 @@ HOSTILE = {
 @pytest.mark.parametrize("node", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("where", ["data", "meta", "id"])
 def test_hostile_arrays(node, where, tmp_path):
-    """An array that is not what it claims to be is an error, and no other file is read."""
+    """An array outside its block is an error, and no other file is read."""
     path = tmp_path / "c.asdf"
     asdf.AsdfFile({"secret": np.arange(12.0)}).write_to(tmp_path / "other.asdf")
     tree = collection_tree()
@@ -432,7 +432,7 @@ def test_hostile_arrays(node, where, tmp_path):
         tree["parts"][0]["planes"]["data"] = ["WHERE"]
     else:
         tree["parts"][0]["id"] = "WHERE"
-    # Block 0 has the twelve numbers.
+    # Block 0 contains the twelve numbers.
     write_raw({"spare": np.arange(12.0), **tree}, path)
     new = block(**node)
     if where == "id":
@@ -462,7 +462,7 @@ BOMB = (
 )
 @pytest.mark.parametrize("where", ["meta", "id"])
 def test_hostile_text(text, where, tmp_path):
-    """A tree that is endless, or as good as endless, is an error at once."""
+    """A tree of endless or almost endless size is an error at once."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     if where == "meta":
@@ -479,7 +479,7 @@ def test_hostile_text(text, where, tmp_path):
     "key", [b"<<", b"!!merge x", b"!!%6Derge x", b"!<tag:yaml.org,2002:merge> x"]
 )
 def test_merged_nodes(key, tmp_path):
-    """Nodes that are merged into one another time and again take no time."""
+    """Nested merges of nodes are an error at once."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     tree["images"][0]["meta"] = {"a": "WHERE", "b": {"<<": "a word"}}
@@ -494,7 +494,7 @@ def test_merged_nodes(key, tmp_path):
 
 
 def test_words_that_look_like_merges(tmp_path):
-    """Who has the sign for it in metadata can read it."""
+    """Metadata may contain the key of merges."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     shared = [1]
@@ -516,7 +516,7 @@ BOMBED = {
 @pytest.mark.parametrize("honest", [True, False])
 @pytest.mark.parametrize("where", BOMBED.values(), ids=BOMBED)
 def test_bombs(where, honest, compression, tmp_path, monkeypatch):
-    """No more is decompressed than the tree says, and the tree may not say too much."""
+    """No more bytes are decompressed than the tree announces, and it may not announce too many."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     where(tree, np.zeros(4_000_000))
@@ -532,12 +532,12 @@ def test_bombs(where, honest, compression, tmp_path, monkeypatch):
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # lz4 decompresses 4 MB at a time, zlib makes 1000 bytes of one.
+    # lz4 decompresses 4 MB at a time, and zlib makes up to 1032 bytes of one.
     assert most < (10_000_000 if compression == "bzp2" or not honest else 3 * 1032 * size)
 
 
 def test_parts_that_share(tmp_path):
-    """Parts that have the same arrays would be more cutouts than there are bytes."""
+    """Parts that share arrays are refused, because there could be more cutouts than bytes."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     tree["parts"] = [dict(tree["parts"][0]) for _ in range(5)]
@@ -548,7 +548,7 @@ def test_parts_that_share(tmp_path):
 
 @pytest.mark.parametrize("sealed", [True, False])
 def test_forged_index(sealed, tmp_path):
-    """A block index that says what is not so is an error, or is not believed, at once."""
+    """A wrong block index is an error, or has no effect."""
     path = tmp_path / "c.asdf"
     write_raw(collection_tree(), path)
     content = path.read_bytes()
@@ -574,20 +574,20 @@ def test_forged_index(sealed, tmp_path):
 
 
 def test_hostile_headers(tmp_path):
-    """A header that claims more bytes than the file has takes no time."""
+    """A header with more bytes than the file is an error at once."""
     path = tmp_path / "c.asdf"
     cutouts = make_cutouts(number=2)
     for compression in (None, "zlib"):
         cutouts.write(path, compression=compression, overwrite=True)
         content = path.read_bytes()
         begin = content.index(b"\xd3BLK")
-        # Sizes allocated, used and of the data.
+        # Positions of the allocated, the used and the decompressed size.
         for field in (14, 22, 30):
             bad = bytearray(content)
             bad[begin + field] = 0x7F
             path.write_bytes(bad)
             if field == 30:
-                # The tree says how many bytes are needed.
+                # The size of the decompressed data has no effect, because the tree has the size.
                 assert_cutouts_equal(CutoutCollection.read(path), cutouts)
                 continue
             with pytest.raises(OSError, match=r"c\.asdf"):
@@ -597,7 +597,7 @@ def test_hostile_headers(tmp_path):
 @pytest.mark.parametrize("name", ["cutout", "cutout_collection", "offset_wcs", "surprise"])
 @pytest.mark.parametrize("version", ["1.1.0", "2.0.0"])
 def test_later_version(name, version, tmp_path):
-    """What a later version wrote is refused in words that say so."""
+    """The error for a file of a later version names the version."""
     if name == "surprise":
         version = "1.0.0"
     write_raw(collection_tree(), tmp_path / "c.asdf", tag=f"{name}-{version}")
@@ -606,7 +606,7 @@ def test_later_version(name, version, tmp_path):
 
 
 def test_subclasses(tmp_path):
-    """A subclass is refused by its name, for it would come back as another class."""
+    """Subclasses are refused by name, because they would be read as another class."""
 
     class Special(Cutout):
         pass

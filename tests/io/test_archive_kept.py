@@ -1,4 +1,4 @@
-"""An archive of today is readable for ever, and without this package."""
+"""The archive of the first version stays readable, also without this package."""
 
 import io
 import re
@@ -24,7 +24,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "archive.rst"
 
 
 def test_kept_archive():
-    """The file that is kept holds these numbers."""
+    """The kept archive contains the numbers of this test."""
     found = CutoutCollection.read(PATH)
     assert PATH.stat().st_size < 60_000
     assert [cutout.src_id for cutout in found] == [11, 0, 1, 2, 12, 10]
@@ -58,7 +58,7 @@ def test_kept_archive():
 
 
 def test_same_as_today():
-    """What is written today is read as the same."""
+    """The script writes an archive equal to the kept one."""
     assert_cutouts_equal(CutoutCollection.read(PATH), make_archive())
 
 
@@ -71,7 +71,7 @@ class Nowhere:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Nowhere())
-# As if it was never installed: no entry points either. asdf takes the backport if there is one.
+# Hide the entry points, too. asdf uses the backport of importlib.metadata if it is installed.
 for name in ("importlib.metadata", "importlib_metadata"):
     try:
         module = importlib.import_module(name)
@@ -83,14 +83,14 @@ for name in ("importlib.metadata", "importlib_metadata"):
             return found
         return cls(e for e in found if not e.value.startswith("subpixal"))
     module.entry_points = without
-# It says that the extension of subpixal is not there.
+# asdf warns that the extension of subpixal is missing.
 import warnings
 warnings.simplefilter("ignore")
 """
 
 
 def test_documented_lines(tmp_path):
-    """The lines of the documentation get pixels and WCS where there is no subpixal."""
+    """The lines of the documentation read pixels and WCS without this package."""
     text = DOCS.read_text()
     code = re.search(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)[1]
     code = "\n".join(line[4:] for line in code.splitlines())

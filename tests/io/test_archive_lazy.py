@@ -1,4 +1,4 @@
-"""Archives are read lazily: how much, from where, and what becomes of what was read."""
+"""Lazy reading of archives."""
 
 import copy
 import gc
@@ -28,7 +28,7 @@ COMPRESSIONS = [None, "zlib"]
 
 
 def make_cutouts(number, size=20, *, meta=None):
-    """Cutouts of an image, in columns, with weight."""
+    """Return cutouts of an image in columns, with weights."""
     rng = np.random.default_rng(number)
     image = rng.normal(size=SHAPE).astype(np.float32)
     weight = rng.random(SHAPE).astype(np.float32)
@@ -55,12 +55,12 @@ def path(request, cutouts, tmp_path_factory):
 
 
 class CountingFile(io.FileIO):
-    """Counts the bytes that are read."""
+    """A file that counts the bytes that are read."""
 
     count = 0
 
     def fileno(self):
-        # Nobody shall read around us.
+        # Without a file number, all reads go through this object.
         raise io.UnsupportedOperation
 
     def readinto(self, buffer):
@@ -77,15 +77,15 @@ class CountingFile(io.FileIO):
         return self.read()
 
 
-# How much is read
+# Amount of bytes
 
 
 def test_bytes_of_one_cutout(cutouts, path):
-    """Of a file that is open, the tree, the columns and one block of each plane are read."""
+    """One cutout of an open file takes the tree, the columns and one block of each plane."""
     size = path.stat().st_size
     with CountingFile(path) as file:
         found = CutoutCollection.read(file, format="asdf", lazy=True)
-        # Columns of 3000 numbers, the tree twice, and what is searched for the index.
+        # Columns of 3000 numbers, the tree twice, and the search for the index.
         assert file.count < 400_000
         before = file.count
         assert_array_equal(found[7].data, cutouts[7].data)
@@ -95,7 +95,7 @@ def test_bytes_of_one_cutout(cutouts, path):
 
 
 def test_memory_of_one_cutout(tmp_path):
-    """One of 100,000 cutouts takes the memory of the index, and not that of the pixels."""
+    """One of 100,000 cutouts takes the memory of the index, without the pixels."""
     number = 100_000
     y, x = np.mgrid[:2240, :2240]
     segmentation = (y // 7 * 320 + x // 7 + 1) * ((y % 7 > 0) & (x % 7 > 0))
@@ -124,26 +124,26 @@ def test_memory_of_one_cutout(tmp_path):
         for cutout in found[:5000]:
             cutout.data.sum()
         del cutout
-        # What nobody holds is not kept.
+        # Blocks that are not in use are released.
         assert tracemalloc.get_traced_memory()[0] < kept + 5000 * size * planes / 2
     finally:
         tracemalloc.stop()
 
 
 def test_reading_a_collection_reads_no_pixels(path):
-    """A collection whose pixels are not accessed holds lazy planes only."""
+    """A collection without access to pixels contains only lazy planes."""
     found = CutoutCollection.read(path)
     (store,) = found.selection.stores
     assert all(type(plane) is LazyPlane for plane in store.planes.values())
     assert not store.overrides
 
 
-# From where
+# Kinds of files
 
 
 @pytest.mark.parametrize("lazy", [True, False, None])
 def test_sources(cutouts, path, lazy):
-    """Names, paths, open files and URLs are read alike."""
+    """Names, paths, open files and URLs give the same cutouts."""
     fsspec = pytest.importorskip("fsspec")
     fsspec.filesystem("memory").pipe("/c.asdf", path.read_bytes())
     with path.open("rb") as buffered, path.open("rb", buffering=0) as raw, \
@@ -160,7 +160,7 @@ def test_sources(cutouts, path, lazy):
 
 @pytest.mark.parametrize("lazy", [True, False])
 def test_packed_files(cutouts, path, lazy, tmp_path):
-    """What unpacks a file while it is read is read, and not what is packed."""
+    """A file inside a compressed file is read through an object that decompresses it."""
     content = path.read_bytes()
     with gzip.open(tmp_path / "c.asdf.gz", "wb", compresslevel=1) as file:
         file.write(content)
@@ -176,7 +176,7 @@ def test_packed_files(cutouts, path, lazy, tmp_path):
 
 
 def test_open_file_stays_where_it_is(path):
-    """Who has opened a file goes on reading it where it was."""
+    """Reading does not move the position of an open file."""
     content = path.read_bytes()
     with path.open("rb") as file:
         assert file.read(7) == content[:7]
@@ -188,7 +188,7 @@ def test_open_file_stays_where_it_is(path):
 
 
 def test_open_file_that_is_closed(cutouts, path):
-    """An open file is read at once; lazily, it must stay open, and says so."""
+    """An open file is read at once. With lazy reading, a closed file is an error."""
     with path.open("rb") as file:
         now = CutoutCollection.read(file, format="asdf")
         later = CutoutCollection.read(file, format="asdf", lazy=True)
@@ -197,7 +197,7 @@ def test_open_file_that_is_closed(cutouts, path):
         later[3].data.sum()
 
 
-# What becomes of what was read
+# Use of cutouts after reading
 
 
 def change_file(path, how):
@@ -211,7 +211,7 @@ def change_file(path, how):
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_file_that_is_gone(how, compression, tmp_path):
-    """Pixels come from the file that there was, also when its name is another's."""
+    """Pixels come from the file that was opened, also after its name belongs to another file."""
     cutouts = make_cutouts(20)
     path = tmp_path / "c.asdf"
     cutouts.write(path, compression=compression)
@@ -237,7 +237,7 @@ for cutout in (found[0], found[-1]):
 
 
 def test_file_that_is_truncated(path, tmp_path):
-    """A file that another program cuts short is an error, and not the end of the process."""
+    """A file that another program truncates is an error, and does not end the process."""
     other = tmp_path / "d.asdf"
     other.write_bytes(path.read_bytes())
     command = [sys.executable, "-c", TRUNCATED, str(other)]
@@ -261,7 +261,7 @@ def test_file_that_is_overwritten_in_place(path, tmp_path):
 
 @pytest.mark.parametrize("plane", ["data", "mask", "weight"])
 def test_lazily_read_pixels_are_read_only(plane, path):
-    """Pixels that are read lazily refuse changes, also through views and operators."""
+    """Lazily read pixels refuse changes, also through views and operators."""
     before = path.read_bytes()
     cutout = CutoutCollection.read(path)[3]
     pixels = getattr(cutout, plane)
@@ -277,7 +277,7 @@ def test_lazily_read_pixels_are_read_only(plane, path):
 
 
 def test_assigned_planes_last(cutouts, path):
-    """A plane that is assigned lasts, and changes neither the file nor other cutouts."""
+    """An assigned plane lasts, and changes neither the file nor other cutouts."""
     before = path.read_bytes()
     found = CutoutCollection.read(path)
     found[3].data = found[3].data + 77
@@ -322,7 +322,7 @@ def duplicates(found, folder):
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_duplicates(compression, tmp_path):
-    """Copies, pickles and archives of what is read lazily have the same content."""
+    """Copies, pickles and archives of lazily read cutouts have the same content."""
     cutouts = make_cutouts(30, meta={"a": np.arange(3)})
     path = tmp_path / "c.asdf"
     cutouts.write(path, compression=compression)
@@ -330,13 +330,13 @@ def test_duplicates(compression, tmp_path):
     for collection in (cutouts, found):
         collection[4].data = collection[4].data + 9
     for duplicate in duplicates(found, tmp_path):
-        # Those that are pickled one by one have an image each.
+        # Cutouts that are pickled one by one have one image each.
         for a, b in zip(duplicate[2:7], cutouts[2:7], strict=True):
             assert_cutouts_equal(a, b)
 
 
 def test_arithmetic(cutouts, path):
-    """Arithmetic with what is read lazily is that with what is in memory."""
+    """Arithmetic with lazily read cutouts gives the same results as with cutouts in memory."""
     found = CutoutCollection.read(path)
     assert_array_equal(found[3].add(found[4].data).data, cutouts[3].data + cutouts[4].data)
     assert_array_equal(found[3].data, cutouts[3].data)
@@ -344,7 +344,7 @@ def test_arithmetic(cutouts, path):
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_written_back(compression, tmp_path):
-    """A collection that is read lazily can be written over its own file, again and again."""
+    """A lazily read collection can be written over its own file repeatedly."""
     cutouts = make_cutouts(30)
     path = tmp_path / "c.asdf"
     cutouts.write(path, compression=compression)
@@ -358,7 +358,7 @@ def test_written_back(compression, tmp_path):
 
 
 def test_single(tmp_path):
-    """A single cutout is read at once, with arrays in its metadata."""
+    """A single cutout is read at once, with the arrays in its metadata."""
     cutout = make_cutouts(1, meta={"a": np.arange(3)})[0]
     cutout.meta["b"] = {"c": np.arange(5.0)[::2]}
     path = tmp_path / "c.asdf"
@@ -369,7 +369,7 @@ def test_single(tmp_path):
 
 
 def test_through_asdf(tmp_path):
-    """Lists, dicts and whole trees of cutouts go through asdf, and outlive the file."""
+    """Lists and trees of cutouts that asdf reads stay valid after the file is closed."""
     cutouts = make_cutouts(3, meta={"a": np.arange(3)})
     cutouts[1].psf = np.eye(3)
     tree = {"one": cutouts[0], "list": [cutouts[0], {"deep": cutouts[1]}], "all": {"x": cutouts}}
@@ -384,7 +384,7 @@ def test_through_asdf(tmp_path):
 
 
 def test_collection_in_metadata(tmp_path):
-    """Cutouts among the metadata of cutouts are cutouts again."""
+    """Cutouts in the metadata of cutouts are read as cutouts."""
     inner = make_cutouts(2)
     outer = make_cutouts(3, meta={"reference": inner, "one": inner[0]})
     for cutouts in (outer, outer[0]):

@@ -1,4 +1,4 @@
-"""Cutouts of real images come back from archives as they were."""
+"""Round trips of cutouts of real images through archives."""
 
 import shutil
 
@@ -33,7 +33,7 @@ WCSS = [
 
 
 def cut(image, number=12, size=25):
-    """Cutouts with all planes of an image, some of which leave it."""
+    """Return cutouts with all planes of an image, some of which reach outside."""
     rng = np.random.default_rng(3)
     ny, nx = image.shape
     corners = rng.uniform([-20, -20], [nx - 5, ny - 5], (number, 2)).astype(int).tolist()
@@ -62,7 +62,7 @@ def check_wcs(found, wcs, shape):
 @pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("compression", [None, "lz4"])
 def test_real_images(name, compression, shared_data, tmp_path):
-    """All planes of all chips come back bit for bit, with one WCS each, also when merged."""
+    """Archives keep all planes of all chips bit for bit, with one WCS each, also after a merge."""
     parts, paths = [], []
     for chip, image in enumerate(read_images(shared_data / IMAGES[name])):
         cutouts = cut(image)
@@ -88,7 +88,7 @@ def test_real_images(name, compression, shared_data, tmp_path):
 
 @pytest.mark.parametrize("name", WCSS)
 def test_real_gwcs(name, shared_data, tmp_path):
-    """A gwcs comes back with the same bits."""
+    """Archives keep a gwcs to the last bit."""
     with asdf.open(shared_data / "gwcs" / f"{name}.asdf", lazy_load=False) as file:
         wcs = file["wcs"]
     shape = (2048, 2048)

@@ -1,4 +1,4 @@
-"""Many archives made one."""
+"""Merging of archives."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ SHAPE = (60, 70)
 
 
 def make_parts(count=3, kind="sip"):
-    """Cutouts of some exposures, and those of the combined image that belong to them."""
+    """Return cutouts of some exposures with their cutouts of the combined image."""
     drz, rng = make_wcs("tan", SHAPE), np.random.default_rng(5)
     data = rng.normal(size=SHAPE).astype(np.float32)
     primary = CutoutCollection(
@@ -50,7 +50,7 @@ def written(request, tmp_path):
 
 
 def test_merge(written, tmp_path):
-    """All cutouts follow one another, bit for bit; the combined image is there once."""
+    """The archive contains all cutouts in their order, bit for bit, and the combined image once."""
     parts, paths = written
     merge_archives(paths, tmp_path / "all.asdf")
     found = CutoutCollection.read(tmp_path / "all.asdf")
@@ -60,7 +60,7 @@ def test_merge(written, tmp_path):
 
 
 def test_command(written, tmp_path, capsys):
-    """The command appends to an archive, too."""
+    """The command can also append to an archive."""
     parts, paths = written
     assert main(["merge", *map(str, paths[:2]), "--output", str(tmp_path / "all.asdf")]) == 0
     both = [str(tmp_path / "all.asdf"), str(paths[2])]
@@ -71,7 +71,7 @@ def test_command(written, tmp_path, capsys):
 
 
 def test_pixels_are_not_held(written, tmp_path, monkeypatch):
-    """What is written comes from files, mapped to memory."""
+    """The pixels that are written come from mapped files."""
     _, paths = written
     mapped = []
 
@@ -88,7 +88,7 @@ def test_pixels_are_not_held(written, tmp_path, monkeypatch):
 
 
 def test_nothing_is_written(written, tmp_path):
-    """An archive that cannot be read stops it, and leaves nothing behind."""
+    """An archive that cannot be read is an error, and no file is written."""
     _, paths = written
     (tmp_path / "bad.asdf").write_bytes(b"#ASDF 1.0.0\n")
     before = sorted(tmp_path.iterdir())
@@ -98,7 +98,7 @@ def test_nothing_is_written(written, tmp_path):
 
 
 def test_cutout_and_other_images(tmp_path):
-    """Single cutouts are merged, too; images that differ in anything stay apart."""
+    """Single cutouts are merged, too. Images that differ in any property stay apart."""
     wcs, data = make_wcs("tan", SHAPE), np.zeros(SHAPE)
     options = [{}, {"exptime": 2}, {"meta": {"filter": "F140W"}}, {"psf": np.ones((3, 3))}, {}]
     cutouts = [Cutout(data, wcs, (1, 2), (5, 6), src_id=k, **o) for k, o in enumerate(options)]
@@ -112,7 +112,7 @@ def test_cutout_and_other_images(tmp_path):
 
 
 def test_twice(written, tmp_path, monkeypatch):
-    """One file under two names is refused, and cutouts of exposures are all there."""
+    """One file under two names is refused. Cutouts of exposures are never left out."""
     parts, paths = written
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"different files, .*0\.asdf is there 2 times"):
@@ -124,7 +124,7 @@ def test_twice(written, tmp_path, monkeypatch):
 
 
 def test_shared_primaries(tmp_path):
-    """Primary cutouts, and what was dropped of them, that archives share are there once."""
+    """Primary cutouts and dropped sources that archives share are written once."""
     scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip", "tan"))
     drz, labels = scene.combined, scene.segmentation
     primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
@@ -136,7 +136,7 @@ def test_shared_primaries(tmp_path):
         paths.append(tmp_path / f"{len(paths)}.asdf")
         (primary + flt + back[:]).write(paths[-1])
         expected = expected + flt + back[:]
-    # A cutout of its own, and the others again.
+    # A cutout that only this archive has, and the others again.
     other = create_primary_cutouts(scene.truth[::-1], labels, drz.data, drz.wcs, pad=2)
     paths.append(tmp_path / "other.asdf")
     reason = primary.dropped_groups[0]._replace(message="for another reason")
@@ -148,7 +148,7 @@ def test_shared_primaries(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "flt.fits[SCI,1]"])
 def test_one_to_one(tmp_path, name):
-    """Two exposures of one pointing share cutouts of the combined image; each keeps its own."""
+    """Exposures of one pointing share the cutouts of the combined image, and keep their own."""
     scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip",))
     drz, labels, (image,) = scene.combined, scene.segmentation, scene.exposures
     primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
@@ -157,12 +157,12 @@ def test_one_to_one(tmp_path, name):
         exposure = Cutout(image.data + k, image.wcs, meta={"name": name}, copy=False)
         flt, back = create_cutouts(primary, labels, drz.data, drz.wcs, exposure, None)
         paths.append(tmp_path / f"{k}.asdf")
-        # Whichever comes first.
+        # The order of the archives does not matter.
         (primary + back + flt[:]).write(paths[-1])
         expected = expected + back + flt[:]
     merge_archives(paths, tmp_path / "all.asdf")
     found = CutoutCollection.read(tmp_path / "all.asdf")
-    # Records of the combined image that are the same are one.
+    # Equal records of the combined image become one record.
     for one, other in zip(found, expected, strict=True):
         assert_cutouts_equal(one, other)
     assert len(flt.dropped) > 0
@@ -170,12 +170,12 @@ def test_one_to_one(tmp_path, name):
 
 
 def test_dropped_twice_in_one(tmp_path):
-    """What one archive has twice stays, as its cutouts do."""
+    """Dropped sources that one archive contains twice stay, like its cutouts."""
     scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip",))
     drz, labels = scene.combined, scene.segmentation
     primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
     assert len(primary.dropped) > 0
-    # Where they follow one another, they are one group.
+    # Consecutive ones are one group.
     other = primary[:0].with_dropped([primary.dropped_groups[0]._replace(image="other")])
     paths = [tmp_path / "0.asdf", tmp_path / "1.asdf"]
     (primary + other + primary).write(paths[0])
@@ -187,7 +187,7 @@ def test_dropped_twice_in_one(tmp_path):
 
 @pytest.mark.parametrize("change", ["pixels", "planes", "place", "id", "meta"])
 def test_all_but_the_same(tmp_path, change):
-    """Cutouts of one image that differ in anything are both there."""
+    """Cutouts of one image that differ in any property are both kept."""
     data, wcs = np.zeros(SHAPE), make_wcs("tan", SHAPE)
     labels = np.zeros(SHAPE, int)
     labels[3:6, 2:5] = 7
@@ -223,11 +223,11 @@ merge_archives(sys.argv[2:], sys.argv[1], overwrite=True)
 @pytest.mark.skipif(os.name != "posix", reason="limits the number of open files")
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_many_archives(compression, tmp_path):
-    """More archives, and more blocks, than files may be open."""
+    """Archives and blocks may be more than the files that a process can open."""
     wcs, data = make_wcs("tan", SHAPE), np.arange(60.0 * 70).reshape(SHAPE)
     paths, cutouts = [], []
     for k in range(60):
-        # Each has an image of its own, and so blocks of its own.
+        # Each archive has its own image, and therefore its own blocks.
         cutout = Cutout(data + k, wcs, (1, 2), (5, 6), src_id=k, exptime=k % 50 + 1)
         paths.append(tmp_path / f"{k}.asdf")
         cutouts.append(cutout)
@@ -243,7 +243,7 @@ def test_many_archives(compression, tmp_path):
 
 
 def test_spool(tmp_path, monkeypatch):
-    """Pixels of any size are put aside and come back."""
+    """Pixels of any size are moved to a file, and read from it."""
     monkeypatch.setattr(merge, "MAPPED_BYTES", 1000)
     rng = np.random.default_rng(1)
     with (tmp_path / "spool").open("w+b") as file:
@@ -258,7 +258,7 @@ def test_spool(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["all.fits", "ALL.FIT", "all.fits.gz"])
 def test_name_of_another_format(name, tmp_path, capsys):
-    """An archive is not named as a FITS file."""
+    """An archive with the suffix of a FITS file is refused."""
     with pytest.raises(ValueError, match="is an ASDF file"):
         merge_archives([], tmp_path / name)
     assert main(["merge", "none.asdf", "--output", str(tmp_path / name)]) == 2
@@ -267,7 +267,7 @@ def test_name_of_another_format(name, tmp_path, capsys):
 
 
 def test_noticed_first(tmp_path):
-    """What cannot be written is said before any archive is read."""
+    """Wrong arguments are errors before any archive is read."""
     with pytest.raises(ValueError, match=r"^compression must be 'zlib', .* got 'foo'"):
         merge_archives(["none.asdf"], tmp_path / "all.asdf", compression="foo")
     with pytest.raises(FileNotFoundError, match=r"all\.asdf: there is no folder"):

@@ -1,4 +1,4 @@
-"""Metadata, units and PSFs in ASDF: the same again, or said aloud."""
+"""Metadata, units and PSFs in archives: they are kept, or a warning reports the change."""
 
 import datetime as dt
 import io
@@ -60,14 +60,14 @@ def make(**options):
     ],
 )
 def test_values(value, expected):
-    """Values come back as they were, tuples as lists and scalars of numpy as those of python."""
+    """Values are kept; tuples become lists, and NumPy scalars become Python scalars."""
     found = reopen(make(meta={"key": value})).meta["key"]
     assert found == expected
     assert type(found) is type(expected)
 
 
 def test_large_values():
-    """Arrays, tables and times come back."""
+    """Arrays, tables and times are kept."""
     meta = {
         "array": np.arange(6.0).reshape(2, 3),
         "masked": np.ma.array([1, 2], mask=[False, True]),
@@ -88,7 +88,7 @@ def test_large_values():
 
 @pytest.mark.parametrize("unit", ["m", "cm"])
 def test_quantities(unit):
-    """Quantities come back, and those that differ in value or unit are seen to differ."""
+    """Quantities are kept, and the comparison finds differences of value and unit."""
     cutout = make(meta={"a": 3 * u.m, "b": np.arange(3.0) * u.m})
     found = reopen(cutout)
     assert_cutouts_equal(found, cutout)
@@ -98,7 +98,7 @@ def test_quantities(unit):
 
 
 def test_keys_that_are_too_large():
-    """A key that ASDF cannot hold is left out, and said."""
+    """A key that ASDF cannot hold is left out with a warning."""
     with pytest.warns(SubpixalWarning, match=rf"has the key {2**63}, .* left out"):
         found = reopen(make(meta={2**63: 1, "a": 2, "name": "mine"})).meta
     assert found["a"] == 2
@@ -106,7 +106,7 @@ def test_keys_that_are_too_large():
 
 
 def test_text_that_is_not_utf8(tmp_path):
-    """Names of files may have bytes that are no text: they become escapes, and it is said."""
+    """Text that UTF-8 cannot encode, as in names of files, gets escapes with a warning."""
     name, path = "m51\udce9.fits", tmp_path / "c.asdf"
     meta = {"name": name, "deep": [{"x": "\ud800"}], "path": Path(name)}
     image = NDData(np.zeros(SHAPE), wcs=WCS, meta=meta)
@@ -142,8 +142,8 @@ def test_keys_and_ids_that_are_not_utf8(tmp_path):
         (np.datetime64("2026-01-02"), "2026-01-02", "datetime64"),
     ],
 )
-def test_what_becomes_text(value, expected, cls):
-    """What ASDF can hold as text only is written as text, and said."""
+def test_some_values_become_text(value, expected, cls):
+    """Values that ASDF can hold only as text are written as text with a warning."""
     match = rf"meta\['key'\] of the image 'mine' is written as text, for it is a {cls}"
     with pytest.warns(SubpixalWarning, match=match):
         found = reopen(make(meta={"key": value, "name": "mine"}))
@@ -153,8 +153,8 @@ def test_what_becomes_text(value, expected, cls):
 @pytest.mark.parametrize(
     "value", [slice(1, 2), object(), np.array([None, 1]), print, range(3), 3 * u.ABmag]
 )
-def test_what_is_left_out(value):
-    """What ASDF cannot hold is left out, with a warning that names it; the rest is there."""
+def test_values_without_converter_are_left_out(value):
+    """A value that ASDF cannot hold is left out with a warning; the other values are kept."""
     cutout = make(meta={"a": {"b": value}, "list": [1, value], "name": "mine"})
     with pytest.warns(SubpixalWarning, match="of the image 'mine' is left out") as caught:
         found = reopen(cutout)
@@ -166,14 +166,14 @@ def test_what_is_left_out(value):
 
 
 def test_keys():
-    """Keys that YAML does not have are left out, with their values."""
+    """Keys that YAML does not have are left out with their values."""
     with pytest.warns(SubpixalWarning, match=r"has the key \(1, 2\)"):
         found = reopen(make(meta={(1, 2): 3, "b": 4}))
     assert dict(found.meta) == {"b": 4}
 
 
 def test_own_meta_of_a_cutout():
-    """What a cutout knows itself is treated as what the image knows."""
+    """Metadata of a cutout are treated like metadata of an image."""
     cutout = make()
     cutout.meta["what"] = object()
     for held in (cutout, CutoutCollection([cutout])):
@@ -206,7 +206,7 @@ def make_header():
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_header(inside):
-    """Of a FITS header, everything that a card can have comes back."""
+    """All values and comments of a FITS header are kept."""
     header = make_header()
     meta = {"header": header} if inside else header
     found = reopen(make(meta=meta)).image.meta
@@ -235,7 +235,7 @@ def test_header(inside):
 
 
 def test_header_that_is_changed():
-    """A header below the changes of a cutout is still the whole header."""
+    """A header with changes of a cutout is kept as a whole."""
     header = make_header()
     cutout = make(meta=header)
     cutout.meta["GAIN"] = 3
@@ -247,7 +247,7 @@ def test_header_that_is_changed():
 
 
 def test_invalid_cards():
-    """Cards that are not FITS are left out aloud."""
+    """Cards that are no valid FITS are left out with a warning."""
     header = fits.Header.fromstring("BAD     = 1 2 3\nGOOD    = 4\n", sep="\n")
     with pytest.warns(SubpixalWarning, match=r"meta\['BAD'\] .* is left out: the card"):
         found = reopen(make(meta=header))
@@ -263,7 +263,7 @@ UNITS = [
 
 @pytest.mark.parametrize("text", UNITS)
 def test_units(text):
-    """Units of every kind come back, logarithmic ones too."""
+    """Units of every kind are kept, logarithmic units too."""
     unit = u.Unit(text)
     found = reopen(make(unit=unit)).unit
     assert found == unit
@@ -271,15 +271,15 @@ def test_units(text):
 
 
 def test_scaled_units():
-    """The scale of a unit comes back with all its digits."""
+    """The scale of a unit keeps all its digits."""
     for unit in (u.Unit(u.Jy / 3), u.Unit(2**0.5 * u.ct), u.Unit(1 / 7)):
         found = reopen(make(unit=unit)).unit
         assert found == unit
         assert found.decompose().scale == unit.decompose().scale
 
 
-def test_units_that_nobody_knows():
-    """A unit of a header that astropy does not know stays what it is."""
+def test_unrecognized_units_are_kept():
+    """An unrecognized unit of a header stays unrecognized."""
     unit = u.Unit("ELECTRONS/S", parse_strict="silent")
     found = reopen(make(unit=unit)).unit
     assert isinstance(found, u.UnrecognizedUnit)
@@ -288,7 +288,7 @@ def test_units_that_nobody_knows():
 
 @pytest.mark.parametrize("unit", [u.def_unit("quux"), u.def_unit("bar", 3 * u.Jy), u.imperial.inch])
 def test_units_that_are_refused(unit):
-    """A unit that its own name does not give back is refused, with the image."""
+    """A unit that cannot be read from its own name is refused, and the error names the image."""
     match = f"the image 'mine' cannot be written: the unit '{unit}' cannot be written"
     with pytest.raises(ValueError, match=match):
         reopen(make(meta={"name": "mine"}, unit=unit))
@@ -296,7 +296,7 @@ def test_units_that_are_refused(unit):
 
 @pytest.mark.parametrize("psf", [np.ones((3, 3)), models.Gaussian2D(1, 2, 3), {"sigma": 2.0}, None])
 def test_psfs(psf):
-    """PSFs that ASDF can hold come back."""
+    """PSFs that ASDF can hold are kept."""
     found = reopen(make(psf=psf)).psf
     assert type(found) is type(psf)
     if isinstance(psf, np.ndarray):
@@ -306,7 +306,7 @@ def test_psfs(psf):
 
 
 def test_psfs_that_are_refused():
-    """A PSF that ASDF cannot hold is refused, with the image and the class."""
+    """The error for a PSF that ASDF cannot hold names the image and the class."""
     for psf in (GaussianPRF(), {"model": GaussianPRF()}, object()):
         name = type(psf).__name__
         match = f"the image 'mine' cannot be written: its PSF cannot be written: .* a .*{name}"
