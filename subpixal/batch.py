@@ -110,7 +110,7 @@ def cut_exposures(
     Raises
     ------
     TypeError, ValueError
-        As `~subpixal.cutout.create_cutouts`, with the name of the exposure.
+        As in `~subpixal.cutout.create_cutouts`, with the name of the exposure.
     """
     for exposure in exposures:
         # Keep no reference to the result and the exposure, so that only one exposure is in memory.

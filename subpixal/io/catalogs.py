@@ -13,7 +13,7 @@ from astropy.table import Table
 from subpixal.io._fits.files import open_fits
 from subpixal.io._missions import find_in, find_root, open_asdf
 
-from .paths import Extension, check_file, is_asdf, is_remote, parse_image_name
+from .paths import GZIP_START, Extension, check_file, is_asdf, is_remote, parse_image_name
 
 if TYPE_CHECKING:
     import os
@@ -103,7 +103,7 @@ def _read_other(file: str, table_format: str | None) -> Table:
         extra = "pip install 'subpixal[parquet]'" if table_format == "parquet" else error
         msg = f"{file}: reading this catalog needs a package that is not installed: {extra}"
         raise ImportError(msg) from error
-    # Each of the dozen parsers raises other errors.
+    # The parsers raise errors of many types.
     except Exception as error:
         kind = f"as {table_format}" if table_format else "in any known format"
         # The other lines of the message of astropy list all formats.
@@ -116,7 +116,7 @@ def _find_format(path: Path) -> str | None:
     """Return the name of the format in astropy, `None` if astropy must identify the format."""
     with path.open("rb") as file:
         start = file.read(4096)
-    if start.startswith(b"\x1f\x8b"):
+    if start.startswith(GZIP_START):
         with gzip.open(path) as file:
             start = file.read(4096)
         path = path.with_suffix("")

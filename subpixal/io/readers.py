@@ -73,7 +73,7 @@ def read_image(source: Any, *, dqbitmask: Any = "mission") -> Cutout:
     Parameters
     ----------
     source, dqbitmask
-        As of `read_images`.
+        As in `read_images`.
 
     Returns
     -------
@@ -83,9 +83,9 @@ def read_image(source: Any, *, dqbitmask: Any = "mission") -> Cutout:
     Raises
     ------
     OSError, TypeError, ImportError
-        As `read_images`.
+        As in `read_images`.
     ValueError
-        As `read_images`, and if there are several images.
+        As in `read_images`, and if there are several images.
     """
     images = _find(source, read_fits_images, model_image)
     if len(images) > 1:
@@ -106,7 +106,7 @@ def read_segmentation(source: Any) -> NDData:
     Parameters
     ----------
     source : str, path-like or data model
-        As of `read_images`.
+        As in `read_images`.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def read_segmentation(source: Any) -> NDData:
     Raises
     ------
     OSError, TypeError, ImportError
-        As `read_images`.
+        As in `read_images`.
     ValueError
         If there is no 2-D image, or if some values are not integers.
     """

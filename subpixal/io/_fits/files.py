@@ -117,7 +117,7 @@ class FITSFile:
     Parameters
     ----------
     path : str
-        As of `open_fits`.
+        As in `open_fits`.
     """
 
     def __init__(self, path: str) -> None:

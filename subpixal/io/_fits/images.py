@@ -36,7 +36,7 @@ def read_fits_images(path: str, extension: Extension = None) -> list[FileImage]:
     path : str
         Local or remote file.
     extension : int, (str, int), (str, None) or None
-        As of ``parse_image_name``.
+        As in ``parse_image_name``.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def read_fits_labels(path: str, extension: Extension = None) -> list[FileImage]:
     Parameters
     ----------
     path, extension
-        As of `read_fits_images`.
+        As in `read_fits_images`.
 
     Returns
     -------

@@ -36,12 +36,12 @@ def read_wcs(
         File and extension, for errors.
     mission : Mission
     needs_gwcs : bool
-        True if the WCS of the header is only an approximation.
+        `True` if the WCS of the header is only an approximation.
 
     Returns
     -------
     `astropy.wcs.WCS`, `gwcs.wcs.WCS` or None
-        None if the WCS is not celestial.
+        `None` if the WCS is not celestial.
 
     Raises
     ------

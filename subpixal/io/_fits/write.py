@@ -27,7 +27,7 @@ from .wcs_header import wcs_to_header
 
 __all__ = ["write_fits"]
 
-# Contents that FITS cannot hold: which ones, by kind.
+# Names of contents that FITS cannot hold, by kind.
 Lost = dict[str, set[str]]
 
 
@@ -78,8 +78,10 @@ def write_fits(
     with replacing(path) as file, gzip.open(file, "wb") if zipped else file as out:
         fits.HDUList(hdus).writeto(out)
     if lost:
-        what = "; ".join(f"{key}: {', '.join(sorted(values))}" for key, values in lost.items())
-        msg = f"{path} leaves out what FITS cannot hold ({what}); format='asdf' keeps it"
+        contents = "; ".join(f"{key}: {', '.join(sorted(values))}" for key, values in lost.items())
+        msg = (
+            f"{path} leaves out contents that FITS cannot hold ({contents}); format='asdf' keeps it"
+        )
         # The registry of formats calls this function: name the line that calls `write`.
         warnings.warn(msg, SubpixalWarning, stacklevel=5)
 
@@ -100,9 +102,9 @@ def _image_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
             header.extend(wcs_cards, end=True)
             if name == "data":
                 _add_meta(header, cutout.meta, lost)
-            kind = cutout.store.uncertainty_type_and_unit(cutout.row)[0]
+            uncertainty_type, _ = cutout.store.uncertainty_type_and_unit(cutout.row)
             pixels = as_pixels(name, cutout.store.existing_plane(cutout.row, name))
-            extname = PLANES[name].with_uncertainty_type(kind).fits_name
+            extname = PLANES[name].with_uncertainty_type(uncertainty_type).fits_name
             hdus.append(fits.ImageHDU(pixels, header, name=extname, ver=extver))
         _note_psf(cutout.psf, lost)
     return hdus + tables
@@ -156,9 +158,9 @@ def _table_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
         start, flat = _concatenate(name, pieces)
         columns[f"start_{extname.lower()}"] = start
         planes.append(fits.ImageHDU(flat, name=extname))
-    own = sum(bool(store.get_overrides(i).meta) for store, i in stored)
-    if own:
-        _lose(lost, "metadata of single cutouts", f"those of {own} cutouts")
+    count = sum(bool(store.get_overrides(i).meta) for store, i in stored)
+    if count:
+        _lose(lost, "metadata of single cutouts", f"those of {count} cutouts")
     images, tables = _images(collection, columns, lost)
     if columns["id"].dtype.kind == "O":
         _lose(lost, "ids, which become text", "those of all cutouts")
@@ -247,8 +249,8 @@ def _images(
     return as_table_hdu(table | {"header": headers}, "IMAGES"), tables
 
 
-def _lose(lost: Lost, kind: str, which: str) -> None:
-    lost.setdefault(kind, set()).add(which)
+def _lose(lost: Lost, kind: str, name: str) -> None:
+    lost.setdefault(kind, set()).add(name)
 
 
 def _add_meta(header: fits.Header, meta: Mapping[str, Any], lost: Lost) -> None:

@@ -74,7 +74,7 @@ def find_root(tree: Mapping[str, Any], path: str) -> Any:
     Raises
     ------
     ValueError
-        If there is none.
+        If the tree has no such node.
     """
     roots = [mission.asdf_root for mission in MISSIONS if mission.asdf_root]
     for root in roots:
@@ -149,7 +149,7 @@ def model_labels(model: Any, name: str | None = None) -> FileImage:
     Parameters
     ----------
     model, name
-        As of `model_image`. The labels are ``data``.
+        As in `model_image`. The labels are ``data``.
 
     Returns
     -------

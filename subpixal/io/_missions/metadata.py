@@ -147,7 +147,7 @@ def metadata_from_model(keywords: Keywords, tree: Any) -> tuple[dict[str, Any], 
     Returns
     -------
     meta, exptime
-        As of `metadata_from_header`.
+        As in `metadata_from_header`.
     """
 
     def find(*paths: str) -> Iterator[Any]:
