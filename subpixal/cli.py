@@ -382,7 +382,8 @@ def _demo(arguments: argparse.Namespace) -> None:
     from .datasets import make_scene
     from .plotting import plot_gallery
 
-    plot_gallery(CutoutCollection())  # Raises an error without matplotlib, before the work.
+    # Raise the error of a missing matplotlib before the work begins.
+    plot_gallery(CutoutCollection())
     scene = make_scene(seed=arguments.seed)
     kinds = ", ".join(image.name for image in scene.exposures)
     print(f"A simulated scene: {len(scene.truth)} sources on a combined image and on {kinds}")

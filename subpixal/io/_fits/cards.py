@@ -69,7 +69,7 @@ def add_meta(header: fits.Header, meta: Mapping[Any, Any]) -> list[str]:
     Returns
     -------
     list of str
-        Keys of values that the header cannot hold, or has with another value.
+        Keys of values that the header cannot hold, or that differ from an existing card.
     """
     return [str(key) for key, value in meta.items() if not _add_card(header, key, value)]
 
@@ -122,7 +122,8 @@ def as_pixels(name: str, pixels: NDArray[Any]) -> NDArray[Any]:
     ValueError
         If there is no such type.
     """
-    kind, size = pixels.dtype.kind, pixels.dtype.itemsize
+    kind = pixels.dtype.kind
+    size = pixels.dtype.itemsize
     if kind == "b":
         return pixels.astype(np.uint8)
     if kind == "f" and size == 2:

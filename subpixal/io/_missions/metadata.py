@@ -75,7 +75,7 @@ class Keywords:
 
     @classmethod
     def of_models(cls, **others: Any) -> Self:
-        """Return the paths in data models of JWST and Roman, and others that are given."""
+        """Return the paths in data models of JWST and Roman, which ``others`` replace."""
         paths = {
             "telescope": ("telescope",),
             "instrument": ("instrument.name", "basic.instrument"),
@@ -169,7 +169,8 @@ def _read_metadata(
         meta["exposure"] = keywords.exposure_format.format(*parts)
     else:
         meta["exposure"] = _first_word(find(*keywords.exposure))
-    date, time = _first_word(find(keywords.date)), _first_word(find(keywords.time))
+    date = _first_word(find(keywords.date))
+    time = _first_word(find(keywords.time))
     start = list(find(*keywords.start))
     meta["date"] = _first_word(start) or _join_date(date, time) or _first_time(start)
     meta["bunit"] = _first_word(find(*keywords.bunit))
@@ -197,10 +198,9 @@ def parse_unit(text: str) -> u.UnitBase | None:
             # Several slashes and old spellings are harmless.
             warnings.simplefilter("ignore", u.UnitsWarning)
             unit = u.Unit(text, format=syntax, parse_strict="silent")
-        # Headers mean seconds and Angstrom by 'S' and 'A', which astropy parses as siemens and
-        # ampere.
-        odd = {u.S, u.A} & set(getattr(unit, "bases", ()))
-        if not odd and not isinstance(unit, u.UnrecognizedUnit):
+        # Refuse siemens and ampere, because 'S' and 'A' in headers mean seconds and Angstrom.
+        wrong = {u.S, u.A} & set(getattr(unit, "bases", ()))
+        if not wrong and not isinstance(unit, u.UnrecognizedUnit):
             return unit
     return None
 

@@ -1,4 +1,4 @@
-"""Records of missions, and images as the files of missions have them."""
+"""Records of missions, and one form for the images of all their files."""
 
 from __future__ import annotations
 
@@ -61,14 +61,15 @@ class Mission:
     header, model : Keywords
         Places of the metadata in FITS headers, and below ``meta`` in data models.
     needs_gwcs : bool
-        True if FITS headers only approximate the WCS of exposures. Images with flags are exposures.
+        `True` if FITS headers only approximate the WCS of exposures. Images with flags count as
+        exposures.
     asdf_root : str
         Node of ASDF files that holds the image; empty if the mission has no ASDF files.
     default_unit : callable or None
         Function of a data model that returns the unit of an image without a unit.
     file_prefix : str
-        Beginning of names of FITS files. Such files belong to the mission, whatever their
-        headers contain.
+        Beginning of names of FITS files. Such files belong to the mission. Their
+        headers do not matter.
     companion_key : str
         Regular expression for the beginning of names of images with planes in other files.
     companions : mapping
@@ -164,7 +165,7 @@ class FileImage:
         Planes, which may be lazy. Uncertainties are standard deviations.
     wcs : object or None
     meta : dict
-        ``name`` and what else is known of the image.
+        ``name``, and metadata as in `metadata_from_header`.
     instrument : Instrument
     unit : `~astropy.units.UnitBase` or None
     exptime : float or None
@@ -183,5 +184,5 @@ class FileImage:
 
 
 def number_flags(names: str) -> dict[str, int]:
-    """Return the bit of each flag, from names in the order of the bits; ``-`` is no flag."""
+    """Return the bit of each flag from names in the order of bits; ``-`` stands for no flag."""
     return {name: 1 << bit for bit, name in enumerate(names.split()) if name != "-"}
