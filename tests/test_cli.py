@@ -1,4 +1,4 @@
-"""The command, on files as users have them."""
+"""Commands ``create``, ``info`` and ``show`` on files in the layout of missions."""
 
 import os
 import re
@@ -13,14 +13,14 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from subpixal import Cutout, CutoutCollection
+from subpixal import CutoutCollection
 from subpixal.cli import main
-from subpixal.datasets import make_scene, make_wcs
+from subpixal.datasets import make_scene
 from subpixal.testing import assert_cutouts_equal
 
 
 def write_image(path, image, **more):
-    """A FITS file as HST pipelines write it: SCI, and what else there is."""
+    """Write a FITS file in the layout of HST pipelines, with all planes of the image."""
     primary = fits.PrimaryHDU()
     primary.header["EXPTIME"] = image.exptime
     hdulist = image.wcs.to_fits(relax=True)
@@ -33,12 +33,13 @@ def write_image(path, image, **more):
 
 @pytest.fixture(scope="module")
 def scene():
+    """Combined image, two exposures and sources of a simulated field."""
     return make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip", "lookup"))
 
 
 @pytest.fixture(scope="module")
 def folder(scene, tmp_path_factory):
-    """A folder with a combined image, two exposures, a catalog and a segmentation."""
+    """Folder with a combined image, two exposures, a catalog and a segmentation image."""
     folder = tmp_path_factory.mktemp("images")
     write_image(folder / "drz.fits", scene.combined)
     for number, image in enumerate(scene.exposures, 1):
@@ -50,7 +51,7 @@ def folder(scene, tmp_path_factory):
 
 @pytest.fixture
 def arguments(folder, tmp_path):
-    """Arguments of a run that works."""
+    """Arguments of a valid command."""
     return {
         "combined": str(folder / "drz.fits"),
         "exposures": [str(folder / "flt1.fits"), str(folder / "flt2.fits")],
@@ -60,17 +61,19 @@ def arguments(folder, tmp_path):
     }
 
 
-def words_of(arguments):
+def make_command(arguments):
+    """Return the words of the command ``create``."""
     named = [word for key, value in arguments.items() if key[0] == "-" for word in (key, value)]
     return ["create", arguments["combined"], *arguments["exposures"], *named]
 
 
 def create(arguments, *more):
-    return main([*words_of(arguments), *more])
+    """Run the command ``create`` and return its status."""
+    return main([*make_command(arguments), *more])
 
 
-def test_create(arguments, scene, capsys):
-    """All cutouts are written, and each exposure has a line of what became of its sources."""
+def test_create_writes_cutouts_and_prints_counts(arguments, scene, capsys):
+    """The archive has all cutouts, and a line for each exposure counts cut and rejected sources."""
     assert create(arguments) == 0
     cutouts = CutoutCollection.read(arguments["--output"])
     assert [image.stage for image in cutouts.images] == [
@@ -85,14 +88,14 @@ def test_create(arguments, scene, capsys):
         assert counts.pop("cut") == len(group)
         assert len(group) + sum(counts.values()) == len(groups[0])
         truth = scene.exposures[exposure - 1].positions[group.ids - 1]
-        # The header rounds the WCS, the catalog has the true sky positions.
+        # Headers round the WCS, so that true positions agree to 1e-4 pixels only.
         np.testing.assert_allclose(group.table["src_pos"], truth, atol=1e-4)
     assert cutouts.images[1].exptime == scene.exposures[0].exptime
     assert cutouts[0].unit.to_string() == "electron / s"
 
 
-def test_chips(folder, arguments, tmp_path):
-    """Several SCI extensions are several chips, one of them can be picked."""
+def test_chips_are_all_cut_or_selected(folder, arguments, tmp_path):
+    """All SCI extensions of an exposure are cut, or the one that brackets select."""
     path = tmp_path / "two.fits"
     with fits.open(folder / "flt1.fits") as one:
         second = [hdu.copy() for hdu in one[1:]]
@@ -107,8 +110,8 @@ def test_chips(folder, arguments, tmp_path):
     assert names[1::2] == ["two.fits[SCI,2]"]
 
 
-def test_options(arguments):
-    """Padding, mode, mask policy and good flags reach the cutouts."""
+def test_options_change_the_cutouts(arguments):
+    """Padding, mode, mask policy and good flags of the command apply to the cutouts."""
     create(arguments)
     plain = CutoutCollection.read(arguments["--output"])
     create(
@@ -126,7 +129,7 @@ def test_options(arguments):
 
 
 def test_segmentation_on_another_grid(arguments, scene, tmp_path):
-    """A segmentation image with a grid of its own is recognised by its WCS."""
+    """A segmentation image with another origin and shape gives the same boxes and masks."""
     header = scene.combined.wcs.to_header()
     header["CRPIX1"] -= 10
     header["CRPIX2"] -= 7
@@ -145,8 +148,8 @@ def test_segmentation_on_another_grid(arguments, scene, tmp_path):
         assert cutout.blc == other.blc
         np.testing.assert_array_equal(cutout.mask, other.mask)
     for cutout in whole.group_by("image")[1]:
-        neighbour = (cutout.segmentation != 0) & (cutout.segmentation != cutout.src_id)
-        assert (cutout.mask >= neighbour).all()
+        other_source = (cutout.segmentation != 0) & (cutout.segmentation != cutout.src_id)
+        assert (cutout.mask >= other_source).all()
 
 
 @pytest.mark.parametrize(
@@ -160,8 +163,10 @@ def test_segmentation_on_another_grid(arguments, scene, tmp_path):
         ({"--output": "cutouts.fits"}, "cutouts.fits: the output is an ASDF file"),
     ],
 )
-def test_missing_files(arguments, change, message, capsys, tmp_path, monkeypatch):
-    """A file that is missing, or that may not be written, is named in one line before any work."""
+def test_missing_files_are_named_before_any_work(
+    arguments, change, message, capsys, tmp_path, monkeypatch
+):
+    """A missing input or an invalid output gives an error of one line, and no file is written."""
     monkeypatch.chdir(tmp_path)
     assert create(arguments | change) == 2
     error = capsys.readouterr().err
@@ -170,16 +175,16 @@ def test_missing_files(arguments, change, message, capsys, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_no_wcs(arguments, tmp_path, capsys):
-    """An image without a WCS is named."""
+def test_image_without_wcs_is_named(arguments, tmp_path, capsys):
+    """The error names an image without a WCS, and no archive is written."""
     fits.writeto(tmp_path / "plain.fits", np.zeros((200, 220), "f4"))
     assert create(arguments | {"exposures": [str(tmp_path / "plain.fits")]}) == 2
     assert "plain.fits" in capsys.readouterr().err
     assert not (tmp_path / "out.asdf").exists()
 
 
-def test_no_ids(arguments, tmp_path, capsys):
-    """A catalog without identifiers is named, with what it has instead."""
+def test_catalog_without_ids_is_named(arguments, tmp_path, capsys):
+    """The error names the catalog and the possible names of an id column."""
     Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "odd.ecsv")
     assert create(arguments | {"--catalog": str(tmp_path / "odd.ecsv")}) == 2
     error = capsys.readouterr().err
@@ -187,8 +192,8 @@ def test_no_ids(arguments, tmp_path, capsys):
     assert "id, label, NUMBER" in error
 
 
-def test_shapes(arguments, tmp_path, capsys):
-    """A segmentation of another shape is named, with both shapes."""
+def test_segmentation_of_another_shape_is_named(arguments, tmp_path, capsys):
+    """The error names the segmentation image and both shapes."""
     fits.writeto(tmp_path / "small.fits", np.ones((20, 30), "i4"))
     assert create(arguments | {"--segmentation": str(tmp_path / "small.fits")}) == 2
     error = capsys.readouterr().err
@@ -197,14 +202,14 @@ def test_shapes(arguments, tmp_path, capsys):
     assert "(200, 220)" in error
 
 
-def test_flags_refused(arguments, capsys):
-    """Flags that are none are refused."""
+def test_invalid_good_flags_are_an_error(arguments, capsys):
+    """The error names the option with invalid flags."""
     assert create(arguments, "--dqbitmask", "many") == 2
     assert "--dqbitmask" in capsys.readouterr().err
 
 
-def test_flags_by_name(folder, arguments, tmp_path, capsys):
-    """Names of the mission say which flags are good, and are shown again."""
+def test_good_flags_can_be_names(folder, arguments, tmp_path, capsys):
+    """The command accepts names of flags, and ``info`` prints them."""
     arguments |= {
         "combined": str(tmp_path / "coadd.fits"),
         "exposures": [str(tmp_path / "cal.fits")],
@@ -222,13 +227,13 @@ def test_flags_by_name(folder, arguments, tmp_path, capsys):
         main(["info", arguments["--output"]])
         (line,) = [t for t in capsys.readouterr().out.splitlines() if "input_image" in t]
         assert line.rstrip().endswith(shown)
-    # A name that another mission has.
+    # CRDRIZ is a flag of another mission.
     assert create(arguments, "--overwrite", "--dqbitmask", "CRDRIZ") == 2
     assert "coadd.fits[SCI,1]: dqbitmask must be" in capsys.readouterr().err
 
 
-def test_overwrite(arguments, capsys):
-    """An existing archive is refused before any work, and left alone."""
+def test_existing_archive_needs_overwrite(arguments, capsys):
+    """Without ``--overwrite``, an existing archive is an error before any work, and stays."""
     create(arguments)
     before = Path(arguments["--output"]).read_bytes()
     assert create(arguments | {"combined": "none.fits"}) == 2
@@ -236,8 +241,8 @@ def test_overwrite(arguments, capsys):
     assert Path(arguments["--output"]).read_bytes() == before
 
 
-def test_info(arguments, capsys):
-    """What is in the archive: a line for each image, and what was dropped."""
+def test_info_prints_images_and_counts(arguments, capsys):
+    """The command prints the numbers of cutouts and rejected sources, and the images."""
     create(arguments)
     capsys.readouterr()
     assert main(["info", arguments["--output"]]) == 0
@@ -248,22 +253,15 @@ def test_info(arguments, capsys):
     assert f"{len(cutouts.dropped)} dropped" in text
 
 
-def test_info_of_something_else(tmp_path, capsys):
-    """A file that is no archive is named."""
-    (tmp_path / "a.txt").write_text("hello")
-    assert main(["info", str(tmp_path / "a.txt")]) == 2
-    assert "a.txt" in capsys.readouterr().err
-
-
-def test_show(arguments, tmp_path, capsys):
-    """The gallery is a picture; chosen sources have a row each."""
+def test_show_draws_rows_of_selected_sources(arguments, tmp_path, capsys):
+    """The picture has one row for each selected source. An unknown source is an error."""
     pytest.importorskip("matplotlib")
     from matplotlib.image import imread
 
     create(arguments)
     ids = CutoutCollection.read(arguments["--output"]).ids[:2].tolist()
-    picked = [word for i in ids for word in ("--id", str(i))]
-    for name, more in (("two.png", picked), ("one.png", picked[:2])):
+    selection = [word for i in ids for word in ("--id", str(i))]
+    for name, more in (("two.png", selection), ("one.png", selection[:2])):
         output = ["--output", str(tmp_path / name)]
         assert main(["show", arguments["--output"], *output, *more]) == 0
     two, one = imread(tmp_path / "two.png"), imread(tmp_path / "one.png")
@@ -272,27 +270,8 @@ def test_show(arguments, tmp_path, capsys):
     assert "no cutout of source nobody" in capsys.readouterr().err
 
 
-def test_demo(tmp_path, capsys):
-    """The demo needs no input and says where its files are."""
-    pytest.importorskip("matplotlib")
-    assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
-    text = capsys.readouterr().out
-    for name in ("subpixal_demo.asdf", "subpixal_demo.png"):
-        assert (tmp_path / "demo" / name).is_file()
-        assert str(tmp_path / "demo" / name) in text
-    cutouts = CutoutCollection.read(tmp_path / "demo" / "subpixal_demo.asdf")
-    assert len(cutouts.images) == 7
-
-
-def test_bug_shows_itself(monkeypatch):
-    """An error that is none of the user's is not hidden."""
-    monkeypatch.setattr("subpixal.io._asdf.archive.read_asdf", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        main(["info", "a.asdf"])
-
-
-def test_nothing_to_cut(arguments, tmp_path, capsys):
-    """Without a single source there is no archive, and the reasons are counted."""
+def test_no_archive_without_cutouts(arguments, tmp_path, capsys):
+    """If all sources are rejected, the error counts the reasons and no archive is written."""
     Table({"id": [901, 902], "ra": [1.0, 2.0], "dec": [1.0, 2.0]}).write(tmp_path / "odd.ecsv")
     assert create(arguments | {"--catalog": str(tmp_path / "odd.ecsv")}) == 2
     assert "no source could be cut" in (error := capsys.readouterr().err)
@@ -300,8 +279,8 @@ def test_nothing_to_cut(arguments, tmp_path, capsys):
     assert not Path(arguments["--output"]).exists()
 
 
-def test_catalog_of_another_image(arguments, folder, tmp_path, capsys):
-    """A catalog whose positions are elsewhere is refused, with the files that disagree."""
+def test_catalog_of_another_image_is_an_error(arguments, folder, tmp_path, capsys):
+    """The error for positions off their segments names the catalog and the segmentation image."""
     catalog = Table.read(folder / "cat.ecsv")
     catalog["dec"] += 0.001
     catalog.write(tmp_path / "other.ecsv")
@@ -312,23 +291,23 @@ def test_catalog_of_another_image(arguments, folder, tmp_path, capsys):
     assert "seg.fits" in error
 
 
-def test_inputs_are_safe(arguments, folder, capsys):
-    """An input is never replaced, whatever may be overwritten."""
+def test_output_never_replaces_an_input(arguments, folder, capsys):
+    """An input as output is an error also with ``--overwrite``, and stays."""
     before = (folder / "flt1.fits").read_bytes()
     assert create(arguments | {"--output": str(folder / "flt1.fits")}, "--overwrite") == 2
     assert "is one of the input files" in capsys.readouterr().err
     assert (folder / "flt1.fits").read_bytes() == before
 
 
-def test_output_that_is_no_file(arguments, tmp_path, capsys):
-    """A folder is not replaced by a file."""
+def test_folder_as_output_is_an_error(arguments, tmp_path, capsys):
+    """A folder as output is an error also with ``--overwrite``."""
     (tmp_path / "out.asdf").mkdir()
     assert create(arguments, "--overwrite") == 2
     assert "out.asdf is not a file" in capsys.readouterr().err
 
 
-def test_links_are_followed(arguments, tmp_path):
-    """What a link points at is replaced, not the link."""
+def test_link_as_output_stays_a_link(arguments, tmp_path):
+    """The archive replaces the target of a symbolic link, not the link."""
     target = tmp_path / "real.asdf"
     target.write_text("old")
     link = Path(arguments["--output"])
@@ -338,8 +317,8 @@ def test_links_are_followed(arguments, tmp_path):
     assert len(CutoutCollection.read(target)) > 0
 
 
-def test_show_keeps_its_archive(arguments, capsys):
-    """A picture never replaces the archive that it is of."""
+def test_picture_never_replaces_its_archive(arguments, capsys):
+    """The archive as the output of ``show`` is an error, and stays."""
     create(arguments)
     before = Path(arguments["--output"]).read_bytes()
     assert main(["show", arguments["--output"], "--output", arguments["--output"]]) == 2
@@ -347,38 +326,9 @@ def test_show_keeps_its_archive(arguments, capsys):
     assert Path(arguments["--output"]).read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "words", [["create"], ["demo", "--seed", "-1"], ["show", "a", "--output", "b", "--limit", "0"]]
-)
-def test_usage(words):
-    """Wrong usage ends with status 2, too."""
-    with pytest.raises(SystemExit) as error:
-        main(words)
-    assert error.value.code == 2
-
-
-def test_without_matplotlib(tmp_path, monkeypatch, capsys):
-    """What is missing for pictures is said before any work, with how to get it."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert main(["demo", "--folder", str(tmp_path)]) == 2
-    assert "subpixal[plot]" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_interrupt(monkeypatch, capsys):
-    """An interrupt is no traceback."""
-
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("subpixal.io._asdf.archive.read_asdf", interrupt)
-    assert main(["info", "a.asdf"]) == 130
-    assert "interrupted" in capsys.readouterr().err
-
-
 @pytest.fixture
-def many(folder, arguments, tmp_path):
-    """Arguments of a run that takes some seconds."""
+def many_exposures(folder, arguments, tmp_path):
+    """Arguments of a command that takes some seconds."""
     names = [tmp_path / f"flt{k}.fits" for k in range(12)]
     for name in names:
         name.symlink_to(folder / "flt1.fits")
@@ -386,30 +336,32 @@ def many(folder, arguments, tmp_path):
 
 
 def start(arguments, *more):
-    """The command in a process of its own, once it has done the first exposure."""
+    """Start the command in another process and wait until it has finished one exposure."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "subpixal.cli", *words_of(arguments), *more],
+        [sys.executable, "-m", "subpixal.cli", *make_command(arguments), *more],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    while process.poll() is None and not done_by(arguments):
+    while process.poll() is None and not count_finished(arguments):
         time.sleep(0.01)
     return process
 
 
-def done_by(arguments):
+def count_finished(arguments):
+    """Return the number of finished exposures."""
     return len(list(Path(f"{arguments['--output']}.parts").glob("*.json")))
 
 
-def children_of(process):
+def find_children(process):
+    """Return the ids of the child processes."""
     task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return task.read_text().split()
 
 
-@pytest.mark.parametrize("who", ["group", "main"])
-def test_interrupted_workers(many, who):
-    """What is being cut is finished, nothing else is begun; the same command goes on."""
-    process = start(many, "--workers", "2")
-    if who == "group":  # as a terminal does
+@pytest.mark.parametrize("receiver", ["group", "main"])
+def test_interrupted_command_can_be_resumed(many_exposures, receiver):
+    """An interrupt stops the command after the current exposures, and the command can resume."""
+    process = start(many_exposures, "--workers", "2")
+    if receiver == "group":  # a terminal sends the signal to all processes of the group
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.terminate()
@@ -417,17 +369,17 @@ def test_interrupted_workers(many, who):
     assert process.returncode == 130
     assert "out.asdf.parts; run the same command to resume" in error
     assert "Traceback" not in error
-    done = done_by(many)
-    assert 0 < done < 12
-    assert create(many) == 0
-    assert len(CutoutCollection.read(many["--output"]).dropped) > 0
+    finished = count_finished(many_exposures)
+    assert 0 < finished < 12
+    assert create(many_exposures) == 0
+    assert len(CutoutCollection.read(many_exposures["--output"]).dropped) > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks up processes in /proc")
-def test_killed(many):
-    """Workers end with the process that has started them."""
-    process = start(many, "--workers", "2")
-    workers = [Path(f"/proc/{pid}") for pid in children_of(process)]
+def test_workers_end_with_the_main_process(many_exposures):
+    """Workers end within 30 seconds after their main process is killed."""
+    process = start(many_exposures, "--workers", "2")
+    workers = [Path(f"/proc/{pid}") for pid in find_children(process)]
     process.kill()
     process.wait()
     process.stderr.close()
@@ -440,43 +392,33 @@ def test_killed(many):
     assert not left
 
 
-def test_progress(arguments, capsys):
-    """On a terminal, a bar says how many exposures are done and how long the rest takes."""
+def test_progress_bar_appears_on_terminals_only(arguments, capsys):
+    """A terminal gets a bar with the finished exposures and the remaining time."""
     termios = pytest.importorskip("termios")
     pytest.importorskip("tqdm")
     master, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (30, 100))
     run = subprocess.run(
-        [sys.executable, "-m", "subpixal.cli", *words_of(arguments)], stderr=terminal, check=True,
-        stdout=subprocess.PIPE, env=os.environ | {"TQDM_MININTERVAL": "0"}, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "subpixal.cli", *make_command(arguments)],
+        stderr=terminal,
+        check=True,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"TQDM_MININTERVAL": "0"},
+        timeout=60,
+    )
     os.set_blocking(master, False)
     text = os.read(master, 100_000).decode()
     os.close(terminal)
     os.close(master)
     assert re.search(r"exposures:  50%.* 1/2 \[\d\d:\d\d<\d\d:\d\d", text)
     assert b"%" not in run.stdout
-    # Elsewhere there is none.
+    # Without a terminal, there is no bar.
     create(arguments, "--overwrite")
     assert "exposures" not in capsys.readouterr().err
 
 
-def test_terminated(tmp_path):
-    """A process that is told to end leaves no half-written file."""
-    code = (
-        "import os, signal, sys\n"
-        "from subpixal.cli import _interruptible\n"
-        "from subpixal.io._files import replacing\n"
-        f"with _interruptible(), replacing({str(tmp_path / 'out.asdf')!r}) as file:\n"
-        "    file.write(b'half')\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_scheduler(arguments, tmp_path):
-    """Workers of dask, wherever they are, cut the same as this process."""
+def test_scheduler_gives_the_same_archive(arguments, tmp_path):
+    """Workers of a dask cluster give the same cutouts as the command alone."""
     distributed = pytest.importorskip("distributed")
     assert create(arguments) == 0
     other = arguments | {"--output": str(tmp_path / "other.asdf")}
@@ -485,62 +427,38 @@ def test_scheduler(arguments, tmp_path):
     )
     with cluster:
         assert create(other, "--scheduler", cluster.scheduler_address) == 0
-    here, there = (CutoutCollection.read(words["--output"]) for words in (arguments, other))
-    assert_cutouts_equal(there, here)
+    found = CutoutCollection.read(other["--output"])
+    assert_cutouts_equal(found, CutoutCollection.read(arguments["--output"]))
 
 
-def test_no_distributed(arguments, monkeypatch, capsys):
-    """Without dask.distributed it is said how to get it."""
+def test_scheduler_without_distributed_is_an_error(arguments, monkeypatch, capsys):
+    """Without dask.distributed, the error names the extra that installs it."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert create(arguments, "--scheduler", "tcp://127.0.0.1:8786") == 2
     assert "pip install 'subpixal[distributed]'" in capsys.readouterr().err
     assert not Path(arguments["--output"]).exists()
 
 
-def test_compression(arguments):
-    """Compression makes the archive smaller."""
+def test_compression_makes_the_archive_smaller(arguments):
+    """An archive with ``--compression zlib`` has fewer bytes."""
     create(arguments)
     before = Path(arguments["--output"]).stat().st_size
     create(arguments, "--overwrite", "--compression", "zlib")
     assert Path(arguments["--output"]).stat().st_size < before
 
 
-def test_missing_exposures_are_noticed_first(arguments, capsys):
-    """A file that is missing at the end of the list is said before any is opened."""
+def test_missing_exposure_at_the_end_is_named(arguments, capsys):
+    """The error names a missing file at the end of the exposures."""
     bad = [*arguments["exposures"], "none.fits", "nor-this.fits"]
     assert create(arguments | {"exposures": bad}) == 2
     assert "none.fits" in capsys.readouterr().err
 
 
-def test_image_as_segmentation(arguments, folder, capsys):
-    """An image with whole numbers of counts is no segmentation image."""
+def test_image_of_whole_counts_is_no_segmentation(arguments, folder, capsys):
+    """An image as segmentation is an error, also if all its pixels are whole numbers."""
     with fits.open(folder / "flt1.fits") as hdulist:
         hdulist["SCI"].data = np.rint(hdulist["SCI"].data)
         path = folder / "counts.fits"
         hdulist.writeto(path)
     assert create(arguments | {"--segmentation": str(path)}) == 2
     assert "counts.fits[SCI,1] is an image" in capsys.readouterr().err
-
-
-def test_demo_is_accurate(tmp_path, capsys):
-    """What the demo says of its accuracy is true of its archive."""
-    pytest.importorskip("matplotlib")
-    main(["demo", "--folder", str(tmp_path), "--seed", "4"])
-    lines = [line for line in capsys.readouterr().out.splitlines() if "median distance" in line]
-    cutouts = CutoutCollection.read(tmp_path / "subpixal_demo.asdf")
-    scene = make_scene(seed=4)
-    flt = [group for group in cutouts.group_by("image").values()
-           if group[0].image.stage == "input_image"]  # fmt: skip
-    for line, group, image in zip(lines, flt, scene.exposures, strict=True):
-        found, true = group.table["src_pos"], image.positions[np.isfinite(image.positions[:, 0])]
-        nearest = np.hypot(*(found[:, None] - true).T).min(axis=0)
-        assert f"is {np.median(nearest):.3f} px" in line
-        assert 0.001 < np.median(nearest) < 0.1
-
-
-def test_archive_of_one_cutout(tmp_path, capsys):
-    """A single cutout is an archive, too."""
-    cutout = Cutout(np.zeros((20, 20)), make_wcs("tan", (20, 20)), (2, 3), (9, 9), src_id="one")
-    cutout.write(tmp_path / "one.asdf")
-    assert main(["info", str(tmp_path / "one.asdf")]) == 0
-    assert "1 cutouts of 1 sources" in capsys.readouterr().out

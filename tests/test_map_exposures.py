@@ -1,4 +1,4 @@
-"""Exposures as tasks, here and elsewhere."""
+"""Cutting exposures in tasks: results, failures, resumption, and invalid arguments."""
 
 import os
 import pickle
@@ -22,8 +22,8 @@ from subpixal.io import read_image, read_images, read_segmentation
 from subpixal.testing import assert_cutouts_equal
 
 
-def write(path, image, instrument):
-    """A file as the missions have them, without its planes."""
+def write_image(path, image, instrument):
+    """Write an image without planes in the layout of HST files and return the path."""
     header = image.wcs.to_header(relax=True)
     header["BUNIT"], header["EXPTIME"] = "ELECTRONS/S", image.exptime
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(image.data, header, name="SCI")]
@@ -34,28 +34,33 @@ def write(path, image, instrument):
 
 @pytest.fixture(scope="module")
 def scene():
+    """Combined image, three exposures and sources of a simulated field."""
     return make_scene(n_sources=20, shape=(160, 170), seed=2, exposures=("tan", "sip", "sip"))
 
 
 @pytest.fixture
 def files(scene, tmp_path):
-    combined = write(tmp_path / "drz.fits", scene.combined, "WFC3")
+    """Names of the shared files by argument, and names of the exposures."""
+    combined = write_image(tmp_path / "drz.fits", scene.combined, "WFC3")
     segmentation = str(tmp_path / "seg.fits")
     fits.writeto(segmentation, scene.segmentation)
     exposures = [
-        write(tmp_path / f"flt{k}.fits", image, "WFC3") for k, image in enumerate(scene.exposures)
+        write_image(tmp_path / f"flt{k}.fits", image, "WFC3")
+        for k, image in enumerate(scene.exposures)
     ]
     return {"combined": combined, "segmentation": segmentation}, exposures
 
 
 @pytest.fixture
 def primary(scene, files):
+    """Primary cutouts of the scene."""
     shared, _ = files
     combined, labels = read_image(shared["combined"]), read_segmentation(shared["segmentation"])
     return create_primary_cutouts(scene.truth, labels, combined, None)
 
 
-def in_memory(primary, files):
+def cut_in_memory(primary, files):
+    """Return all cutouts and the reports of `cut_exposures` in this process."""
     shared, exposures = files
     combined, labels = read_image(shared["combined"]), read_segmentation(shared["segmentation"])
     images = (image for name in exposures for image in read_images(name))
@@ -63,8 +68,8 @@ def in_memory(primary, files):
     return gather(primary, results), [report_on(result) for result in results]
 
 
-class Threadless(Executor):
-    """Runs what is submitted, and counts it; fails where it is told to. Knows nothing else."""
+class SerialExecutor(Executor):
+    """Executor that runs and counts tasks in this thread, with failures for given numbers."""
 
     def __init__(self, fail=()):
         self.count, self.fail = 0, fail
@@ -72,64 +77,67 @@ class Threadless(Executor):
     def submit(self, function, *args):
         future, self.count = Future(), self.count + 1
         if self.count - 1 in self.fail:
-            future.set_exception(ZeroDivisionError("as told"))
+            future.set_exception(ZeroDivisionError("planned failure"))
         else:
             future.set_result(function(*args))
         return future
 
 
-@pytest.mark.parametrize("where", ["here", "processes"])
-def test_as_in_memory(primary, files, tmp_path, where):
-    """The archive holds what the generator gives, in the order of the exposures."""
+@pytest.mark.parametrize("executor", ["none", "processes"])
+def test_archive_equals_cutouts_in_memory(primary, files, tmp_path, executor):
+    """The archive equals the cutouts of `cut_exposures`, in the order of the exposures."""
     shared, exposures = files
-    expected, reports = in_memory(primary, files)
-    output, seen = tmp_path / "out.asdf", []
+    expected, reports = cut_in_memory(primary, files)
+    output = tmp_path / "out.asdf"
+    totals = []
 
     def progress(items, total):
         for item in items:
-            seen.append(total)
+            totals.append(total)
             yield item
 
     options = shared | {"output": output, "progress": progress}
-    if where == "here":
+    if executor == "none":
         assert map_exposures(primary, exposures, **options) == reports
     else:
-        with ProcessPoolExecutor(2, get_context("spawn")) as executor:
-            assert map_exposures(primary, exposures, executor, **options) == reports
-    assert seen == [3, 3, 3]
+        with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+            assert map_exposures(primary, exposures, processes, **options) == reports
+    assert totals == [3, 3, 3]
     assert_cutouts_equal(CutoutCollection.read(output), expected)
     assert not output.with_name("out.asdf.parts").exists()
 
 
-def test_failure_and_resumption(primary, files, tmp_path):
-    """The others finish; a second run does only what is missing."""
+def test_second_run_cuts_only_failed_exposures(primary, files, tmp_path):
+    """Other exposures finish after a failure, and a second run keeps their parts."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
-    with pytest.raises(ExposureError, match=r"1 exposure failed .*flt1.fits: .*as told") as error:
-        map_exposures(primary, exposures, Threadless(fail=[1]), **options)
+    with pytest.raises(
+        ExposureError, match=r"1 exposure failed .*flt1.fits: .*planned failure"
+    ) as error:
+        map_exposures(primary, exposures, SerialExecutor(fail=[1]), **options)
     assert list(error.value.failures) == [exposures[1]]
     assert "ZeroDivisionError" in error.value.failures[exposures[1]]
     assert not (tmp_path / "out.asdf").exists()
     parts = sorted((tmp_path / "out.asdf.parts").glob("*.asdf"))
     assert len(parts) == 3  # the primary cutouts, and two exposures
     before = {path: path.stat().st_mtime_ns for path in parts}
-    kept = []
+    unchanged = []
 
-    class Watching(Threadless):
+    class WatchingExecutor(SerialExecutor):
         def submit(self, function, *args):
             future = super().submit(function, *args)
-            kept.append({p: p.stat().st_mtime_ns for p in before} == before)
+            unchanged.append({p: p.stat().st_mtime_ns for p in before} == before)
             return future
 
-    reports = map_exposures(primary, exposures, Watching(), **options)
-    assert kept == [True] * 3
-    expected, counts = in_memory(primary, files)
+    reports = map_exposures(primary, exposures, WatchingExecutor(), **options)
+    assert unchanged == [True] * 3
+    expected, counts = cut_in_memory(primary, files)
     assert reports == counts
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
 
 
-def test_resumption_in_another_process(primary, files, tmp_path):
-    """What a process did is not done again by another, wherever that is."""
+def test_another_process_keeps_finished_parts(primary, files, tmp_path):
+    """A run in another process, with another hash seed, keeps the parts of finished exposures."""
     _, exposures = files
     primary.write(tmp_path / "primary.asdf")
     code = (
@@ -153,12 +161,12 @@ def test_resumption_in_another_process(primary, files, tmp_path):
         assert found == (before := before or found)
 
 
-def test_what_changed_is_done_again(primary, files, tmp_path):
-    """Parts of other files or options are not taken for those that are asked for."""
+def test_changed_files_and_options_are_cut_again(primary, files, tmp_path):
+    """A run does not use parts of files with other contents or of other options."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
     with pytest.raises(ExposureError):
-        map_exposures(primary, exposures, Threadless(fail=[0]), **options)
+        map_exposures(primary, exposures, SerialExecutor(fail=[0]), **options)
     with fits.open(exposures[1], mode="update") as hdus:
         hdus["SCI"].data += 1
     map_exposures(primary, exposures, mode="fill", **options)
@@ -170,8 +178,8 @@ def test_what_changed_is_done_again(primary, files, tmp_path):
     assert_cutouts_equal(found, gather(primary, results))
 
 
-def test_bad_file(primary, files, tmp_path):
-    """A file that cannot be read is named, with the traceback of where it happened."""
+def test_failure_of_a_damaged_file_has_its_traceback(primary, files, tmp_path):
+    """The error names a damaged file and contains the traceback of the task."""
     shared, exposures = files
     bad = tmp_path / "bad.fits"
     bad.write_bytes(b"SIMPLE  =")
@@ -181,15 +189,15 @@ def test_bad_file(primary, files, tmp_path):
     assert "read_images" in error.value.failures[str(bad)]
 
 
-def test_flags_as_a_list(primary, files, tmp_path):
-    """Good flags may be a list, as everywhere."""
+def test_good_flags_can_be_a_list(primary, files, tmp_path):
+    """A list of good flags is valid, as in all other functions."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf", "dqbitmask": [16, 64]}
     assert len(map_exposures(primary, exposures, **options)) == 3
 
 
-def test_existing_output(primary, files, tmp_path):
-    """What exists is not replaced, and no work is done for it."""
+def test_existing_output_is_an_error(primary, files, tmp_path):
+    """An existing output is an error and stays."""
     shared, exposures = files
     (tmp_path / "out.asdf").write_bytes(b"mine")
     with pytest.raises(FileExistsError, match=r"out\.asdf exists already"):
@@ -197,11 +205,11 @@ def test_existing_output(primary, files, tmp_path):
     assert (tmp_path / "out.asdf").read_bytes() == b"mine"
 
 
-def test_dask_with_a_killed_worker(primary, files, tmp_path):
-    """A worker that dies in the middle costs nothing but time."""
+def test_killed_worker_of_dask_does_not_change_the_result(primary, files, tmp_path):
+    """If a worker of dask dies, the archive still has all cutouts."""
     distributed = pytest.importorskip("distributed")
     shared, exposures = files
-    expected, _ = in_memory(primary, files)
+    expected, _ = cut_in_memory(primary, files)
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=True
     )
@@ -221,8 +229,8 @@ def test_dask_with_a_killed_worker(primary, files, tmp_path):
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
 
 
-class Unused(Executor):
-    """Nothing is sent to it."""
+class UnusedExecutor(Executor):
+    """Executor that fails if it gets a task."""
 
     def submit(self, *_):
         raise AssertionError
@@ -244,11 +252,15 @@ class Unused(Executor):
         (lambda names: [*names, "none.fits"], FileNotFoundError, r"none\.fits: there is no such"),
     ],
 )
-def test_names_that_are_none(primary, files, tmp_path, change, error, message):
-    """What cannot be meant is refused before any work."""
+def test_invalid_exposures_are_errors_before_any_task(
+    primary, files, tmp_path, change, error, message
+):
+    """Exposures must be a list of different, existing files. Errors come before any task."""
     shared, exposures = files
     with pytest.raises(error, match=message):
-        map_exposures(primary, change(exposures), Unused(), **shared, output=tmp_path / "out.asdf")
+        map_exposures(
+            primary, change(exposures), UnusedExecutor(), **shared, output=tmp_path / "out.asdf"
+        )
     assert not list(tmp_path.glob("out.asdf*"))
 
 
@@ -285,24 +297,26 @@ def test_names_that_are_none(primary, files, tmp_path, change, error, message):
         ({"output": "out.asdf.fits"}, ValueError, r"out\.asdf\.fits: .* not be named as a FITS"),
     ],
 )  # fmt: skip
-def test_noticed_before_any_task(primary, files, tmp_path, monkeypatch, change, error, message):
-    """What is wrong for all exposures is one error before any of them, and leaves nothing."""
+def test_invalid_options_are_errors_before_any_task(
+    primary, files, tmp_path, monkeypatch, change, error, message
+):
+    """An option that is invalid for all exposures gives one error, and no file is written."""
     shared, exposures = files
     monkeypatch.chdir(tmp_path)
     fits.writeto("small.fits", np.ones((5, 6), np.int32))
     before = sorted(tmp_path.iterdir())
     options = shared | {"output": "out.asdf"} | change
     with pytest.raises(error, match=message):
-        map_exposures(primary, exposures, Unused(), **options)
+        map_exposures(primary, exposures, UnusedExecutor(), **options)
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_only_executors(primary, files, tmp_path):
-    """A client of dask, whose futures are others, is told from its executor; primaries are kept."""
+def test_executor_and_primary_must_have_their_types(primary, files, tmp_path):
+    """A dask client is no executor, and primary cutouts must be a collection."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
 
-    class Client(Unused):
+    class Client(UnusedExecutor):
         def get_executor(self):
             raise AssertionError
 
@@ -323,13 +337,13 @@ def test_only_executors(primary, files, tmp_path):
         {"flt_mask_policy": "uberseg", "keep_segmentation": True},
     ],
 )
-def test_nothing_right_is_refused(primary, files, tmp_path, more):
-    """What only exposures know, such as their flags by name, is not asked of the combined image."""
+def test_valid_options_of_exposures_are_accepted(primary, files, tmp_path, more):
+    """The checks before the tasks accept flag names that only the exposures define."""
     shared, exposures = files
     fits.setval(exposures[0], "DETECTOR", value="IR")
     flags = np.zeros(fits.getdata(exposures[0], "SCI").shape, np.int16)
     fits.append(exposures[0], flags, fits.Header({"EXTNAME": "DQ"}))
-    # In an image of its own, larger than those of the sources.
+    # A segmentation image with another grid, larger than the combined image.
     with fits.open(shared["segmentation"]) as hdus:
         header = read_image(shared["combined"]).image_wcs.to_header()
         header["CRPIX1"] += 5
@@ -341,17 +355,17 @@ def test_nothing_right_is_refused(primary, files, tmp_path, more):
         assert report.cut > 5
 
 
-def test_nothing_was_cut(primary, files, tmp_path):
-    """Where all exposures failed, nobody is sent to what others gave."""
+def test_error_after_failures_of_all_exposures(primary, files, tmp_path):
+    """If all exposures failed, the error does not mention parts of finished exposures."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
     with pytest.raises(ExposureError, match=r"3 exposures failed .*; no exposure was cut") as error:
-        map_exposures(primary, exposures, Threadless(fail=[0, 1, 2]), **options)
+        map_exposures(primary, exposures, SerialExecutor(fail=[0, 1, 2]), **options)
     assert list(error.value.failures) == exposures
 
 
-def test_inputs_are_safe(primary, files, tmp_path):
-    """No input is replaced, and no folder, whatever may be overwritten."""
+def test_output_never_replaces_an_input_or_a_folder(primary, files, tmp_path):
+    """An input file or a folder as output is an error also with ``overwrite=True``."""
     shared, exposures = files
     options = shared | {"overwrite": True}
     for name in (exposures[1], shared["combined"]):
@@ -363,12 +377,12 @@ def test_inputs_are_safe(primary, files, tmp_path):
     assert not list(tmp_path.glob("*.parts"))
 
 
-def test_tasks_are_names(primary, files, tmp_path, monkeypatch):
-    """Tasks are small whatever they cut, mean the same in any folder, and run in threads."""
+def test_tasks_are_small_and_independent_of_the_folder(primary, files, tmp_path, monkeypatch):
+    """Tasks contain file names but no pixels, and run in threads and in another folder."""
     shared, exposures = files
-    expected, _ = in_memory(primary, files)
+    expected, _ = cut_in_memory(primary, files)
 
-    class Elsewhere(Executor):
+    class OtherFolderExecutor(Executor):
         def submit(self, function, *args):
             assert len(pickle.dumps((function, args))) < 2000
             with monkeypatch.context() as patch:
@@ -379,14 +393,14 @@ def test_tasks_are_names(primary, files, tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     names = [Path(name).name for name in exposures]
-    here = {key: Path(name).name for key, name in shared.items()}
+    relative = {key: Path(name).name for key, name in shared.items()}
     with ThreadPoolExecutor(1) as pool:
-        map_exposures(primary, names, Elsewhere(), **here, output="out.asdf")
+        map_exposures(primary, names, OtherFolderExecutor(), **relative, output="out.asdf")
     assert_cutouts_equal(CutoutCollection.read(tmp_path / "out.asdf"), expected)
 
 
-def test_other_files_stay(primary, files, tmp_path):
-    """Only what is ours is removed from the folder of parts."""
+def test_other_files_in_the_folder_of_parts_stay(primary, files, tmp_path):
+    """The function removes its parts, also of killed processes, but no other files."""
     shared, exposures = files
     parts = tmp_path / "out.asdf.parts"
     parts.mkdir()
@@ -396,12 +410,12 @@ def test_other_files_stay(primary, files, tmp_path):
     assert [path.name for path in parts.iterdir()] == ["mine.txt"]
 
 
-def test_stopped(primary, files, tmp_path):
-    """Whatever stops a run stops the tasks that have not begun."""
+def test_interrupt_cancels_waiting_tasks(primary, files, tmp_path):
+    """An exception in the main process cancels all tasks that have not begun."""
     shared, exposures = files
     futures = []
 
-    class Waiting(Threadless):
+    class WaitingExecutor(SerialExecutor):
         def submit(self, function, *args):
             futures.append(super().submit(function, *args) if not futures else Future())
             return futures[-1]
@@ -412,12 +426,12 @@ def test_stopped(primary, files, tmp_path):
 
     options = shared | {"output": tmp_path / "out.asdf", "progress": progress}
     with pytest.raises(KeyboardInterrupt):
-        map_exposures(primary, exposures, Waiting(), **options)
+        map_exposures(primary, exposures, WaitingExecutor(), **options)
     assert [future.cancelled() for future in futures] == [False, True, True]
 
 
-def test_many_failures_are_one_line():
-    """The message names a few; the tracebacks of all are there."""
+def test_message_of_many_failures_is_one_line():
+    """The message lists three failures. The notes contain the tracebacks of all failures."""
     error = ExposureError({f"{k}.fits": "Traceback\nOSError: gone" for k in range(9)}, "go on")
     assert str(error) == (
         "9 exposures failed (0.fits: OSError: gone; 1.fits: OSError: gone; 2.fits: OSError: gone; "
@@ -426,22 +440,22 @@ def test_many_failures_are_one_line():
     assert len(error.__notes__) == 9
 
 
-def test_late_tasks(primary, files, tmp_path):
-    """A task that goes on after its run, while another run is made, cuts what it was made for."""
+def test_late_task_does_not_change_another_run(primary, files, tmp_path):
+    """A task that finishes after its run cuts its primary cutouts, not the ones of another run."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
     tasks = []
 
-    class Late(Executor):
+    class LateExecutor(Executor):
         def submit(self, function, *args):
             tasks.append((function, args))
             future = Future()
-            future.set_exception(RuntimeError("nobody waits"))
+            future.set_exception(RuntimeError("the run has ended"))
             return future
 
     for cutouts in (primary, primary[:2]):
         with pytest.raises(ExposureError):
-            map_exposures(cutouts, exposures[:1], Late(), **options)
+            map_exposures(cutouts, exposures[:1], LateExecutor(), **options)
     function, args = tasks[0]
     function(*args)
     (report,) = map_exposures(primary, exposures[:1], **options)

@@ -97,7 +97,7 @@ def test_sizes_count_pixels(box):
 
 
 def test_values_of_one_box():
-    """All attributes of a box of 10 x 5 pixels have the values written down here."""
+    """The attributes of a box of 10 x 5 pixels have the expected values and orders."""
     box = PixelBox(2, 3, 11, 7)
     assert (box.blc, box.trc) == ((2, 3), (11, 7))
     assert (box.width, box.height, box.shape, box.naxis) == (10, 5, (5, 10), (10, 5))

@@ -143,7 +143,7 @@ def test_newton_does_not_take_a_zero_step_for_convergence():
 
 
 def test_newton_does_not_take_the_antipode_for_a_solution():
-    """The step to the opposite point of a sphere is zero, but the point is no solution."""
+    """The step to the opposite point of a sphere is zero, but the start is no solution."""
     x, y = np.zeros(3), np.array([0.0, 10.0, 45.0])
     _, _, closed = newton(sphere, -sphere(x, y), x, y, accuracy=0.2, maxiter=1, max_step=1.0)
     assert not closed.any()

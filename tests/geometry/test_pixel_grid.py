@@ -20,7 +20,7 @@ from subpixal.geometry.newton import jacobian, pseudo_inverse
 
 FIXED = settings(derandomize=True, max_examples=40)
 SHAPE = (300, 400)
-# Right ascension 0 in the image, at its edge and outside, and the poles at such places.
+# Pointings with right ascension 0 or a pole in the image, at its edge, and just outside.
 POINTINGS = [
     (0.0, 0.0), (359.9985, -45.0), (0.00277, 60.0), (150.1, 2.2), (80.0, 89.997),
     (10.0, 90.0), (200.0, -90.0), (300.0, -89.99),
@@ -81,7 +81,7 @@ def make_folded(radius, shape=SHAPE, **more):
 
 @pytest.mark.parametrize("center", POINTINGS)
 def test_round_trip_is_accurate(build, kind, center):
-    """Positions on the image and up to 100 pixels off it return, for pointings at 0 h and poles."""
+    """Positions up to 100 pixels off the image survive a round trip at 0 h and at the poles."""
     image = PixelGrid(build(kind, center=center, rotation=center[0]))
     assert_round_trip(image, positions())
     assert_round_trip(image, edge_positions())
@@ -95,7 +95,7 @@ def test_round_trip_is_accurate(build, kind, center):
     st.floats(0, 360),
 )
 def test_round_trip_of_random_images_is_accurate(build, made, center, scale, rotation):
-    """Positions return for every pointing, pixel scale and rotation."""
+    """Positions survive a round trip for every pointing, pixel scale and rotation."""
     image = PixelGrid(build(made, center=center, scale=scale, rotation=rotation))
     assert_round_trip(image, positions())
 
@@ -223,10 +223,10 @@ def test_positions_without_a_shape_are_exact_or_nan(build, made):
     assert np.hypot(x[good], y[good]).min() > 5000
     target = image.world.vectors(world)[:, good]
     base = image.to_vectors(x[good], y[good])
-    # The size of pixels varies there: compare in pixels.
+    # Pixels are much larger there than on the image, so that the differences are in pixels.
     inverse, _ = pseudo_inverse(jacobian(image.to_vectors, x[good], y[good], base))
     step = (inverse * (target - base)).sum(1)
-    # Near the horizon of a TAN, rounding of a right ascension moves it by many pixels.
+    # Near the horizon of a TAN, rounding of right ascensions gives errors of many pixels.
     rounded = np.linalg.norm(target - base, axis=0) < 4e-15
     assert (rounded | (np.hypot(*step) < ACCURACY)).all()
     assert np.isnan(image.to_pixel(*world_around(image, np.pi, 0.0))).all()
@@ -254,7 +254,7 @@ def test_position_is_on_the_image_side_of_a_fold(radius, bare):
 @pytest.mark.parametrize("field", [20, 60, 100, 120])
 @pytest.mark.parametrize("bare", [False, True], ids=["inverse", "no inverse"])
 def test_round_trip_of_wide_fields_is_accurate(projection, field, bare):
-    """Positions return in images of up to 120 degrees, where the scale varies."""
+    """Positions survive a round trip in images of up to 120 degrees, where the scale varies."""
     half = np.deg2rad(field / 2)
     radius = {"TAN": np.tan(half), "STG": 2 * np.tan(half / 2), "SIN": np.sin(half)}
     radius |= {"ARC": half, "ZEA": 2 * np.sin(half / 2)}
@@ -270,7 +270,7 @@ def test_round_trip_of_wide_fields_is_accurate(projection, field, bare):
 
 @pytest.mark.parametrize("projection", ["AIT", "MOL", "CAR"])
 def test_round_trip_of_all_sky_images_is_accurate(projection):
-    """Positions return in an all-sky image, some of whose pixels have no sky."""
+    """Positions survive a round trip in an all-sky image, some of whose pixels have no sky."""
     wcs = WCS(make_header(projection, (200, 400), 0.95, center=(30.0, 0.0)))
     image = PixelGrid(wcs)
     xy = positions((200, 400), margin=0, n=2000)
@@ -282,13 +282,13 @@ def test_round_trip_of_all_sky_images_is_accurate(projection):
 
 @pytest.mark.parametrize("ratio", [0.01, 0.1, 10, 100])
 def test_round_trip_of_rectangular_pixels_is_accurate(ratio):
-    """Positions 100 pixels off the image return in both directions of rectangular pixels."""
+    """Positions up to 100 pixels off the image survive for pixels with unequal sides."""
     wcs = WCS(make_header(shape=(40, 50), CDELT2=1e-5 * ratio))
     assert_round_trip(PixelGrid(wcs), positions((40, 50)))
 
 
 def test_round_trip_of_sheared_pixels_is_accurate():
-    """Positions return for nearly parallel axes, where small residuals are many pixels."""
+    """Positions survive for nearly parallel axes, where small residuals are many pixels."""
     wcs = WCS(make_header(CD1_1=-1e-5, CD1_2=1e-5, CD2_1=0.0, CD2_2=2e-7))
     assert_round_trip(
         PixelGrid(WCSWithInverse(wcs, lambda x, y: (x + 3e-5, y + 4e-5))), positions()
@@ -298,7 +298,7 @@ def test_round_trip_of_sheared_pixels_is_accurate():
 @pytest.mark.parametrize("made", ["sip", "gwcs", "low"])
 @pytest.mark.parametrize("shape", [(10, 2000), (2000, 10), (1, 1)])
 def test_round_trip_of_long_and_tiny_images_is_accurate(build, made, shape):
-    """Positions return on long and tiny images, and sources far away are NaN."""
+    """Positions survive a round trip on long and tiny images, and sources far away are NaN."""
     image = PixelGrid(build(made, shape=(2000, 2000)), shape)
     assert_round_trip(image, positions(shape))
     assert np.isnan(image.to_pixel(*world_around(image, np.deg2rad(3), 0.0))).all()
@@ -436,7 +436,7 @@ def make_gwcs_without_frame(name):
 
 
 def test_round_trip_of_a_plain_world_is_accurate():
-    """Positions return for a WCS without a sky, also far off the image."""
+    """Positions survive a round trip for a WCS without a sky, also far off the image."""
     header = {"NAXIS": 2, "NAXIS1": 400, "NAXIS2": 300, "CRPIX1": 7.0, "CRVAL1": 1e5, "CD1_1": 3.0}
     wcs = WCS(fits.Header(header | {"CD1_2": 1.0, "CD2_1": -0.5, "CD2_2": 2.0}))
     image = PixelGrid(wcs)
@@ -446,7 +446,7 @@ def test_round_trip_of_a_plain_world_is_accurate():
 
 
 def test_round_trip_of_pixels_of_a_degree_is_accurate():
-    """Positions return for pixels of one degree in a field of 100 degrees at a pole."""
+    """Positions survive a round trip for pixels of one degree in a field near a pole."""
     wcs = WCS(make_header(shape=(100, 100), scale=1.0, center=(0.0, 85.0)))
     image = PixelGrid(wcs)
     x, y = np.random.default_rng(3).uniform(-0.5, 99.5, (2, 500))
@@ -464,14 +464,14 @@ def test_reference_is_crpix_or_the_center(build):
 
 @pytest.mark.parametrize("made", ["tan", "sip", "gwcs-noinverse"])
 def test_round_trip_around_one_pixel_is_accurate(build, made):
-    """Positions up to 100 pixels off an image of one pixel return."""
+    """Positions up to 100 pixels off an image of one pixel survive a round trip."""
     image = PixelGrid(build(made, shape=(2000, 2000)), (1, 1))
     assert_round_trip(image, positions(shape=(1, 1)))
 
 
 @pytest.mark.parametrize(("size", "radius"), [(4000, 250), (8000, 600)])
 def test_round_trip_with_little_sky_in_the_image(size, radius):
-    """Positions return in an image of which only a small part has a sky."""
+    """Positions survive a round trip in an image with a sky in a small part only."""
     scale = np.rad2deg(1 / radius)
     image = PixelGrid(WCS(make_header("SIN", shape=(size, size), scale=scale)))
     rng = np.random.default_rng(5)

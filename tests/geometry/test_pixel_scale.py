@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from subpixal.geometry import PixelGrid
 
 SHAPE = (300, 400)
-# Right ascension 0 in the image, at its edge and outside, and the poles at such places.
+# Pointings with right ascension 0 or a pole in the image, at its edge, and just outside.
 POINTINGS = [
     (0.0, 0.0), (359.9985, -45.0), (0.00277, 60.0), (150.1, 2.2), (80.0, 89.997),
     (10.0, 90.0), (200.0, -90.0), (300.0, -89.99),

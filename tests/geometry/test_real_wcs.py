@@ -81,7 +81,7 @@ def test_round_trip_is_accurate(shared_data, name):
 
 @pytest.mark.parametrize("name", ["nircamwcs", "miriwcs"])
 def test_round_trip_of_wcss_of_gwcs_is_accurate(name):
-    """The same is true for WCSs of JWST imagers in the tests of gwcs, also off bounding boxes."""
+    """Positions survive for JWST imagers in the tests of gwcs, also off their bounding boxes."""
     pytest.importorskip("gwcs.tests")
     with asdf.open(get_pkg_data_filename(f"tests/data/{name}.asdf", package="gwcs")) as file:
         image = PixelGrid(file["wcs"])
@@ -91,7 +91,7 @@ def test_round_trip_of_wcss_of_gwcs_is_accurate(name):
 
 @pytest.mark.parametrize("name", FITS_FILES + GWCS_FILES + JWST_FILES)
 def test_sources_far_from_the_image_are_nan(shared_data, name):
-    """World values more than 1.5 degrees from the center of the image give NaN."""
+    """Sources more than 1.5 degrees from the center of the image give NaN."""
     rng = np.random.default_rng(12)
     lon, lat = rng.uniform(0, 2 * np.pi, 5000), np.arcsin(rng.uniform(-1, 1, 5000))
     for wcs in read_wcs(shared_data / name):
