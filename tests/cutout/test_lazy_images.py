@@ -105,7 +105,7 @@ KINDS = [as_memmap, as_section, as_compressed_section, as_dask, as_asdf, as_reco
 
 @pytest.fixture(params=KINDS)
 def lazy_planes(request, tmp_path):
-    """The planes as arrays of another kind."""
+    """Yield the planes as arrays of another kind."""
     found = {}
     with ExitStack() as opened:
         for name, plane in PLANES.items():

@@ -150,17 +150,17 @@ def build_wcs(kind, **arguments):
 
 @pytest.fixture(params=MADE + DERIVED)
 def kind(request):
-    """Name of each kind of WCS."""
+    """Return the name of each kind of WCS."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def build():
-    """Function that builds a WCS of any kind."""
+    """Return the function that builds a WCS of any kind."""
     return build_wcs
 
 
 @pytest.fixture(scope="session")
 def plain_low_level():
-    """Class of low-level WCSs that record their calls."""
+    """Return the class of low-level WCSs that record their calls."""
     return PlainLowLevelWCS
