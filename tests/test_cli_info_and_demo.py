@@ -49,12 +49,13 @@ def test_terminated_process_leaves_no_partial_file(tmp_path):
     code = (
         "import os, signal, sys\n"
         "from subpixal.cli import _interruptible\n"
-        "from subpixal.io._files import replacing\n"
+        "from subpixal.io.paths import replacing\n"
         f"with _interruptible(), replacing({str(tmp_path / 'out.asdf')!r}) as file:\n"
         "    file.write(b'half')\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
     )
-    subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert b"KeyboardInterrupt" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,3 +1,5 @@
+"""Simulated WCSs, scenes and segmentation images."""
+
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -13,14 +15,14 @@ POINTINGS = [(150.1, 2.2), (0.0, -45.0), (359.99999, 60.0), (80.0, 89.999), (10.
 
 
 def map_to_sky(wcs, x, y):
-    """Sky positions without the bounding box."""
+    """Return sky positions, without the bounding box of a gwcs."""
     if isinstance(wcs, WCS):
         return SkyCoord(*wcs.all_pix2world(x, y, 0), unit="deg")
     return SkyCoord(*wcs(x, y, with_bounding_box=False), unit="deg")
 
 
 def sample_image(shape, n=9):
-    """Positions of a mesh that reaches the centres of the corner pixels."""
+    """Return the positions of a mesh that reaches the centers of the corner pixels."""
     y, x = np.meshgrid(*(np.linspace(0, size - 1, n) for size in shape), indexing="ij")
     return x.ravel(), y.ravel()
 
@@ -36,13 +38,14 @@ def noiseless():
 
 
 def list_images(scene):
+    """Return the combined image and the exposures."""
     return [scene.combined, *scene.exposures]
 
 
 @pytest.mark.parametrize("center", POINTINGS)
 @pytest.mark.parametrize("kind", ["tpv", "gwcs", "gwcs-noinverse"])
-def test_same_sky(kind, center):
-    """TPV and gwcs describe the sky of the SIP WCS to 1e-6 px."""
+def test_kinds_give_the_same_sky(kind, center):
+    """TPV and gwcs agree with the SIP WCS to 1e-6 pixels."""
     arguments = {"shape": (300, 400), "center": center, "scale": 0.05, "rotation": 33.0}
     x, y = sample_image((300, 400))
     expected = map_to_sky(make_wcs("sip", **arguments), x, y)
@@ -51,8 +54,8 @@ def test_same_sky(kind, center):
 
 
 @pytest.mark.parametrize("kind", DISTORTED)
-def test_distortion(kind):
-    """A corner of a 1024 px image is moved by up to 15 px, its centre not at all."""
+def test_distortion_has_the_documented_size(kind):
+    """A corner of 1024 x 1024 pixels moves by up to 15 pixels, and the center does not move."""
     tan = make_wcs("tan", (1024, 1024))
     x, y = np.array([0, 1023, 0, 1023]), np.array([0, 0, 1023, 1023])
     sky = map_to_sky(make_wcs(kind, (1024, 1024)), x, y)
@@ -66,7 +69,7 @@ def test_distortion(kind):
 
 @pytest.mark.parametrize("kind", DISTORTED)
 def test_distortion_scales_with_the_image(kind):
-    """An image of a quarter of the size has about a quarter of the distortion."""
+    """A quarter of the size has about a quarter of the distortion."""
     sky = map_to_sky(make_wcs(kind, (256, 256)), 255, 0)
     x, y = make_wcs("tan", (256, 256)).all_world2pix(sky.ra.deg, sky.dec.deg, 0)
     assert np.hypot(x - 255, y) == pytest.approx(15.3 / 4, abs=0.5)
@@ -76,8 +79,8 @@ def test_distortion_scales_with_the_image(kind):
     ("names", "lower", "upper"),
     [(["cpdis1", "cpdis2"], 0.2, 0.45), (["det2im1", "det2im2"], 0.03, 0.08)],
 )
-def test_lookup_tables_matter(names, lower, upper):
-    """Each pair of tables moves positions by its amplitude, and no two tables are the same."""
+def test_lookup_tables_move_positions(names, lower, upper):
+    """Each pair of tables moves positions by its amplitude, and all tables differ."""
     complete, bare = make_wcs("lookup", (1024, 1000)), make_wcs("lookup", (1024, 1000))
     for name in names:
         setattr(bare, name, None)
@@ -98,8 +101,8 @@ def test_lookup_tables_cover_the_image():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shapes(kind):
-    """Shapes are set, and the corners of a rotated image are where they should be on the sky."""
+def test_wcs_has_shape_scale_and_rotation(kind):
+    """A rotated WCS has the shape, and its axes have the right angles and scales on the sky."""
     wcs = make_wcs(kind, (200, 300), center=(30.0, 50.0), scale=0.1, rotation=30.0)
     assert tuple(wcs.pixel_shape) == (300, 200)
     assert tuple(wcs.array_shape) == (200, 300)
@@ -112,16 +115,16 @@ def test_shapes(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_crpix(kind):
-    """The reference pixel counts from 1 and lies on ``center``."""
+def test_reference_pixel_is_at_the_center(kind):
+    """``crpix`` counts from 1, and its sky position is ``center``."""
     wcs = make_wcs(kind, (200, 300), center=(30.0, 50.0), crpix=(41.0, 161.0))
     limit = 0.5 if kind == "lookup" else 1e-6
     separation = map_to_sky(wcs, 40, 160).separation(SkyCoord(30.0, 50.0, unit="deg"))
     assert separation.arcsec < limit * 0.05
 
 
-def test_gwcs_inverse():
-    """The inverse of the gwcs is off by a few 0.01 px, as that of a JWST image is."""
+def test_inverse_of_gwcs_is_approximate():
+    """The inverse of the gwcs has errors of a few 0.01 pixels, like that of a JWST image."""
     wcs = make_wcs("gwcs", (1024, 1024), rotation=40.0)
     x, y = sample_image((1024, 1024), 30)
     back = wcs.invert(*wcs(x, y, with_bounding_box=False), with_bounding_box=False)
@@ -129,22 +132,22 @@ def test_gwcs_inverse():
     assert 0.01 < error.max() < 0.1
 
 
-def test_gwcs_without_inverse():
-    """The gwcs without an inverse has none, and otherwise is the same."""
+def test_gwcs_without_inverse_has_none():
+    """The kind 'gwcs-noinverse' has no inverse, but a bounding box."""
     wcs = make_wcs("gwcs-noinverse", (100, 120))
     with pytest.raises(NotImplementedError, match="inverse"):
         wcs.backward_transform  # noqa: B018
     assert wcs.bounding_box.bounding_box(order="F") == ((-0.5, 119.5), (-0.5, 99.5))
 
 
-def test_unknown_kind():
-    """An unknown kind is named, with the kinds that there are."""
+def test_unknown_kind_is_refused():
+    """The error names the unknown kind and the allowed kinds."""
     with pytest.raises(ValueError, match=r"kind must be one of \('tan', .*, got 'zea'"):
         make_wcs("zea", (10, 10))
 
 
 def test_positions_are_exact(scene):
-    """The forward transform of the positions is the true sky position to 1e-6 px."""
+    """The forward transform of the positions gives the true sky positions to 1e-6 pixels."""
     truth = SkyCoord(scene.truth["ra"], scene.truth["dec"])
     for image in list_images(scene):
         assert np.isfinite(image.positions).all()
@@ -153,7 +156,7 @@ def test_positions_are_exact(scene):
 
 
 @pytest.mark.parametrize("center", POINTINGS)
-def test_positions_anywhere(center):
+def test_positions_are_exact_at_all_pointings(center):
     """Positions are exact at RA 0 and at the poles."""
     scene = make_scene(20, (200, 200), center=center, exposures=["sip", "gwcs"])
     truth = SkyCoord(scene.truth["ra"], scene.truth["dec"])
@@ -166,7 +169,7 @@ def test_positions_anywhere(center):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_far_positions_are_nan(kind):
-    """Only what is nearer to the centre than the diagonal is long (141 px) has a position."""
+    """Only points within the length of the diagonal (141 pixels) of the center have a position."""
     wcs = make_wcs(kind, (100, 100), center=(10.0, 0.0), scale=0.05)
     ra = 10.0 + np.array([0.0, 100.0, 138.0, 145.0, 20_000.0]) * 0.05 / 3600
     positions, _ = _find_positions(wcs, np.append(ra, 190.0), np.zeros(6))
@@ -174,8 +177,8 @@ def test_far_positions_are_nan(kind):
     assert positions[1, 0] == pytest.approx(49.5 - 100.0, abs=5.0)
 
 
-def test_centroids():
-    """The centroid of a lonely star in the pixels is its position to 0.01 px."""
+def test_centroids_of_stars_are_their_positions():
+    """The centroid of an isolated star is its position to 0.01 pixels."""
     scene = make_scene(25, exposures=KINDS, noise=False)
     for image in list_images(scene):
         ny, nx = image.data.shape
@@ -194,8 +197,8 @@ def test_centroids():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_moments(kind):
-    """Flux, size, axis ratio and position angle measured on the sky are the true ones."""
+def test_moments_are_those_of_the_sources(kind):
+    """Measured flux, size, axis ratio and position angle are those of the catalog."""
     scene = make_scene(8, (400, 400), exposures=[kind], noise=False)
     for image in list_images(scene):
         scale = image.exptime if image.unit == "electron" else 1.0
@@ -228,8 +231,8 @@ def test_moments(kind):
         assert checked > 0
 
 
-def test_noise(scene, noiseless):
-    """Away from flagged pixels, the noise has the given standard deviation and no mean."""
+def test_noise_has_the_given_deviation(scene, noiseless):
+    """The noise of pixels without flags has the given standard deviation and the mean 0."""
     for image, model in zip(list_images(scene), list_images(noiseless), strict=True):
         pull = ((image.data - model.data) / image.error)[image.dq == 0]
         assert pull.mean() == pytest.approx(0, abs=5 / np.sqrt(pull.size))
@@ -237,8 +240,8 @@ def test_noise(scene, noiseless):
         assert_array_equal(model.positions, image.positions)
 
 
-def test_flags(scene, noiseless):
-    """Flagged pixels are spoiled, by both kinds of defects; combined images have none."""
+def test_flagged_pixels_are_bad(scene, noiseless):
+    """Exposures have two kinds of flags, on bad pixels only. Combined images have none."""
     assert not scene.combined.dq.any()
     for image, model in zip(scene.exposures, noiseless.exposures, strict=True):
         assert set(np.unique(image.dq)) <= {0, 16, 4096, 16 | 4096}
@@ -251,8 +254,8 @@ def test_flags(scene, noiseless):
         assert pull[image.dq == 0].max() < 7
 
 
-def test_planes(scene):
-    """Planes have the types, shapes and units that are promised."""
+def test_planes_have_types_shapes_and_units(scene):
+    """Planes have the documented types, shapes and units."""
     for image in list_images(scene):
         assert image.data.dtype == image.error.dtype == np.float32
         assert image.data.shape == image.error.shape == image.dq.shape == image.wcs.array_shape
@@ -266,8 +269,8 @@ def test_planes(scene):
     assert len({image.name for image in list_images(scene)}) == 7
 
 
-def test_layout(scene):
-    """Sources keep a distance, some lie on the border, and each exposure misses a few."""
+def test_sources_are_apart_and_some_are_on_borders(scene):
+    """Sources have a minimum distance, and some are on or outside the borders of images."""
     x, y = scene.combined.positions.T
     distance = np.hypot(x[:, None] - x, y[:, None] - y) + 1000 * np.eye(len(x))
     assert distance.min() > 0.5 * 512 / np.sqrt(60)
@@ -282,8 +285,8 @@ def test_layout(scene):
         assert np.any(abs(edge) < 12)
 
 
-def test_rotated_and_dithered(scene):
-    """No two exposures have the same orientation or centre, and none is aligned with north."""
+def test_exposures_are_rotated_and_dithered(scene):
+    """All exposures differ in orientation and center, and none is aligned with north."""
     angles, centers = [], []
     for image in scene.exposures:
         ny, nx = image.data.shape
@@ -297,25 +300,25 @@ def test_rotated_and_dithered(scene):
         assert center.separation(SkyCoord(centers[: i + 1])).arcsec.min() > 0.5
 
 
-def test_scene_segmentation(scene):
-    """A segment holds the centre of its source, one source each, and covers its bright pixels."""
+def test_segments_of_scenes_cover_their_sources(scene):
+    """Each segment contains the center of its source, and segments cover all bright pixels."""
     segmentation = scene.segmentation
     assert segmentation.dtype == np.int32
     assert segmentation.shape == scene.combined.data.shape
     assert set(np.unique(segmentation)) <= {0, *scene.truth["id"]}
     ny, nx = segmentation.shape
-    seen = 0
+    count = 0
     for number, (x, y) in zip(scene.truth["id"], scene.combined.positions, strict=True):
         if 0 <= round(x) < nx and 0 <= round(y) < ny:
-            seen += 1
+            count += 1
             assert segmentation[round(y), round(x)] == number
-    assert seen > 50
+    assert count > 50
     detected = scene.combined.data > 6 * scene.combined.error
     assert np.all(segmentation[detected] > 0)
 
 
-def test_seed():
-    """Equal seeds give equal scenes, others do not, and noise does not move the sources."""
+def test_seed_determines_the_scene():
+    """Equal seeds give equal scenes, other seeds do not, and noise does not move sources."""
     first, second = (make_scene(15, (150, 150), seed=4) for _ in range(2))
     other, clean = make_scene(15, (150, 150), seed=5), make_scene(15, (150, 150), 4, noise=False)
     assert isinstance(first, Scene)
@@ -333,8 +336,8 @@ def test_seed():
 @pytest.mark.parametrize(
     ("shape", "n_sources"), [((500, 700), 200), ((700, 100), 97), ((60, 60), 25), ((40, 40), 1)]
 )
-def test_segmentation(shape, n_sources):
-    """Every ellipse is whole: its box has 10 to 30 px and its centroid is in the table."""
+def test_segments_are_whole_ellipses(shape, n_sources):
+    """The box of each ellipse has 10 to 30 pixels, and the table has its centroid."""
     segmentation, catalog = make_segmentation(shape, n_sources, seed=3)
     assert segmentation.dtype == np.int32
     assert segmentation.shape == shape
@@ -348,8 +351,8 @@ def test_segmentation(shape, n_sources):
         assert rows.size == pytest.approx(np.pi / 4 * size.prod(), rel=0.15)
 
 
-def test_segmentation_seed_and_density():
-    """Equal seeds give equal images, and every part of an image holds its share of sources."""
+def test_segmentation_depends_on_the_seed_and_is_uniform():
+    """Equal seeds give equal images, and each sixth of an image has a sixth of the sources."""
     first, catalog = make_segmentation((1000, 1500), 900)
     second, _ = make_segmentation((1000, 1500), 900)
     third, _ = make_segmentation((1000, 1500), 900, seed=2)
@@ -361,7 +364,7 @@ def test_segmentation_seed_and_density():
     assert_allclose(counts, 150, atol=15)
 
 
-def test_segmentation_too_crowded():
-    """More sources than there is room for are refused."""
+def test_too_many_sources_are_refused():
+    """The error names the number of sources that do not fit into the image."""
     with pytest.raises(ValueError, match=r"n_sources must .* got 100 "):
         make_segmentation((100, 100), 100)

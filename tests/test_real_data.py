@@ -1,4 +1,4 @@
-"""The chain on real images of HST, JWST, Roman and from the ground."""
+"""Cutting and mapping of real images of HST, JWST, Roman and the ground."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ GOODSS_EXPOSURES = ["21qnq", "21qqq", "21r7q", "21raq", "23rtq", "23rwq", "23rzq
 
 
 class Field:
-    """A combined image with its catalogue and its cutouts."""
+    """A combined image with its catalog and its primary cutouts."""
 
     def __init__(self, folder, image, segmentation, catalog):
         self.image = read_image(folder / image)
@@ -33,15 +33,28 @@ class Field:
         self.catalog = read_catalog(folder / catalog)
         image = self.image
         self.primary = create_primary_cutouts(
-            self.catalog, self.segmentation, image.data, image.image_wcs, image.dq, image.weight,
-            exptime=image.exptime, uncertainty=image.uncertainty,
-        )  # fmt: skip
+            self.catalog,
+            self.segmentation,
+            image.data,
+            image.image_wcs,
+            image.dq,
+            image.weight,
+            exptime=image.exptime,
+            uncertainty=image.uncertainty,
+        )
 
     def cut(self, exposure, **options):
+        """Return cutouts of an exposure and the primary cutouts of the same sources."""
         return create_input_image_cutouts(
-            self.primary, exposure.data, exposure.image_wcs, exposure.dq, exposure.weight,
-            exptime=exposure.exptime, uncertainty=exposure.uncertainty, **options,
-        )  # fmt: skip
+            self.primary,
+            exposure.data,
+            exposure.image_wcs,
+            exposure.dq,
+            exposure.weight,
+            exptime=exposure.exptime,
+            uncertainty=exposure.uncertainty,
+            **options,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +94,7 @@ def ground_exposure(shared_data):
 
 
 def map_independently(wcs_in, xy, wcs_out):
-    """Map positions by what astropy has for it, or by Newton's method where that is not exact."""
+    """Map positions with astropy, or for a gwcs with Newton's method."""
     is_fits = isinstance(wcs_in, WCS)
     world = wcs_in.all_pix2world(xy, 0).T if is_fits else wcs_in(*xy.T, with_bounding_box=False)
     sky = SkyCoord(*world, unit="deg", frame=get_frame(wcs_in)).transform_to(get_frame(wcs_out))
@@ -97,18 +110,18 @@ def get_frame(wcs):
     return wcs.output_frame.reference_frame
 
 
-def get_boxes(cutouts):
-    """The very edges xmin, ymin, xmax, ymax."""
+def get_edges(cutouts):
+    """Return the outer edges xmin, ymin, xmax, ymax, shape (N, 4)."""
     return np.array([[*c.blc, *c.trc] for c in cutouts]) + np.array([-0.5, -0.5, 0.5, 0.5])
 
 
 def check_mapping(cutouts, sources, wcs_in, wcs_out, pad=1):
-    """Positions are exact to 1e-4 px, and boxes enclose the corners and edges of their sources."""
+    """Assert that positions are exact to 1e-4 pixels, and that boxes enclose the mapped boxes."""
     assert cutouts.ids.tolist() == sources.ids.tolist()
     expected = map_independently(wcs_in, np.array([c.src_pos for c in sources]), wcs_out)
     assert_allclose([c.src_pos for c in cutouts], expected, rtol=0, atol=1e-4)
-    inner = get_boxes(cutouts) + pad * np.array([1, 1, -1, -1])
-    x1, y1, x2, y2 = get_boxes(sources).T
+    inner = get_edges(cutouts) + pad * np.array([1, 1, -1, -1])
+    x1, y1, x2, y2 = get_edges(sources).T
     for u, v in np.random.default_rng(1).integers(0, 3, (40, 2)) / 2:
         corner = np.stack([x1 + u * (x2 - x1), y1 + v * (y2 - y1)], axis=-1)
         mapped = map_independently(wcs_in, corner, wcs_out)
@@ -117,12 +130,12 @@ def check_mapping(cutouts, sources, wcs_in, wcs_out, pad=1):
 
 
 def check_complete(cutouts, ids):
-    """Each source is kept or dropped, once."""
+    """Assert that each source is cut or dropped, and only once."""
     assert sorted([*cutouts.ids, *cutouts.dropped["id"]]) == sorted(ids)
 
 
 def measure_centroid(cutout, sigma, iterations):
-    """Centre of a symmetric source, under a Gaussian window that follows it."""
+    """Return the center of a symmetric source, with a Gaussian window that follows it."""
     y, x = np.mgrid[: cutout.height, : cutout.width]
     xc, yc = cutout.cutout_src_pos
     good = np.isfinite(cutout.data)
@@ -136,25 +149,28 @@ def measure_centroid(cutout, sigma, iterations):
 
 
 def measure_offsets(cutouts, sigma, iterations=20):
+    """Return centroids minus positions."""
     centroids = np.array([measure_centroid(c, sigma, iterations) for c in cutouts])
     return centroids - [c.cutout_src_pos for c in cutouts]
 
 
 def measure_flux(cutout, radius=3):
+    """Return the sum of the good pixels in a circle."""
     y, x = np.mgrid[: cutout.height, : cutout.width]
     xc, yc = cutout.cutout_src_pos
     return cutout.data[~cutout.mask & (np.hypot(x - xc, y - yc) < radius)].sum()
 
 
 def find_distance_to_next(cutouts):
+    """Return the distance of each source to the nearest other one, in pixels."""
     x, y = np.array([c.src_pos for c in cutouts]).T
     distance = np.hypot(x[:, None] - x, y[:, None] - y)
     np.fill_diagonal(distance, np.inf)
     return distance.min(0)
 
 
-def test_goodss_primary(goodss):
-    """All 97 sources of SExtractor are cut where SExtractor found them."""
+def test_goodss_sources_are_at_their_catalog_positions(goodss):
+    """All 97 sources of SExtractor are cut, and their centroids are the catalog positions."""
     assert len(goodss.primary) == len(goodss.catalog) == 97
     assert goodss.primary.ids.tolist() == goodss.catalog["NUMBER"].tolist()
     offsets = []
@@ -165,32 +181,32 @@ def test_goodss_primary(goodss):
         flux = np.where(cutout.mask, 0, cutout.data).astype(float)
         centroid = np.array([(flux * x).sum(), (flux * y).sum()]) / flux.sum()
         offsets.append(centroid - cutout.cutout_src_pos)
-    # An origin of 1 taken for 0 would be an offset of one pixel.
+    # An origin of 1 in place of 0 would cause an offset of one pixel.
     assert np.abs(np.median(offsets, axis=0)).max() < 0.02
     assert np.median(np.hypot(*np.transpose(offsets))) < 0.1
 
 
 @pytest.mark.parametrize("mode", ["strict", "fill"])
-def test_goodss_exposures(mode, goodss, goodss_exposure):
-    """Positions and boxes in SIP exposures are those of astropy; none of 97 sources is lost."""
+def test_goodss_mapping_agrees_with_astropy(mode, goodss, goodss_exposure):
+    """Positions and boxes in SIP exposures are those of astropy. All 97 sources are listed."""
     cutouts, sources = goodss.cut(goodss_exposure, mode=mode)
     assert len(cutouts) >= 81
     check_complete(cutouts, goodss.primary.ids)
     check_mapping(cutouts, sources, goodss.image.image_wcs, goodss_exposure.image_wcs)
 
 
-def test_goodss_off_the_exposure(goodss, goodss_exposure):
-    """What is dropped is where astropy says it is: off the exposure or on its border."""
+def test_goodss_dropped_sources_are_off_the_exposure(goodss, goodss_exposure):
+    """According to astropy, dropped sources are off the exposure or on its border."""
     cutouts, _ = goodss.cut(goodss_exposure)
     ny, nx = goodss_exposure.data.shape
     everything = dict(zip(goodss.primary.ids, goodss.primary, strict=True))
     for source, status in zip(cutouts.dropped["id"], cutouts.dropped["status"], strict=True):
-        x1, y1, x2, y2 = get_boxes([everything[source]])[0]
+        x1, y1, x2, y2 = get_edges([everything[source]])[0]
         corners = np.array([(x1, y1), (x1, y2), (x2, y2), (x2, y1)])
         mapped = map_independently(goodss.image.image_wcs, corners, goodss_exposure.image_wcs)
         low, high = mapped.min(0), mapped.max(0)
         if status == "all_masked":
-            # Only by flags: the box is on the exposure.
+            # The box is on the exposure, so only flags can mask all pixels.
             box = np.rint(np.concatenate([low, high])).astype(int)
             assert (goodss_exposure.dq[box[1] : box[3] + 1, box[0] : box[2] + 1] != 0).all()
             continue
@@ -199,26 +215,32 @@ def test_goodss_off_the_exposure(goodss, goodss_exposure):
         assert status == ("partial_overlap" if touching or near else "no_overlap")
 
 
-def test_goodss_sources_are_there(goodss, goodss_exposure):
-    """Bright sources are where they should be, to the known errors of the WCSs of 25 to 90 mas."""
+def test_goodss_centroids_agree_with_mapped_positions(goodss, goodss_exposure):
+    """Centroids of bright sources agree within the known WCS errors of 25 to 90 mas."""
     cutouts, _ = goodss.cut(goodss_exposure, pad=4)
-    # Pixels are whole electrons per second: of a faint source nothing is left.
+    # Pixels are whole electrons per second, so faint sources have no signal.
     cutouts = [c for c in cutouts if measure_flux(c) > 60 and c.mask.mean() < 0.3]
     assert len(cutouts) >= 10
     for cutout in cutouts:
         cutout.data[cutout.mask] = np.nan
-    # A few steps: galaxies are not symmetric, and a window could run away.
+    # Galaxies are not symmetric, so the window could leave the source after many steps.
     x, y = np.median(measure_offsets(cutouts, 2.0, 3), axis=0)
     assert np.hypot(x, y) * cutouts[0].pscale * 3600 < 0.12
 
 
-def test_goodss_there_and_back(goodss, goodss_exposure):
-    """Back on the combined image, sources are where they came from."""
+def test_goodss_mapping_back_restores_positions(goodss, goodss_exposure):
+    """Sources that are mapped back to the combined image have their original positions."""
     image, exposure = goodss.image, goodss_exposure
     flt, drz = create_cutouts(
-        goodss.primary, goodss.segmentation, image.data, image.image_wcs, exposure.data,
-        exposure.image_wcs, drz_weight=image.weight, flt_dq=exposure.dq,
-    )  # fmt: skip
+        goodss.primary,
+        goodss.segmentation,
+        image.data,
+        image.image_wcs,
+        exposure.data,
+        exposure.image_wcs,
+        drz_weight=image.weight,
+        flt_dq=exposure.dq,
+    )
     check_complete(flt, goodss.primary.ids)
     check_mapping(drz, flt, exposure.image_wcs, image.image_wcs, pad=2)
     assert {row["stage"] for row in flt.dropped} == {"input_image"}
@@ -227,12 +249,12 @@ def test_goodss_there_and_back(goodss, goodss_exposure):
         source = before[cutout.src_id]
         assert_allclose(cutout.src_pos, source.src_pos, rtol=0, atol=3e-5)
         assert source.box in cutout.box
-        # The good pixels are those of the segment, again.
+        # Both masks leave the pixels of the segment.
         assert (~cutout.mask).sum() == (~source.mask).sum()
 
 
-def test_goodss_all_at_once(goodss, shared_data):
-    """Cutouts of all eight exposures go back in one call."""
+def test_goodss_exposures_map_back_in_one_call(goodss, shared_data):
+    """Cutouts of all eight exposures are mapped back in one call."""
     exposures = [
         read_image(shared_data / "hst_wfc3ir_goodss" / f"ib6o{name}_flt.fits.gz")
         for name in GOODSS_EXPOSURES
@@ -247,8 +269,8 @@ def test_goodss_all_at_once(goodss, shared_data):
     assert len(valid.images) == 8
 
 
-def test_goodss_cores(goodss, shared_data):
-    """With every flag bad, a fifth of the cores would be masked; by default few are."""
+def test_goodss_cores_are_not_masked_by_default(goodss, shared_data):
+    """If every flag were bad, a fifth of the cores would be masked. By default few are."""
 
     def count_masked(dqbitmask):
         masked = []
@@ -268,8 +290,8 @@ def test_goodss_cores(goodss, shared_data):
 
 @pytest.mark.parametrize("power", [1, 2, -2])
 @pytest.mark.parametrize("name", ["drz", "21qnq", "23rtq"])
-def test_goodss_photometry(name, power, goodss, shared_data):
-    """What photutils measures on cutouts is what it measures on the image, to 1e-9."""
+def test_goodss_photometry_agrees_on_cutouts_and_image(name, power, goodss, shared_data):
+    """Measurements of photutils on cutouts and on the image agree to 1e-9."""
     drz = name == "drz"
     path = shared_data / "hst_wfc3ir_goodss" / f"ib6o{name}_flt.fits.gz"
     image = goodss.image if drz else read_image(path)
@@ -278,8 +300,9 @@ def test_goodss_photometry(name, power, goodss, shared_data):
     kind = {1: StdDevUncertainty, 2: VarianceUncertainty, -2: InverseVariance}[power]
     nd = NDData(image.data, wcs=image.image_wcs, mask=bad, unit=image.unit)
     nd.uncertainty = kind(sigma**power)
-    primary = create_primary_cutouts(goodss.catalog, goodss.segmentation, goodss.image, None,
-                                     mask_policy=None, min_size=31)  # fmt: skip
+    primary = create_primary_cutouts(
+        goodss.catalog, goodss.segmentation, goodss.image, None, mask_policy=None, min_size=31
+    )
     cutouts, _ = create_input_image_cutouts(primary, nd, None)
     assert len(cutouts) >= 60
     whole = NDData(nd, uncertainty=StdDevUncertainty(sigma))
@@ -307,8 +330,8 @@ def test_goodss_photometry(name, power, goodss, shared_data):
     assert errors >= len(places)
 
 
-def test_jwst_exposures(jwst, jwst_exposure):
-    """Positions and boxes are right to 1e-4 px where the gwcs' own inverse is off by up to 0.1."""
+def test_jwst_mapping_is_more_exact_than_the_inverse_of_gwcs(jwst, jwst_exposure):
+    """Positions are exact to 1e-4 pixels. The inverse of the gwcs has errors of up to 0.1."""
     assert len(jwst.primary) == len(jwst.catalog) == 42
     cutouts, sources = jwst.cut(jwst_exposure)
     assert len(cutouts) == 42
@@ -318,11 +341,11 @@ def test_jwst_exposures(jwst, jwst_exposure):
     assert np.abs(own - [c.src_pos for c in cutouts]).max() > 0.01
 
 
-def test_jwst_stars_are_there(jwst, jwst_exposure):
-    """The centroids of isolated stars agree with the mapped positions to 0.005 px."""
+def test_jwst_centroids_agree_with_mapped_positions(jwst, jwst_exposure):
+    """Centroids of isolated stars agree with the mapped positions to 0.005 pixels."""
     cutouts, _ = jwst.cut(jwst_exposure, pad=3)
     catalog = jwst.catalog
-    # Blends have a moment that no star has.
+    # Blends have larger semimajor axes than stars.
     star = (catalog["semimajor_axis"].value < 1.7) & (catalog["max_value"] > 5)
     alone = find_distance_to_next(jwst.primary) > 15
     chosen = np.isin(cutouts.ids, catalog["label"][star & alone])
@@ -333,8 +356,8 @@ def test_jwst_stars_are_there(jwst, jwst_exposure):
     assert np.abs(offsets).max() < 0.02
 
 
-def test_ground(ground, ground_exposure):
-    """A TPV exposure and its SWarp coadd: positions, boxes, counts, and where the stars are."""
+def test_ground_mapping_and_centroids(ground, ground_exposure):
+    """A TPV exposure and its SWarp coadd agree in positions, boxes, counts and centroids."""
     assert len(ground.catalog) == 26
     check_complete(ground.primary, ground.catalog["NUMBER"])
     assert set(ground.primary.dropped["status"]) == {"edge_of_segmentation"}
@@ -348,7 +371,7 @@ def test_ground(ground, ground_exposure):
 
 
 def scatter_cutouts(wcs, center, shape, n=60):
-    """Cutouts of an undistorted image of the same sky as another image, all over it."""
+    """Yield random cutouts of an undistorted image that covers the same sky as another image."""
     scale = 3600 * np.sqrt(np.abs(np.linalg.det(wcs.pixel_scale_matrix)))
     tan = make_wcs("tan", shape, center, scale)
     rng = np.random.default_rng(11)
@@ -357,15 +380,20 @@ def scatter_cutouts(wcs, center, shape, n=60):
         x, y = (int(rng.uniform(0.1, 0.9) * size) for size in shape[::-1])
         width, height = rng.integers(0, 200, 2)
         yield Cutout(
-            image, tan, (x, y), (x + width, y + height), src_id=i, mode="fill",
+            image,
+            tan,
+            (x, y),
+            (x + width, y + height),
+            src_id=i,
+            mode="fill",
             src_pos=(x + rng.random(), y + rng.random()),
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("name", ["acs_wfc_full_wcs", "uvis_c6_full_wcs_IDC"])
 @pytest.mark.parametrize("chip", [0, 1])
-def test_every_fits_distortion(name, chip, shared_data):
-    """SIP of 57 px, NPOL, D2IM, FK5 for ACS: the same as astropy's own iteration, both ways."""
+def test_all_fits_distortions_map_as_in_astropy(name, chip, shared_data):
+    """With SIP, NPOL and D2IM tables, and FK5 of ACS, both directions agree with astropy."""
     exposure = read_images(shared_data / "full_distortion_wcs" / f"{name}.fits.gz")[chip]
     wcs, shape = exposure.image_wcs, exposure.data.shape
     assert wcs.cpdis1 is not None
@@ -381,8 +409,8 @@ def test_every_fits_distortion(name, chip, shared_data):
     check_mapping(back, flt, wcs, sources[0].image_wcs)
 
 
-def test_roman(shared_data):
-    """A Roman exposure with its gwcs."""
+def test_roman_mapping(shared_data):
+    """Positions and boxes on a Roman exposure agree with an independent inverse of its gwcs."""
     name = "r0000101001001001001_0001_wfi01_f158_cal.asdf"
     exposure = read_image(shared_data / "roman" / name, dqbitmask=None)
     ny, nx = exposure.shape
@@ -392,10 +420,16 @@ def test_roman(shared_data):
     y, x = rng.uniform(40, 160, (2, 20))
     catalog = Table({"id": np.arange(20), "x": x, "y": y})
     sources = [
-        Cutout(exposure.data, tan, (int(x) - 4, int(y) - 3), (int(x) + 5, int(y) + 6), src_id=i,
-               src_pos=(x, y))
+        Cutout(
+            exposure.data,
+            tan,
+            (int(x) - 4, int(y) - 3),
+            (int(x) + 5, int(y) + 6),
+            src_id=i,
+            src_pos=(x, y),
+        )
         for i, x, y in catalog
-    ]  # fmt: skip
+    ]
     cutouts, valid = create_input_image_cutouts(sources, exposure, None, mode="fill")
     assert len(cutouts) > 10
     check_mapping(cutouts, valid, tan, exposure.image_wcs)

@@ -1,4 +1,4 @@
-"""What photutils measures on cutouts of real files, cut with nothing but the files."""
+"""Photometry of photutils on cutouts of real files."""
 
 import numpy as np
 import pytest
@@ -20,26 +20,30 @@ from subpixal.io import read_catalog, read_image, read_segmentation
 
 ROMAN = "roman/r0000101001001001001_0001_wfi01_f158_cal.asdf"
 JWST = [f"jwst_nircam_sim/{name}" for name in ("jw_i2d.fits.gz", "jw_segm.fits.gz", "jw_cat.ecsv")]
-# Combined image, segmentation image and catalogue of each mission, and exposures of the same sky.
+# Combined image, segmentation image and catalog of each mission, and exposures of the same sky.
 SETS = {
     "hst": (
-        [f"hst_wfc3ir_goodss/goodss_f140w_{name}" for name in
-         ("drz.fits.gz", "seg.fits.gz", "cat.fits")],
+        [
+            f"hst_wfc3ir_goodss/goodss_f140w_{name}"
+            for name in ("drz.fits.gz", "seg.fits.gz", "cat.fits")
+        ],
         [f"hst_wfc3ir_goodss/ib6o{name}_flt.fits.gz" for name in ("21qnq", "23rtq", "23s2q")],
     ),
     "jwst": (JWST, [f"jwst_nircam_sim/jw0000{n}_nrcb1_cal.fits.gz" for n in (0, 1)]),
     "ground": (
-        [f"ground_tpv/tpv_{name}" for name in
-         ("swarp_coadd.fits.gz", "sex_seg.fits.gz", "sex_cat.fits")],
+        [
+            f"ground_tpv/tpv_{name}"
+            for name in ("swarp_coadd.fits.gz", "sex_seg.fits.gz", "sex_cat.fits")
+        ],
         ["ground_tpv/tpv_ctio_mosaic2.fits.gz"],
     ),
-    # The sky of the exposure is empty, and there is neither a combined image nor a catalogue of it.
+    # The exposure has no sources, and it has no combined image and no catalog.
     "roman": ([ROMAN, None, None], [ROMAN]),
-}  # fmt: skip
+}
 
 
-def find_nothing(image):
-    """Segments and catalogue of 25 places on a grid."""
+def make_grid_of_sources(image):
+    """Return segments and a catalog of 25 positions on a grid."""
     x, y = (p.ravel() for p in np.meshgrid(30.3 + 35 * np.arange(5), 25.4 + 35 * np.arange(5)))
     labels = np.zeros(image.shape, int)
     for k in range(25):
@@ -48,11 +52,11 @@ def find_nothing(image):
 
 
 def cut_set(folder, name, **options):
-    """Cutouts of the combined image and those of each exposure, each with its whole image."""
+    """Yield the combined image and each exposure, with the cutouts of each."""
     (image, labels, catalog), exposures = SETS[name]
     combined = read_image(folder / image)
     if labels is None:
-        labels, catalog = find_nothing(combined)
+        labels, catalog = make_grid_of_sources(combined)
     else:
         labels, catalog = read_segmentation(folder / labels), read_catalog(folder / catalog)
     primary = create_primary_cutouts(catalog, labels, combined, None, **options)
@@ -63,7 +67,7 @@ def cut_set(folder, name, **options):
 
 
 def measure(image, position, sky, radius, scale):
-    """Sums, errors and statistics in an aperture in pixels, and in one on the sky."""
+    """Yield sums, errors and statistics in an aperture in pixels, and in one on the sky."""
     apertures = [
         CircularAperture(position, radius),
         SkyCircularAperture(sky, radius * scale * u.deg),
@@ -76,8 +80,8 @@ def measure(image, position, sky, radius, scale):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_apertures(name, shared_data):
-    """Of 20 sources in each image, numbers on cutouts are those on the image, to rounding."""
+def test_apertures_agree_on_cutouts_and_images(name, shared_data):
+    """Measurements of 20 sources on cutouts and on each image agree to rounding."""
     for whole, cutouts in cut_set(shared_data, name, mask_policy=None, min_size=19):
         # Weights mask pixels of cutouts, but not of images.
         bad = whole.mask if whole.weight is None else whole.mask | (whole.weight == 0)
@@ -88,14 +92,14 @@ def test_apertures(name, shared_data):
         count = 0
         for cutout in cutouts:
             x, y = cutout.cutout_src_pos
-            # The aperture is in the cutout.
+            # The aperture must be completely in the cutout.
             if not (5 < x < cutout.width - 6 and 5 < y < cutout.height - 6):
                 continue
             sky = SkyCoord(*cutout.pix2world(x, y), unit="deg")
             where = sky, 4, cutout.pscale
             found = list(measure(cutout, (x, y), *where))
             expected = list(measure(image, cutout.src_pos, *where))
-            # Astropy's inverse depends a little on the origin.
+            # The inverse of astropy depends slightly on the origin.
             assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
             assert len(found) == (10 if error is None else 12)
             count += np.isfinite(found).all()
@@ -105,7 +109,7 @@ def test_apertures(name, shared_data):
 
 
 def fit_width(model, x, y, data):
-    """Standard deviation of a sampled Gaussian of which pixels are integrals or samples."""
+    """Return the standard deviation of a Gaussian, from a fit to its pixels."""
     model = model.copy()
     model.fwhm.fixed = False
     fitted = TRFLSQFitter()(model, x, y, data)
@@ -113,8 +117,8 @@ def fit_width(model, x, y, data):
     return np.sqrt((fitted.fwhm.value / (8 * np.log(2)) ** 0.5) ** 2 + 1 / 12)
 
 
-def test_width_of_the_stars(shared_data):
-    """An effective PSF of the stars of both exposures is as wide as they were made: 1.2 pixels."""
+def test_effective_psf_has_the_width_of_the_stars(shared_data):
+    """The effective PSF of both exposures has the simulated width of 1.2 pixels."""
     _, *exposures = cut_set(shared_data, "jwst", mask_policy=None)
     stars = CutoutCollection()
     for _, cutouts in exposures:

@@ -1,4 +1,4 @@
-"""Equality of cutouts: what counts, and what is said of it."""
+"""Comparison of cutouts: the attributes that count, and the messages of differences."""
 
 import copy
 import pickle
@@ -26,17 +26,28 @@ PSF, META = np.eye(3), {"FILENAME": "j.fits", "n": [1, {"a": np.nan}]}
 IMAGE = RNG.normal(10, 1, SHAPE)
 
 
-def make(src_id=7, wcs=LOOKUP, **kwargs):
+def make_cutout(src_id=7, wcs=LOOKUP, **kwargs):
+    """Return a cutout with all planes that leaves its image."""
     cutout = Cutout(
-        IMAGE, wcs, (-2, 3), (10, 11), RNG.integers(0, 1, SHAPE), np.ones(SHAPE), src_id,
-        mode="fill", unit="electron", uncertainty=StdDevUncertainty(np.ones(SHAPE)),
+        IMAGE,
+        wcs,
+        (-2, 3),
+        (10, 11),
+        RNG.integers(0, 1, SHAPE),
+        np.ones(SHAPE),
+        src_id,
+        mode="fill",
+        unit="electron",
+        uncertainty=StdDevUncertainty(np.ones(SHAPE)),
         **{"psf": PSF, "meta": META, **kwargs},
-    )  # fmt: skip
+    )
     cutout.segmentation = np.ones(cutout.shape, int)
     return cutout
 
 
 def set_pixel(name, value):
+    """Return a function that sets a pixel of a plane."""
+
     def change(cutout):
         plane = getattr(cutout, name)
         getattr(plane, "array", plane)[2, 3] = value
@@ -44,11 +55,14 @@ def set_pixel(name, value):
     return change
 
 
-def set_(name, value):
+def set_attribute(name, value):
+    """Return a function that sets an attribute of a cutout."""
     return lambda cutout: setattr(cutout, name, value)
 
 
 def set_image(**changes):
+    """Return a function that changes attributes of the image of a cutout."""
+
     def change(cutout):
         cutout.store.image = replace(cutout.image, **changes)
 
@@ -56,15 +70,17 @@ def set_image(**changes):
 
 
 def set_cut_box(cutout):
+    """Change the place where the pixels were cut."""
     cutout._columns["original_x"] += 1
 
 
 def set_parent_box(cutout):
+    """Change the valid pixels of the image."""
     cutout.store.edit_overrides(cutout.row).parent_box = PixelBox(0, 0, 5, 5)
 
 
 def negate_nan(cutout):
-    """Change the sign, which is a part of the payload, of a NaN."""
+    """Change the sign of a NaN, which changes its bits."""
     cutout.data[0, 0] = -cutout.data[0, 0]
 
 
@@ -72,49 +88,60 @@ CHANGES = {
     "data": (set_pixel("data", 0), r"data differs in 1 of 117 values, at \(2, 3\) it is np.*0.0.*"),
     "NaN": (negate_nan, r"data differs in 1 of 117 values, at \(0, 0\) it is .*nan.*, not .*nan.*"),
     "zero": (set_pixel("weight", -0.0), "weight differs in 1 of 117"),
-    "dtype": (lambda c: set_("data", c.data.astype("f4"))(c),
-              r"data is an array of dtype\('float32'\) of shape \(9, 13\), not an array of"),
+    "dtype": (
+        lambda c: set_attribute("data", c.data.astype("f4"))(c),
+        r"data is an array of dtype\('float32'\) of shape \(9, 13\), not an array of",
+    ),
     "mask": (set_pixel("mask", True), "mask differs in 1 of 117 .* it is .*True.*, not .*False"),
     "flags": (set_pixel("flags", 8), "flags differs in 1"),
-    "no flags": (set_("flags", None), r"flags is None \(NoneType\), not an array"),
+    "no flags": (set_attribute("flags", None), r"flags is None \(NoneType\), not an array"),
     "segmentation": (set_pixel("segmentation", 2), "segmentation differs in 1"),
     "uncertainty": (set_pixel("uncertainty", 9), "uncertainty.array differs in 1"),
     "uncertainty class": (
-        lambda c: set_("uncertainty", InverseVariance(c.uncertainty.array))(c),
-        r"uncertainty is .* \(InverseVariance\), not .* \(StdDevUncertainty\)"),
+        lambda c: set_attribute("uncertainty", InverseVariance(c.uncertainty.array))(c),
+        r"uncertainty is .* \(InverseVariance\), not .* \(StdDevUncertainty\)",
+    ),
     "uncertainty unit": (
-        lambda c: set_("uncertainty", StdDevUncertainty(c.uncertainty.array, unit="1000 electron"))
-        (c), r"uncertainty.unit is Unit\(.1000 electron.\), not Unit\(.electron.\)"),
-    "id": (set_("src_id", 8), "src_id is 8, not 7"),
-    "type of id": (set_("src_id", 7.0), r"src_id is 7.0 \(float\), not 7 \(int\)"),
-    "blc": (set_("blc", (0, 0)), r"blc\[0\] is 0, not -2"),
-    "dx": (set_("dx", 1e-300), "dx is 1e-300, not 0.0"),
-    "src_pos": (set_("src_pos", (4.0, np.nextafter(7, 8))), r"src_pos\[1\] is 7.00000"),
-    "src_weight": (set_("src_weight", 1), r"src_weight is 1.0 \(float\), not None"),
-    "exptime": (set_("exptime", 2), "exptime is 2.0, not 1.0"),
+        lambda c: set_attribute(
+            "uncertainty", StdDevUncertainty(c.uncertainty.array, unit="1000 electron")
+        )(c),
+        r"uncertainty.unit is Unit\(.1000 electron.\), not Unit\(.electron.\)",
+    ),
+    "id": (set_attribute("src_id", 8), "src_id is 8, not 7"),
+    "type of id": (set_attribute("src_id", 7.0), r"src_id is 7.0 \(float\), not 7 \(int\)"),
+    "blc": (set_attribute("blc", (0, 0)), r"blc\[0\] is 0, not -2"),
+    "dx": (set_attribute("dx", 1e-300), "dx is 1e-300, not 0.0"),
+    "src_pos": (set_attribute("src_pos", (4.0, np.nextafter(7, 8))), r"src_pos\[1\] is 7.00000"),
+    "src_weight": (set_attribute("src_weight", 1), r"src_weight is 1.0 \(float\), not None"),
+    "exptime": (set_attribute("exptime", 2), "exptime is 2.0, not 1.0"),
     "cut": (set_cut_box, "box when cut is .*, not "),
     "parent box": (set_parent_box, r"extraction_slice\[0\] is slice\(3, 6, None\), not"),
     "meta": (lambda c: c.meta.update(FILENAME="k.fits"), r"meta\['FILENAME'\] is 'k.fits', not 'j"),
     "less meta": (set_image(meta={}), r"meta\['n'\] is not there, and should be \[1, \{'a': nan"),
     "more meta": (lambda c: c.meta.update(z=1), r"meta\['z'\] is 1, and should not be there"),
-    "psf": (set_("psf", 2 * np.eye(3)), r"psf differs in 3 of 9 values, at \(0, 0\) it is .*2.0"),
-    "no psf": (set_("psf", None), r"psf is None \(NoneType\), not an array"),
+    "psf": (
+        set_attribute("psf", 2 * np.eye(3)),
+        r"psf differs in 3 of 9 values, at \(0, 0\) it is .*2.0",
+    ),
+    "no psf": (set_attribute("psf", None), r"psf is None \(NoneType\), not an array"),
     "image unit": (set_image(unit=u.adu), r"image.unit is Unit\(.adu.\), not Unit\(.electron"),
     "image name": (set_image(name="k"), "image.name is 'k', not 'j.fits'"),
     "image flags": (set_image(dqbitmask=4), "image.dqbitmask is 4, not 0"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("in_collection", [False, True])
-def test_difference(change, message, in_collection):
-    """Everything that an archive keeps counts, and is named."""
-    one = make()
+def test_each_difference_is_named(change, message, in_collection):
+    """A difference in each attribute of a cutout raises an error that names it."""
+    one = make_cutout()
     other = pickle.loads(pickle.dumps(one))
     a, b = other, one
     if in_collection:
-        # Of another image, as the other has a WCS of its own.
-        a, b = (CutoutCollection([make(3, wcs=copy.deepcopy(LOOKUP)), c]) for c in (other, one))
+        # The first cutout has another WCS, and thus another image.
+        a, b = (
+            CutoutCollection([make_cutout(3, wcs=copy.deepcopy(LOOKUP)), c]) for c in (other, one)
+        )
     assert_cutouts_equal(a, b)
     change(other)
     label = rf"cutout {int(in_collection)} \(id 7\): "
@@ -127,9 +154,9 @@ def test_difference(change, message, in_collection):
         assert_cutouts_equal(b, a)
 
 
-def test_all_differences():
-    """One message names all attributes that differ."""
-    a, b = make(), make()
+def test_message_lists_all_differences():
+    """The message has one line for each attribute that differs."""
+    a, b = make_cutout(), make_cutout()
     a.exptime, a.dx, a.src_id = 5, 0.5, "x"
     with pytest.raises(AssertionError) as caught:
         assert_cutouts_equal(a, b)
@@ -141,9 +168,9 @@ def test_all_differences():
     ]
 
 
-def test_many_differences():
-    """Of very many differences the first are shown."""
-    a = CutoutCollection([make(i) for i in range(80)])
+def test_message_limits_the_differences():
+    """The message lists the first 50 differences and the number of the others."""
+    a = CutoutCollection([make_cutout(i) for i in range(80)])
     b = a.copy()
     for cutout in b:
         cutout.exptime = 3
@@ -151,17 +178,14 @@ def test_many_differences():
         assert_cutouts_equal(b, a)
 
 
-# The WCS
-
-
 @pytest.mark.parametrize("kind", ["tan", "lookup", "gwcs", "gwcs-noinverse"])
 @pytest.mark.parametrize("shift", [1e-4, 1e-6])
-def test_wcs(kind, shift):
-    """WCSs are compared in pixels, whatever they are."""
+def test_wcss_are_compared_in_pixels(kind, shift):
+    """A shift of every kind of WCS is measured in pixels and compared with the tolerance."""
     wcs = make_wcs(kind, SHAPE)
-    cutout = make(wcs=wcs)
-    assert_cutouts_equal(make(wcs=copy.deepcopy(wcs)), cutout, wcs_tolerance=0)
-    moved = make(wcs=offset_wcs(wcs, (0.6 * shift, 0.8 * shift), SHAPE))
+    cutout = make_cutout(wcs=wcs)
+    assert_cutouts_equal(make_cutout(wcs=copy.deepcopy(wcs)), cutout, wcs_tolerance=0)
+    moved = make_cutout(wcs=offset_wcs(wcs, (0.6 * shift, 0.8 * shift), SHAPE))
     with pytest.raises(AssertionError, match=r"image_wcs differs by .* pixels, more") as caught:
         assert_cutouts_equal(moved, cutout)
     found = float(re.search(r"differs by (\S+) pixels", str(caught.value))[1])
@@ -169,8 +193,8 @@ def test_wcs(kind, shift):
     assert_cutouts_equal(moved, cutout, wcs_tolerance=1.01 * shift)
 
 
-def test_other_side_of_the_sky():
-    """The opposite position is far away, though in no direction."""
+def test_opposite_position_is_a_large_difference():
+    """The distance of opposite positions is finite and large, although it has no direction."""
     cutouts = []
     for crval in ((40, 10), (220, -10)):
         wcs = WCS(naxis=2)
@@ -180,17 +204,17 @@ def test_other_side_of_the_sky():
         assert_cutouts_equal(*cutouts)
 
 
-def test_other_frame():
-    """Equal numbers in another frame are another position."""
+def test_frames_are_compared():
+    """Equal coordinates in different frames differ."""
     icrs = make_wcs("tan", SHAPE)
     fk5 = icrs.deepcopy()
     fk5.wcs.radesys, fk5.wcs.equinox = "FK5", 2000
     with pytest.raises(AssertionError, match=r"image_wcs has the world .*FK5.*, not .*ICRS"):
-        assert_cutouts_equal(make(wcs=fk5), make(wcs=icrs))
+        assert_cutouts_equal(make_cutout(wcs=fk5), make_cutout(wcs=icrs))
 
 
-def test_no_sky():
-    """Positions that both do not have are equal, those that one has are not."""
+def test_missing_sky_positions_are_compared():
+    """Pixels without a sky position in both images are equal. In one image only, they differ."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.cdelt = ["RA---SIN", "DEC--SIN"], [10, 10]
     cutout = Cutout(np.zeros((20, 20)), wcs)
@@ -202,11 +226,9 @@ def test_no_sky():
         assert_cutouts_equal(Cutout(np.zeros((20, 20)), other), cutout)
 
 
-# Of all kinds
-
-
-def test_kinds():
-    collection = CutoutCollection([make()])
+def test_types_and_lengths_are_compared():
+    """Cutouts, collections, lists, subclasses and collections of other lengths differ."""
+    collection = CutoutCollection([make_cutout()])
     with pytest.raises(AssertionError, match="it is a CutoutCollection, not a Cutout"):
         assert_cutouts_equal(collection, collection[0])
     with pytest.raises(AssertionError, match="it is a list, not a CutoutCollection"):
@@ -223,23 +245,25 @@ def test_kinds():
         assert_cutouts_equal(Special(IMAGE, LOOKUP), Cutout(IMAGE, LOOKUP))
 
 
-def test_collection():
-    """Of collections, the order, the images and what was dropped count."""
-    collection = CutoutCollection([make(i) for i in range(3)])
+def test_collections_differ_in_order_images_and_dropped_sources():
+    """The order of cutouts, the images and the dropped sources of collections count."""
+    collection = CutoutCollection([make_cutout(i) for i in range(3)])
     assert_cutouts_equal(collection.copy(), collection)
     with pytest.raises(AssertionError, match=r"cutout 0 .*: src_id is 2, not 0"):
         assert_cutouts_equal(collection[::-1], collection)
     dropped = [Dropped(np.array([9]), "error", "primary", "j", "why")]
     with pytest.raises(AssertionError, match=r"dropped\[0\] is not there, and should be Dropped"):
         assert_cutouts_equal(collection, collection.with_dropped(dropped))
-    # Three cutouts that share nothing but are equal are of three images.
-    other = CutoutCollection([make(0), make(1, wcs=copy.deepcopy(LOOKUP)), make(2)])
+    # The second cutout has its own copy of the WCS, and thus another image.
+    other = CutoutCollection(
+        [make_cutout(0), make_cutout(1, wcs=copy.deepcopy(LOOKUP)), make_cutout(2)]
+    )
     with pytest.raises(AssertionError, match="image_numbers differs in"):
         assert_cutouts_equal(other, collection)
 
 
-def test_sharing_is_no_content():
-    """A view, a copy, and a deep copy are equal."""
+def test_views_and_copies_are_equal():
+    """Shared pixels do not count: a view, a copy, and a deep copy are equal."""
     cutout = Cutout(IMAGE, LOOKUP, (2, 3), (10, 11), copy=False)
     for other in (cutout[...], cutout.copy(), copy.deepcopy(cutout), Cutout(cutout, None)):
         assert_cutouts_equal(other, cutout)
@@ -250,40 +274,41 @@ def test_sharing_is_no_content():
     [Gaussian2D(), ImagePSF(np.ones((5, 5))), NDData(np.ones(3)), [np.eye(2), "x"], {1, 2}],
     ids=lambda psf: type(psf).__name__,
 )
-def test_psf(psf):
-    """A PSF may be anything; what has no equality of its own has attributes."""
-    cutout = make(psf=psf)
+def test_psfs_of_any_class_are_compared(psf):
+    """PSFs without a comparison of their own are compared by their attributes."""
+    cutout = make_cutout(psf=psf)
     assert_cutouts_equal(pickle.loads(pickle.dumps(cutout)), cutout)
     with pytest.raises(AssertionError, match="psf"):
-        assert_cutouts_equal(make(psf=ImagePSF(np.full((5, 5), 2.0))), cutout)
+        assert_cutouts_equal(make_cutout(psf=ImagePSF(np.full((5, 5), 2.0))), cutout)
 
 
-def test_psf_that_refers_to_itself():
-    cutout = make(psf=[1])
+def test_recursive_psf_is_compared():
+    """A PSF that contains itself causes no endless recursion."""
+    cutout = make_cutout(psf=[1])
     cutout.psf.append(cutout.psf)
     assert_cutouts_equal(copy.deepcopy(cutout), cutout)
 
 
-def test_uncomparable():
-    """Objects that cannot be told apart by what they are, are different."""
+def test_objects_without_attributes_differ():
+    """Two objects without comparison and attributes differ."""
     with pytest.raises(AssertionError, match=r"psf is <object .*, not <object"):
-        assert_cutouts_equal(make(psf=object()), make(psf=object()))
+        assert_cutouts_equal(make_cutout(psf=object()), make_cutout(psf=object()))
 
 
-def test_parent_of_the_uncertainty():
-    """An uncertainty that belongs to something else is a difference."""
-    cutout = make()
+def test_parent_of_the_uncertainty_is_compared():
+    """An uncertainty with another parent is a difference."""
+    cutout = make_cutout()
     other = cutout.copy()
     assert_cutouts_equal(other, cutout)
-    stranger = NDData(np.ones(cutout.shape), unit="electron")
-    other.uncertainty.parent_nddata = stranger
+    other_parent = NDData(np.ones(cutout.shape), unit="electron")
+    other.uncertainty.parent_nddata = other_parent
     with pytest.raises(AssertionError, match="uncertainty has the parent NDData"):
         assert_cutouts_equal(other, cutout)
 
 
 def test_missing_quantity_is_described_in_one_line():
     """A quantity that only one cutout has in its metadata is shown with its unit."""
-    cutout = make()
+    cutout = make_cutout()
     other = cutout.copy()
     other.meta["length"] = 3 * u.m
     other.meta["lengths"] = [1, 2] * u.m
