@@ -52,7 +52,7 @@ def assert_cutouts_equal(
     actual: Cutout | CutoutCollection,
     desired: Cutout | CutoutCollection,
     *,
-    wcs_tolerance: float = 1e-6,
+    wcs_tolerance: float = 1e-7,
 ) -> None:
     """
     Raise an error if two cutouts, or two collections, differ in content.
@@ -73,8 +73,8 @@ def assert_cutouts_equal(
         The objects to compare.
     wcs_tolerance : float
         Largest difference of the WCSs of the images, in pixels, at the corners, edges and
-        centers of the cutouts; NaN equals NaN. The default is the largest difference that
-        archives allow.
+        centers of the cutouts; NaN equals NaN. The default is the rounding error of world
+        values in double precision.
 
     Raises
     ------

@@ -92,8 +92,8 @@ warnings.simplefilter("ignore")
 def test_documented_lines(tmp_path):
     """The lines of the documentation read pixels and WCS without this package."""
     text = DOCS.read_text()
-    code = re.search(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)[1]
-    code = "\n".join(line[4:] for line in code.splitlines())
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)
+    code = "\n".join(line[4:] for block in blocks[:2] for line in block.splitlines())
     (tmp_path / "cutouts.asdf").write_bytes(PATH.read_bytes())
     show = "\nprint(pixels.tolist(), *map(float, world))\nassert 'subpixal' not in sys.modules\n"
     command = [sys.executable, "-c", WITHOUT + code + show]
