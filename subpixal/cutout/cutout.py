@@ -348,9 +348,10 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         """Return arrays from which `parse_image` cuts, for planes that are not in memory."""
         planes = self.store.get_overrides(self.row).planes
         deferred = {
-            name: pixels.image for name, pixels in planes.items()
+            name: pixels.image
+            for name, pixels in planes.items()
             if isinstance(pixels, DeferredArray)
-        }  # fmt: skip
+        }
         array = deferred.get("uncertainty", planes.get("uncertainty"))
         if array is not None:
             # An uncertainty with a parent would read the data.

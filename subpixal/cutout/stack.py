@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .collection import CutoutCollection
 
-__all__ = ["Stack", "stack_cutouts", "stack_pieces"]
+__all__ = ["Stack", "stack_cutouts"]
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -112,7 +112,7 @@ def stack_cutouts(
         plane = PLANES[name].with_uncertainty_type(uncertainty[0])
         dtype = common_dtype(name, {piece.dtype for piece in pieces if piece is not None})
         dtype = plane.cut_dtype(dtype, promote=True)
-        arrays[name] = stack_pieces(pieces, shift, shape, plane.fill_value(fillval), dtype)
+        arrays[name] = _stack_pieces(pieces, shift, shape, plane.fill_value(fillval), dtype)
     return Stack(
         ids=cutouts.ids,
         src_pos=position + shift,
@@ -124,7 +124,7 @@ def stack_cutouts(
     )
 
 
-def stack_pieces(
+def _stack_pieces(
     pieces: Sequence[np.ndarray | None],
     shift: NDArray[np.int64],
     shape: tuple[int, int],

@@ -106,7 +106,7 @@ class Cutter:
         stage : str
             Name of the step of the chain.
         fillval, copy
-            As of `Cutter`.
+            As in `Cutter`.
         """
         image, planes = parse_image(arguments)
         # The segmentation image replaces the labels of an image that is a cutout.
@@ -221,8 +221,9 @@ class Cutter:
         boxes: PixelBoxes,
         pixels: slice,
     ) -> dict[str, np.ndarray]:
-        """Return the pixels of a chunk of boxes, written to the flat arrays that there are."""
-        chunk, copied = {}, []
+        """Return the pixels of a chunk of boxes; flat arrays that exist are filled, too."""
+        chunk = {}
+        copied = []
         for name in needed:
             image, fill, dtype = self._sources[name]
             chunk[name] = flat[name][pixels] if name in flat else np.empty(boxes.total_area, dtype)

@@ -18,11 +18,9 @@ from .wcs import wcs_to_node
 __all__ = [
     "image_to_tree",
     "psf_to_tree",
-    "string_to_unit",
     "tree_to_image",
     "tree_to_uncertainty",
     "uncertainty_to_tree",
-    "unit_to_string",
 ]
 
 UNCERTAINTIES = {
@@ -49,7 +47,7 @@ def image_to_tree(image: ImageInfo) -> dict[str, Any]:
             "stage": image.stage,
             "wcs": wcs_to_node(image.wcs, image.shape),
             "shape": None if image.shape is None else [int(n) for n in image.shape],
-            "unit": unit_to_string(image.unit),
+            "unit": _unit_to_string(image.unit),
             "data_units": image.data_units,
             "exptime": image.exptime,
             "dqbitmask": _check_bit_mask(image.dqbitmask) or None,
@@ -83,7 +81,7 @@ def tree_to_image(tree: Mapping[str, Any]) -> ImageInfo:
     return ImageInfo(
         wcs=tree["wcs"],
         shape=None if shape is None else tuple(shape),
-        unit=string_to_unit(tree.get("unit")),
+        unit=_string_to_unit(tree.get("unit")),
         data_units=validate_data_units(tree["data_units"]),
         exptime=validate_exptime("exptime", tree["exptime"]),
         uncertainty_type=kind,
@@ -113,7 +111,7 @@ def uncertainty_to_tree(kind: Any, unit: u.UnitBase | None) -> dict[str, Any] | 
     if kind not in names:
         msg = f"an uncertainty of class {kind.__name__} cannot be written, only {list(names)}"
         raise ValueError(msg)
-    tree = {"type": names[kind], "unit": unit_to_string(unit)}
+    tree = {"type": names[kind], "unit": _unit_to_string(unit)}
     return {key: value for key, value in tree.items() if value is not None}
 
 
@@ -121,10 +119,10 @@ def tree_to_uncertainty(tree: Mapping[str, Any] | None) -> tuple[Any, Any]:
     """Return the class and the unit of an uncertainty."""
     if tree is None:
         return None, None
-    return UNCERTAINTIES[tree["type"]], string_to_unit(tree.get("unit"))
+    return UNCERTAINTIES[tree["type"]], _string_to_unit(tree.get("unit"))
 
 
-def unit_to_string(unit: Any) -> str | None:
+def _unit_to_string(unit: Any) -> str | None:
     """
     Return a unit as a string that is read as the same unit.
 
@@ -141,13 +139,13 @@ def unit_to_string(unit: Any) -> str | None:
         bases = u.CompositeUnit(1, unit.bases, unit.powers)
         texts.append(f"{unit.scale!r} {bases.to_string()}".strip())
     for text in texts:
-        if string_to_unit(text) == unit:
+        if _string_to_unit(text) == unit:
             return text
     msg = f"the unit {texts[0]!r} cannot be written: it would not be read as the same unit"
     raise ValueError(msg)
 
 
-def string_to_unit(text: str | None) -> Any:
+def _string_to_unit(text: str | None) -> Any:
     """Return the unit of a string, an `UnrecognizedUnit` if astropy does not have the unit."""
     return None if text is None else u.Unit(text, parse_strict="silent")
 
