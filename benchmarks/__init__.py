@@ -1,5 +1,5 @@
 """
-Cost of the package, in comparison with code that uses only numpy, astropy and photutils.
+Benchmarks of the package against code that uses only numpy, astropy and photutils.
 
     python -m benchmarks
 
@@ -8,5 +8,5 @@ Cost of the package, in comparison with code that uses only numpy, astropy and p
 
 import os
 
-# Idle threads of OpenBLAS spin, and the time of the processor includes them.
+# Idle threads of OpenBLAS wait in a loop, which would add to the measured processor time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

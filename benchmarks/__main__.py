@@ -1,4 +1,4 @@
-"""Measure everything and print tables; see docs/performance.rst."""
+"""Measure the time and memory of all jobs and print tables; see docs/performance.rst."""
 
 import argparse
 import json
@@ -16,12 +16,12 @@ from .ways import all_ways
 IMPORTS = "import subpixal", "import astropy.nddata, astropy.wcs"
 IMPORT_LIMIT = 1.15
 
-# Bytes of a collection beyond its pixels, and further bytes for each source.
+# Memory limits beyond the pixels: bytes for each collection, and bytes for each source.
 MEMORY_LIMIT = 25e6, 800
 
 
 def measure_jobs(scenes, folder, seconds, only=""):
-    """Yield rows of the table of limits, each after its measurement."""
+    """Yield rows of the table of limits. Each job is measured before its row is yielded."""
     for job in all_jobs(*scenes, folder):
         if only in job.name:
             times = time_in_turn((job.ours, job.theirs), seconds)
@@ -57,7 +57,11 @@ def measure_ways(scenes, folder):
 
 
 def way_rows(costs, counts):
-    """Yield rows of the table of ways. Ratios refer to our cutouts with all planes."""
+    """
+    Yield rows of the table of ways.
+
+    The ratios compare each way with our cutouts of all planes.
+    """
     reference = costs["subpixal: primary cutouts, 3 planes"][counts[1]]
     yield "way", *(f"us per source of {count}" for count in counts), f"ratio at {counts[1]}"
     for name, by_count in costs.items():

@@ -1,4 +1,4 @@
-"""Code without this package: plain loops, and plain calls of WCSs and photutils."""
+"""Code without this package: plain NumPy loops, and direct calls of WCSs and photutils."""
 
 import numpy as np
 from astropy.nddata import NDData
@@ -6,14 +6,14 @@ from astropy.wcs import WCS
 
 
 def to_world(wcs, x, y):
-    """Return world values of all points, from one forward call."""
+    """Return world values of all points, from one call of the forward transform."""
     return (
         wcs.all_pix2world(x, y, 0) if isinstance(wcs, WCS) else wcs(x, y, with_bounding_box=False)
     )
 
 
 def to_pixel(wcs, *world):
-    """Return pixel positions of all points, from one call of the inverse, without a check."""
+    """Return pixel positions of all points, from one call of the inverse. Do not verify them."""
     if isinstance(wcs, WCS):
         return wcs.all_world2pix(*world, 0)
     return wcs.invert(*world, with_bounding_box=False)
@@ -25,17 +25,17 @@ def map_points(wcs_in, wcs_out, x, y):
 
 
 def map_forward(wcs_in, wcs_out, x, y):
-    """Map the same number of points to the sky through both WCSs."""
+    """Map the points to the sky twice: once with each of the two WCSs."""
     return to_world(wcs_in, x, y), to_world(wcs_out, x, y)
 
 
 def copy_slices(planes: dict, slices) -> list:
-    """Return copies of all planes of all boxes."""
+    """Return copies of the slices of all planes, in one list for each box."""
     return [[plane[where].copy() for plane in planes.values()] for where in slices]
 
 
 def flat_planes(cutouts) -> dict[str, np.ndarray]:
-    """Return the pixels of all cutouts in one array for each plane."""
+    """Return one array for each plane, with the pixels of all cutouts one after the other."""
     return {
         name: np.concatenate([getattr(cutout, name).ravel() for cutout in cutouts])
         for name in ("data", "mask", "weight", "flags")
@@ -43,7 +43,7 @@ def flat_planes(cutouts) -> dict[str, np.ndarray]:
 
 
 def make_nddata(flat: dict, shapes: list[tuple[int, int]]) -> list:
-    """Return slices of flat arrays, with data and mask in an NDData."""
+    """Return slices of flat arrays for each cutout. Data and mask are in an NDData."""
     made, start = [], 0
     for shape in shapes:
         stop = start + shape[0] * shape[1]
@@ -54,7 +54,7 @@ def make_nddata(flat: dict, shapes: list[tuple[int, int]]) -> list:
 
 
 def photutils_cutouts(data, labels, size: int) -> list:
-    """Return cutouts of one size around centroids, from the image and its labels alone."""
+    """Return cutouts of one size around the centroids that photutils measures."""
     from photutils.segmentation import SegmentationImage, SourceCatalog
 
     return SourceCatalog(data, SegmentationImage(labels)).make_cutouts((size, size))

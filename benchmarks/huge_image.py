@@ -1,5 +1,5 @@
 """
-Memory that cutting a memory-mapped image takes.
+Measure the memory that is needed to cut sources out of a memory-mapped image.
 
     python benchmarks/huge_image.py /tmp
 
@@ -22,7 +22,7 @@ from subpixal import create_primary_cutouts
 from subpixal.datasets import make_wcs
 
 SIZE, PER_ROW = 20_000, 100
-# Bytes that cutting may take beyond the cutouts.
+# Limit of the memory of cutting, in bytes, in addition to the cutouts.
 ALLOWED = 150e6
 
 
@@ -46,7 +46,7 @@ def make_files(folder):
 
 
 class Watch:
-    """Context that records the peak of the anonymous memory of the process, in bytes."""
+    """Context that records the peak of the process's anonymous memory, in bytes."""
 
     def __enter__(self):
         self.before = self.peak = self._now()
@@ -95,7 +95,7 @@ def main(folder):
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         names = make_files(temporary)
         for copy in (True, False):
-            # A new process has no freed memory from writing the files, which it could reuse.
+            # Measure in a new process, which cannot reuse memory that writing the files has freed.
             process = multiprocessing.get_context("spawn").Process(
                 target=measure, args=(names, copy)
             )

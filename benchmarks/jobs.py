@@ -1,4 +1,4 @@
-"""Jobs to measure: our way, the bare way, and the limit of the ratio of their costs."""
+"""Jobs to measure: our code, plain code with the same result, and the limit of their cost ratio."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FEW = 20
 @dataclass(frozen=True)
 class Job:
     """
-    Pair of ways with the same result.
+    Pair of functions with the same result: one uses this package, the other is plain code.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Job:
 
 
 def all_jobs(small: Scene, scene: Scene, large: Scene, folder: Path) -> Iterator[Job]:
-    """Yield all jobs. They write their files to a folder."""
+    """Yield all jobs. The jobs write their files to `folder`."""
     for jobs in (primary_jobs, mapping_jobs, chain_jobs, single_jobs, object_jobs):
         yield from jobs(scene)
     yield from archive_jobs(small, folder)
@@ -66,7 +66,7 @@ def all_jobs(small: Scene, scene: Scene, large: Scene, folder: Path) -> Iterator
 
 
 def primary_jobs(scene: Scene) -> Iterator[Job]:
-    """Yield jobs that cut the image of the segmentation image."""
+    """Yield jobs that cut the drizzled image, on whose grid the segmentation image lies."""
     labels, planes = scene.segmentation, scene.drz
     slices = scene.slices(scene.primary)
 
@@ -98,7 +98,11 @@ def primary_jobs(scene: Scene) -> Iterator[Job]:
 
 
 def mapping_jobs(scene: Scene) -> Iterator[Job]:
-    """Yield jobs that map boxes and positions to an exposure; the bare way does not verify them."""
+    """
+    Yield jobs that map boxes and positions to an exposure.
+
+    The plain code does not verify results.
+    """
     boxes, src_pos = edges(scene.primary), np.transpose(scene.primary.table["src_pos"])
     xy = points(scene.primary)
     for kind, limit in (("sip", 2.0), ("lookup", 3.0), ("gwcs", 3.0), ("gwcs-noinverse", 8.0)):
@@ -133,7 +137,7 @@ def there_and_back(scene: Scene, wcs, primary=None, planes=("dq", "weight")):
 
 
 def bare_chain(scene: Scene, wcs) -> Callable:
-    """Return a function with the WCS calls of a chain and a loop over its boxes."""
+    """Return a function that evaluates the WCSs of both mappings and copies all boxes in a loop."""
     flt, drz = there_and_back(scene, wcs)
     steps = ((points(scene.primary), scene.drz_wcs, wcs), (points(flt), wcs, scene.drz_wcs))
     boxes = ((scene.flt, scene.slices(flt)), (scene.drz, scene.slices(drz)))
@@ -146,7 +150,7 @@ def bare_chain(scene: Scene, wcs) -> Callable:
 
 
 def chain_jobs(scene: Scene) -> Iterator[Job]:
-    """Yield jobs from the drizzled image to an exposure and back."""
+    """Yield jobs that cut exposures and then map the cutouts back to the drizzled image."""
     for kind in ("tan", "sip", "lookup", "gwcs"):
         wcs = scene.exposure_wcs(kind)
         yield Job(
@@ -193,7 +197,7 @@ def single_jobs(scene: Scene) -> Iterator[Job]:
 
 
 def object_jobs(scene: Scene) -> Iterator[Job]:
-    """Yield jobs that make all cutouts as objects."""
+    """Yield jobs that create the objects of all cutouts."""
     cutouts = scene.primary
     flat, shapes = flat_planes(cutouts), [cutout.shape for cutout in cutouts]
 
@@ -209,7 +213,11 @@ def object_jobs(scene: Scene) -> Iterator[Job]:
 
 
 def archive_jobs(scene: Scene, folder: Path) -> Iterator[Job]:
-    """Yield jobs with archives of cutouts of one size, with three planes and masks."""
+    """
+    Yield jobs that write and read archives.
+
+    All cutouts have one size, three planes and a mask.
+    """
     import asdf
 
     path, npz, empty = (folder / name for name in ("cutouts.asdf", "planes.npz", "empty.asdf"))
@@ -254,7 +262,7 @@ def archive_jobs(scene: Scene, folder: Path) -> Iterator[Job]:
 
 
 def scaling_jobs(small: Scene, large: Scene) -> Iterator[Job]:
-    """Yield jobs that compare two sizes of the scene."""
+    """Yield jobs that compare the costs of a large scene and a small scene."""
 
     def run(scene):
         wcs = scene.exposure_wcs("sip")
@@ -268,7 +276,11 @@ def scaling_jobs(small: Scene, large: Scene) -> Iterator[Job]:
 
 
 def in_small_pages(function: Callable) -> Callable:
-    """Return the function without huge pages, whose cost varies with the state of the system."""
+    """
+    Return the function so that it runs without huge pages of memory.
+
+    The cost of huge pages varies with the state of the system.
+    """
 
     def run():
         before = _set_madvise_hugepage(False)

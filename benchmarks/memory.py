@@ -1,5 +1,5 @@
 """
-Anonymous memory of collections beyond their pixels, measured in a separate process.
+Anonymous memory of collections in addition to their pixels, measured in a separate process.
 
     python -m benchmarks.memory COUNT
 
@@ -21,18 +21,19 @@ from .timing import release_memory
 
 
 def anonymous_memory() -> int:
-    """Return the bytes of memory of the process without mapped files."""
+    """Return the memory of the process in bytes, without mapped files."""
     release_memory()
     status = Path("/proc/self/status").read_text()
     return 1024 * int(re.search(r"RssAnon:\s+(\d+)", status)[1])
 
 
 def measure(count: int) -> dict[str, float]:
-    """Return the bytes beyond the pixels of collections of ``count`` cutouts."""
+    """Return the memory of collections of ``count`` cutouts, in bytes, without their pixels."""
     scene, small, found = Scene(count), Scene(count // 10 + 1), {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cutouts.asdf"
-        # Imports and caches do not count, so fill them before the measurement.
+        # Import modules and fill caches before the measurement, so that their memory does not
+        # count.
         small.cut_planes().write(path)
         CutoutCollection.read(path)[0].data.sum()
         before = anonymous_memory()

@@ -1,4 +1,4 @@
-"""Tables and a plot of the results."""
+"""Tables and a plot of the measured costs."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ JOB_COLUMNS = ("job", "against", "ours ms", "bare ms", "ratio", "limit", "within
 
 
 def job_row(job, ours, theirs, *peaks) -> tuple:
-    """Return a row with the seconds and the peak bytes of both ways of a job."""
+    """Return a table row with the seconds and the peak bytes of both functions of a job."""
     allowed = job.allowance + job.limit * theirs
     limit = f"{1000 * job.allowance:g} ms + {job.limit:g}" if job.allowance else f"{job.limit:g}"
     return (
@@ -34,11 +34,11 @@ def write_csv(path: Path, rows) -> None:
 
 
 def plot_costs(path: Path, costs: dict[str, dict[int, float]]) -> None:
-    """Plot the microseconds per source, by way and number of sources."""
+    """Plot the microseconds per source for each way, against the number of sources."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # A fixed salt makes the file reproducible.
+    # A fixed salt of the element ids makes the SVG file reproducible.
     mpl.rcParams["svg.hashsalt"] = "subpixal"
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()

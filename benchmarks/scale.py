@@ -1,5 +1,5 @@
 """
-Cost of many sources on many exposures.
+Cost of cutting many sources out of many exposures.
 
     python -m benchmarks.scale docs/tables
 
@@ -27,7 +27,7 @@ from .report import markdown, write_csv
 from .scenes import SIDE
 from .timing import run_python
 
-# Sources of the combined image, capacity of an exposure in sources, number of exposures.
+# Each case: sources of the combined image, sources that fit on an exposure, number of exposures.
 CASES = ((1_000, 1_000, 8), (10_000, 10_000, 8), (100_000, 10_000, 4))
 
 COLUMNS = ("sources", "exposures", "cut on each", "not on it", "task s", "MB of a part",
@@ -35,7 +35,7 @@ COLUMNS = ("sources", "exposures", "cut on each", "not on it", "task s", "MB of 
 
 
 class Timed(Executor):
-    """Run tasks in this process and record their times in seconds."""
+    """Executor that runs tasks in this process and records the seconds of each task."""
 
     def __init__(self):
         self.seconds = []
@@ -48,7 +48,7 @@ class Timed(Executor):
 
 
 def side_of(count: int) -> int:
-    """Return the width in pixels of an image with ``count`` sources."""
+    """Return the width in pixels of an image for ``count`` sources."""
     return round(SIDE * (count / 10_000) ** 0.5)
 
 
@@ -66,7 +66,7 @@ def write_image(path: Path, wcs, planes: dict, shape) -> str:
 
 
 def measure(count: int, room: int, exposures: int) -> dict:
-    """Return the seconds and megabytes of a case."""
+    """Return the seconds and the megabytes that a case takes."""
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as name:
         folder, shape = Path(name), (side_of(count),) * 2

@@ -1,4 +1,4 @@
-"""Simulated images with any number of sources, always at the same density."""
+"""Simulated images for any number of sources, always with the same number of sources per area."""
 
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from subpixal.geometry import perimeter
 # Width and height in pixels of an image with 10,000 sources.
 SIDE = 4096
 
-# Fraction of pixels with a flag.
+# Fraction of the pixels that have a flag.
 FLAGGED = 0.01
 
 
@@ -43,11 +43,15 @@ class Scene:
         }
 
     def exposure_wcs(self, kind: str):
-        """Return a distorted, rotated WCS with coarser pixels, so that all sources are inside."""
+        """
+        Return a distorted, rotated WCS.
+
+        Its pixels are coarser, so that all sources are inside.
+        """
         return make_wcs(kind, self.shape, scale=0.06, rotation=20)
 
     def cut(self, **options):
-        """Cut the data of the drizzled image."""
+        """Cut only the data of the drizzled image."""
         data = self.drz["data"]
         return create_primary_cutouts(
             self.catalog, self.segmentation, data, self.drz_wcs, **options
@@ -62,7 +66,7 @@ class Scene:
         return self.cut_planes()
 
     def slices(self, cutouts) -> list[tuple[slice, slice]]:
-        """Return slices of the parts of cutouts that are on the image."""
+        """Return the slices of cutouts in their image, without pixels beyond the image."""
         table = cutouts.table
         low = np.maximum(table["blc"], 0)
         high = np.minimum(table["trc"] + 1, self.shape[::-1])
@@ -83,7 +87,7 @@ def corners_of(cutouts) -> np.ndarray:
 
 
 def points(cutouts) -> tuple[np.ndarray, np.ndarray]:
-    """Return all points that are mapped: eight around each box, and the sources."""
+    """Return all points to map: eight points on each box, and the positions of the sources."""
     x, y, _ = perimeter(*edges(cutouts))
     src_x, src_y = np.transpose(cutouts.table["src_pos"])
     return np.append(x, src_x), np.append(y, src_y)

@@ -1,4 +1,4 @@
-"""Times and memory of functions, measured in turn."""
+"""Processor times and memory of functions. The functions run in turn."""
 
 import ctypes
 import gc
@@ -10,7 +10,7 @@ import tracemalloc
 
 MIN_REPEATS = 3
 
-# Times of imports scatter more than the difference of interest, so repeat them often.
+# Times of imports vary by more than the difference to measure, so repeat imports often.
 MIN_IMPORTS = 15
 
 TIMED = "from time import process_time as t; start = t(); {}; print(t() - start)"
@@ -18,7 +18,7 @@ TIMED = "from time import process_time as t; start = t(); {}; print(t() - start)
 
 def time_in_turn(functions, seconds: float, repeats: int = MIN_REPEATS) -> list[float]:
     """
-    Measure the shortest times of functions, which are called in turn.
+    Measure the shortest times of functions, which run one after the other in each round.
 
     Times are seconds of the processor, user and system. Other processes on the
     machine can only slow down the memory, so the shortest time is the best estimate.
@@ -55,7 +55,7 @@ def time_in_turn(functions, seconds: float, repeats: int = MIN_REPEATS) -> list[
 
 
 def release_memory() -> None:
-    """Return freed memory to the system, if the platform can."""
+    """Return freed memory to the system, if the platform supports this."""
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
@@ -83,8 +83,8 @@ def time_imports(statements, seconds: float) -> list[float]:
 
 
 def run_python(*arguments: str) -> str:
-    """Run Python in a new process and return its output."""
-    # Keep bytecode, because modules of an installed package are compiled once.
+    """Run code in a new Python process and return the printed output."""
+    # Write bytecode, because modules of an installed package are compiled only once.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, *arguments]
     return subprocess.run(

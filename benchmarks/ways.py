@@ -1,4 +1,4 @@
-"""Ways of several packages to cut all sources of an image."""
+"""Different packages and methods for cutting all sources out of an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .scenes import Scene, points
 
 
 class Way(NamedTuple):
-    """Function to measure, with its name and its number of sources."""
+    """Named function to measure, with the number of sources that it cuts."""
 
     name: str
     function: Callable
@@ -27,7 +27,7 @@ class Way(NamedTuple):
 
 
 def all_ways(scene: Scene, folder: Path) -> Iterator[Way]:
-    """Yield all ways. They write their files to a folder."""
+    """Yield all ways to cut the sources. Some ways write files to `folder`."""
     for ways in (our_ways, bare_ways, astropy_ways, photutils_ways):
         yield from (Way(name, function, scene.count) for name, function in ways(scene))
     if find_spec("astrocut") is not None:
@@ -58,7 +58,7 @@ def astropy_ways(scene):
     )
 
     def cut(wcs):
-        # Copy and fill pixels as our cutouts do.
+        # The cutouts of astropy copy pixels and fill missing ones, as our cutouts do.
         options = {"mode": "partial", "copy": True, "wcs": wcs}
         return [Cutout2D(data, position, SIZE, **options) for position in positions]
 

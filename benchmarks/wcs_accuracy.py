@@ -77,7 +77,7 @@ def read_wcss(folder: Path):
 
 
 def with_shape(wcs):
-    """Return a WCS and the shape of its image, by default with the reference point as center."""
+    """Return a WCS and an image shape. By default, the reference point is the image center."""
     shape = wcs.array_shape
     if shape is None or min(shape) < 2:
         shape = tuple(int(2 * n) for n in wcs.wcs.crpix[::-1])
@@ -98,7 +98,7 @@ def read_asdf(path, *keys):
 
 
 def measure(wcs, shape, rng):
-    """Return errors and false positions of the inverse of the WCS and of our inverse."""
+    """Return errors and counts of false positions for the inverse of the WCS and for ours."""
     image = PixelGrid(wcs, shape)
     ny, nx = shape
     x = rng.uniform(-MARGIN, nx + MARGIN, COUNT)
@@ -125,7 +125,7 @@ def measure(wcs, shape, rng):
 
 
 def on_image(image, sky):
-    """Return `True` for sky positions on the image, with the forward transform alone."""
+    """Return `True` for sky positions on the image. Use only the forward transform."""
     ny, nx = image.shape
     step = max(nx, ny) / 800
     x, y = np.meshgrid(np.arange(-0.5, nx + step, step), np.arange(-0.5, ny + step, step))
@@ -137,7 +137,7 @@ def on_image(image, sky):
 
 
 def random_sky(image, rng):
-    """Return points of the whole sky, and points within 20 degrees of the image."""
+    """Return random points of the whole sky, and random points within 20 degrees of the image."""
     points = rng.normal(size=(3, COUNT))
     ny, nx = image.shape
     center = image.world.vectors(image.to_world([nx / 2], [ny / 2]))

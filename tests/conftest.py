@@ -7,9 +7,9 @@ import asdf
 import pytest
 from hypothesis import settings
 
-# A slow machine must not fail a test, so there is no deadline.
+# Tests have no deadline, so that they also pass on slow machines.
 settings.register_profile("default", deadline=None, print_blob=True)
-# A failed run of CI must be reproducible, so examples are not random.
+# In CI, the examples are the same in each run, so that failures are reproducible.
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
@@ -25,7 +25,7 @@ def shared_data():
 
 @pytest.fixture
 def strict_asdf():
-    """Make asdf validate files that it reads, and refuse nodes that it cannot convert."""
+    """Let asdf validate each file that it reads, and raise an error for unknown nodes."""
     with asdf.config_context() as config:
         config.validate_on_read = True
         config.warn_on_failed_conversion = False

@@ -1,4 +1,4 @@
-"""Arithmetic: pixels as in NDData arithmetic, other attributes as in the cutout."""
+"""Arithmetic of cutouts: pixels follow NDData arithmetic, other attributes come from the cutout."""
 
 from itertools import product
 from operator import is_
@@ -48,11 +48,11 @@ operations = pytest.mark.parametrize("operation", ["add", "subtract", "multiply"
 
 
 class Special(Cutout):
-    """Subclass as users define it."""
+    """Example of a subclass that a user defines."""
 
 
 def make_cutout(kind=StdDevUncertainty, mask=None, unit=None, image=IMAGE, *, cls=Cutout, **kwargs):
-    """Return a filled and displaced cutout."""
+    """Return a displaced cutout that is partly outside its image."""
     kwargs = {"src_id": "a7", "exptime": 50, "src_pos": (5.5, 4.25), "src_weight": 0.5,
               "meta": {"FILENAME": "j.fits"}, "data_units": "counts"} | kwargs  # fmt: skip
     cutout = cls(image, WCS, unit=unit, **BOX, **kwargs)
@@ -65,7 +65,7 @@ def make_cutout(kind=StdDevUncertainty, mask=None, unit=None, image=IMAGE, *, cl
 
 
 def as_ref(cutout):
-    """Return an NDDataRef of copies of the planes."""
+    """Return an NDDataRef with copies of the planes of a cutout."""
     uncertainty = cutout.uncertainty
     if uncertainty is not None:
         uncertainty = type(uncertainty)(uncertainty.array.copy(), unit=uncertainty.unit)
@@ -83,7 +83,7 @@ def outcome(function, *args, **kwargs):
 
 
 def assert_same(actual, expected):
-    """Check data, mask, uncertainty and unit of a result, or its error."""
+    """Check that two results have equal pixels and units, or that two errors are equal."""
     if isinstance(expected, tuple):
         assert actual == expected
         return
@@ -97,7 +97,7 @@ def assert_same(actual, expected):
         assert actual.uncertainty.parent_nddata is actual
 
 
-# Pixels: the results equal the ones of NDDataRef
+# Pixels: results equal the results of NDDataRef
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_slice_equals_slice_of_nddata(kind, mask, unit, item):
 
 
 def make_operands(kind, unit):
-    """Return operands of many kinds by name."""
+    """Return operands of many types, by name."""
     data, masked = OTHER[:9, :13], MASKS["some masked"]
     same = None if kind is None else kind(SIGMA[:9, :13])
     return {
@@ -142,7 +142,8 @@ def test_results_equal_nddata_arithmetic(kind, mask, unit, operation):
         plain = as_ref(operand) if isinstance(operand, Cutout) else operand
         expected = outcome(getattr(ref, operation), plain)
         assert_same(outcome(getattr(cutout, operation), operand), expected)
-        # The method of the class accepts the cutout as either operand.
+        # When called on the class, the method accepts the cutout as the first or the second
+        # operand.
         assert_same(outcome(getattr(Cutout, operation), cutout, operand), expected)
         if isinstance(expected, tuple):
             errors.add(name)
@@ -167,7 +168,7 @@ OPTIONS = (
 @all_masks
 @all_kinds
 def test_options_equal_nddata_options(kind, mask, unit, operation):
-    """The options of NDData arithmetic have the same effect on cutouts."""
+    """Options of NDData arithmetic have the same effect on cutouts as on NDDataRef."""
     a, b = make_cutout(kind, mask, unit), make_cutout(kind, MASKS["some masked"], unit, OTHER)
     for options in OPTIONS:
         expected = outcome(getattr(as_ref(a), operation), as_ref(b), **options)
@@ -176,7 +177,7 @@ def test_options_equal_nddata_options(kind, mask, unit, operation):
 
 
 def test_handle_mask_none_gives_no_mask():
-    """With ``handle_mask=None``, no pixel of the result is masked."""
+    """With ``handle_mask=None``, the result has no masked pixels."""
     a = make_cutout(mask=MASKS["all masked"])
     assert_array_equal(a.add(a, handle_mask=None).mask, np.zeros(CORNER, bool), strict=True)
 
@@ -186,7 +187,7 @@ def test_handle_mask_none_gives_no_mask():
 @all_masks
 @all_kinds
 def test_collapsed_cutout_is_nddata(kind, mask, unit, operation):
-    """The result is an NDDataRef, because its pixels have no position in an image."""
+    """A sum over pixels is an NDDataRef, because it has no position in an image."""
     cutout = make_cutout(kind, mask, unit)
     done = 0
     for axis, ignore, propagate in product((None, 0, 1, (0, 1)), (False, True), (True, None)):
@@ -198,13 +199,13 @@ def test_collapsed_cutout_is_nddata(kind, mask, unit, operation):
             assert type(actual) is NDDataRef
             assert actual.wcs is None
             done += 1
-    # Without propagation, the operation works for each class of uncertainty.
+    # Without the propagation of uncertainties, the operation works for each class of uncertainty.
     assert done >= 8
     assert_same(outcome(getattr(cutout, operation)), outcome(getattr(as_ref(cutout), operation)))
 
 
 def test_variances_are_propagated():
-    """The variances of a sum add up, and the relative variances of a product."""
+    """A sum has the sum of the variances, and a product the sum of the relative variances."""
     a, b = make_cutout(VarianceUncertainty), make_cutout(VarianceUncertainty, None, None, OTHER)
     var_a, var_b = a.uncertainty.array, b.uncertainty.array
     np.testing.assert_allclose(a.subtract(b).uncertainty.array, var_a + var_b)
@@ -215,14 +216,14 @@ def test_variances_are_propagated():
 
 
 def test_unknown_uncertainty_cannot_be_propagated():
-    """An uncertainty that cannot be propagated is an error, and an option drops it."""
+    """An uncertainty of unknown type raises an error, unless an option drops it."""
     with pytest.raises(IncompatibleUncertaintiesException):
         make_cutout(UnknownUncertainty).add(1)
     assert make_cutout(UnknownUncertainty).add(1, propagate_uncertainties=None).uncertainty is None
 
 
 def test_uncertainty_without_values_is_none():
-    """An uncertainty without values is None as an operand and as an attribute."""
+    """An uncertainty without values becomes None, as an operand and as an attribute."""
     cutout, other = make_cutout(None), NDData(IMAGE[:9, :13], uncertainty=StdDevUncertainty(None))
     assert cutout.add(other, propagate_uncertainties=False).uncertainty is None
     cutout = make_cutout()
@@ -230,12 +231,12 @@ def test_uncertainty_without_values_is_none():
     assert cutout.uncertainty is None
 
 
-# All other attributes: the results equal the ones of the cutout
+# All other attributes: results have the attributes of the cutout
 
 
 @operations
 def test_result_keeps_attributes_of_the_cutout(operation):
-    """Position, source, image and segmentation are the ones of the cutout."""
+    """The result has the position, source, image and segmentation of the cutout."""
     cutout = make_cutout()
     cutout.meta["own"], cutout.weight, cutout.psf = 1, np.full(CORNER, 2.0), np.eye(3)
     cutout.flags = np.ones(CORNER, np.uint8)
@@ -250,7 +251,7 @@ def test_result_keeps_attributes_of_the_cutout(operation):
 
 
 def test_operands_stay_unchanged():
-    """The operands stay unchanged, and the result shares no pixels with them."""
+    """Arithmetic does not change the operands, and the result has its own pixels."""
     a, b = make_cutout(weight=SIGMA, dq=DQ), make_cutout(None, dq=DQ, image=OTHER)
     before = a.copy(), b.copy()
     new = a.add(b)
@@ -266,7 +267,7 @@ def test_operands_stay_unchanged():
 
 
 def test_result_of_views_is_writable():
-    """The result of views of an image can be changed, and the image stays unchanged."""
+    """Arithmetic with views of an image gives writable pixels that are not part of the image."""
     image = IMAGE.copy()
     cutout = Cutout(image, WCS, (2, 3), (8, 9), DQ, copy=False)
     new = cutout.add(1)
@@ -281,7 +282,7 @@ def test_result_of_views_is_writable():
      ("i8", "u8", "u8")],
 )  # fmt: skip
 def test_flags_are_combined(a, b, dtype):
-    """Flags of all integer types are combined bit by bit."""
+    """Flags of all integer types are combined with a bitwise "or"."""
     first, second = make_cutout(), make_cutout()
     first.flags = RNG.integers(0, 2, CORNER).astype(a)
     second.flags = (4 * RNG.integers(0, 2, CORNER)).astype(b)
@@ -295,7 +296,7 @@ def test_flags_are_combined(a, b, dtype):
 
 
 def test_flags_keep_the_sign_bit():
-    """The sign of a signed integer is a flag bit."""
+    """The sign bit of a signed integer counts as a flag."""
     first, second = make_cutout(), make_cutout()
     first.flags, second.flags = np.full(CORNER, -(2**63)), np.ones(CORNER, np.uint64)
     assert_array_equal(first.add(second).flags, np.full(CORNER, 2**63 + 1, np.uint64))
@@ -303,12 +304,12 @@ def test_flags_keep_the_sign_bit():
 
 @pytest.mark.parametrize("kind", [NDDataArray, CCDData])
 def test_flags_of_other_classes_are_combined(kind):
-    """Flags of other NDData classes are included."""
+    """The flags of an operand of another NDData class are combined with the flags of the cutout."""
     flags = np.arange(117).reshape(CORNER)
     other = kind(np.ones(CORNER), flags=flags, unit="electron")
     assert_array_equal(make_cutout(unit=u.electron).add(other).flags, flags)
     assert make_cutout(unit=u.electron).add(NDData(other)).flags is None
-    # The attribute `flags` of an array has another meaning.
+    # The attribute `flags` of a NumPy array describes its memory and not its pixels.
     assert make_cutout().add(np.ones(CORNER)).flags is None
 
 
@@ -318,7 +319,7 @@ def test_flags_of_other_classes_are_combined(kind):
     ("psf", object(), object()),
 ])  # fmt: skip
 def test_weight_and_psf_are_kept_if_equal(name, one, other):
-    """A weight or a PSF is kept unless the other operand has a different one."""
+    """The result keeps weight and PSF, unless the other operand has different ones."""
     a, b = make_cutout(), make_cutout()
     setattr(a, name, one)
     assert_array_equal(getattr(a.add(b), name), one)
@@ -341,7 +342,11 @@ def test_weight_and_psf_are_kept_if_equal(name, one, other):
     ],
 )
 def test_data_units_follow_the_unit(unit, operation, operand, expected):
-    """The unit determines `data_units`. Without such a unit, `data_units` stays unchanged."""
+    """
+    The unit of the result determines `data_units`.
+
+    Without a unit, `data_units` does not change.
+    """
     cutout = make_cutout(unit=unit, data_units="rate" if unit == u.electron / u.s else "counts")
     new = getattr(cutout, operation)(operand)
     assert new.data_units == new.image.data_units == expected
@@ -349,7 +354,11 @@ def test_data_units_follow_the_unit(unit, operation, operand, expected):
 
 
 def test_first_cutout_determines_the_attributes():
-    """The first cutout determines the attributes of the result, the call its class."""
+    """
+    The result has the attributes of the first cutout.
+
+    The method's owner determines its class.
+    """
     a, b = make_cutout(src_id="a"), make_cutout(src_id="b")
     assert Cutout.subtract(2, b).src_id == "b"
     assert Cutout.subtract(a, b).src_id == "a"
@@ -360,7 +369,7 @@ def test_first_cutout_determines_the_attributes():
 
 
 def test_positions_are_compared_on_demand():
-    """The position of the second cutout has no effect, unless an option compares the WCSs."""
+    """Only the option to compare WCSs takes the position of the second cutout into account."""
     a, b = make_cutout(), make_cutout()
     b.blc = (50, 60)
     assert a.subtract(b).blc == a.blc
@@ -373,7 +382,7 @@ def test_positions_are_compared_on_demand():
 
 
 def test_metadata_are_kept():
-    """The metadata are the ones of the cutout, unless an option changes them."""
+    """The result has the metadata of the cutout, unless an option changes them."""
     a, b = make_cutout(), make_cutout(meta={"b": 1})
     a.meta["own"] = 2
     assert dict(a.add(b).meta) == {"FILENAME": "j.fits", "own": 2}
@@ -397,7 +406,7 @@ def test_invalid_operands_are_errors():
 
 
 def test_cutout_is_an_operand_of_nddata():
-    """An NDDataRef accepts a cutout as operand like any NDData."""
+    """The methods of an NDDataRef accept a cutout like any NDData."""
     cutout = make_cutout(unit=u.electron)
     assert_same(as_ref(cutout).add(cutout), as_ref(cutout).add(as_ref(cutout)))
     assert cutout.uncertainty.parent_nddata is cutout
@@ -405,7 +414,7 @@ def test_cutout_is_an_operand_of_nddata():
 
 @operations
 def test_error_of_different_shapes_names_the_operands(operation):
-    """The message names both operands with their shapes."""
+    """The error for different shapes contains the type and the shape of both operands."""
     one, other = make_cutout(), make_cutout()[:5, :4]
     other.src_id = "b8"
     message = rf"^{operation} needs .* cutout of source 'a7' .* \(9, 13\), .* 'b8' .* \(5, 4\)"
@@ -413,5 +422,5 @@ def test_error_of_different_shapes_names_the_operands(operation):
         getattr(one, operation)(other)
     with pytest.raises(ValueError, match=r"ndarray .* \(2, 3\), the cutout of .* \(9, 13\)"):
         getattr(Cutout, operation)(np.ones((2, 3)), one)
-    # A row is broadcast as in NumPy.
+    # NumPy's broadcasting rules apply to a row.
     assert getattr(one, operation)(np.ones(13)).shape == CORNER

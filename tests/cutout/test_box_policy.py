@@ -1,4 +1,4 @@
-"""Sizes of cutouts: padding, given sizes, factors and limits."""
+"""Sizes of cutouts: padding, fixed sizes, factors and limits."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ boxes = st.tuples(*[st.integers(-100, 100)] * 2, *[st.integers(1, 40)] * 2).map(
 
 
 def sizes(found):
-    """Return width and height of each box."""
+    """Return the width and height of each box."""
     return np.stack([found.width, found.height], axis=-1).tolist()
 
 
@@ -42,7 +42,7 @@ def test_box_of_a_given_size_is_centered_on_the_source(segment, size, x, y):
 
 @given(segment=boxes, factor=st.integers(8, 40).map(lambda n: n / 8), pad=st.integers(0, 3))
 def test_factor_scales_the_segment(segment, factor, pad):
-    """A factor scales the segment about its center, and the box contains the padded segment."""
+    """A factor scales the segment around its center. The box also contains the padded segment."""
     found = BoxPolicy(pad=pad, factor=factor).boxes(segment, np.zeros((1, 2)))
     expected = np.ceil(np.array(sizes(segment)) * factor) + 2 * pad
     assert_array_equal(sizes(found), expected)
@@ -51,14 +51,18 @@ def test_factor_scales_the_segment(segment, factor, pad):
 
 
 def test_each_source_has_its_own_size():
-    """Each source has its own size. A source without a position gets the center of its segment."""
+    """
+    Sizes can differ between sources.
+
+    Without a source position, the box is centered on the segment.
+    """
     found = BoxPolicy(size=np.array([5, 8])).boxes(SEGMENTS, POS)
     assert found.low.T.tolist() == [[10, 20], [39, 51]]
     assert found.high.T.tolist() == [[14, 24], [46, 58]]
 
 
 def test_limits_apply_to_all_boxes():
-    """The limits apply to sizes from segments and to given sizes."""
+    """The limits apply to sizes that come from segments and to fixed sizes."""
     policy = BoxPolicy(pad=1, min_size=8, max_size=9)
     assert sizes(policy.boxes(SEGMENTS, POS)) == [[9, 8], [8, 9]]
     assert sizes(BoxPolicy(size=3, min_size=8).boxes(SEGMENTS, POS)) == [[8, 8]] * 2
@@ -82,7 +86,7 @@ def test_invalid_sizes_are_errors(options, message):
 
 
 def test_cutouts_have_the_given_size():
-    """Cutouts have the given size. Cutouts that reach beyond the image are filled."""
+    """All cutouts have the given size. Pixels beyond the image are filled."""
     labels, catalog = make_segmentation((120, 140), 30, seed=4)
     image = np.random.default_rng(1).random(labels.shape)
     wcs = make_wcs("tan", labels.shape)

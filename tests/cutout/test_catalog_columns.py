@@ -1,4 +1,4 @@
-"""Columns of catalogs: labels, positions and weights from tables of many kinds."""
+"""Columns of catalogs: labels, positions and weights from different types of tables."""
 
 import astropy.units as u
 import numpy as np
@@ -34,7 +34,7 @@ def sky(wcs):
 
 
 class FakeDataFrame(dict):
-    """The part of pandas.DataFrame that this package uses."""
+    """Object with the methods of pandas.DataFrame that this package uses."""
 
     class Series(list):
         def __array__(self, dtype=None, copy=None):
@@ -65,7 +65,7 @@ def assert_parsed(sources, tolerance=1e-12):
     ],
 )
 def test_tables_of_all_kinds(kind, name, names, origin, image):
-    """Tables of all kinds with the column names of photutils, JWST, Roman and SExtractor."""
+    """All types of tables are read, with the columns of photutils, JWST, Roman and SExtractor."""
     columns = dict(zip((name, *names), (IDS, X + origin, Y + origin), strict=True))
     if kind is Table.as_array:
         columns = Table(columns).as_array()
@@ -78,7 +78,7 @@ def test_tables_of_all_kinds(kind, name, names, origin, image):
 
 @pytest.mark.parametrize("dtype", [">i4", "u8", "f4", "i1", object])
 def test_ids_may_have_any_integral_type(dtype, image):
-    """Labels of any type are accepted if they are whole numbers."""
+    """Labels may have any type if their values are whole numbers."""
     sources = parse_catalog({"id": np.array(IDS).astype(dtype), "x": X, "y": Y}, image)
     assert_parsed(sources)
 
@@ -90,7 +90,7 @@ def test_ids_are_exact_to_64_bits(image):
 
 
 def test_pixel_positions_have_priority(image, sky):
-    """Pixel positions are used instead of sky positions, which need a mapping."""
+    """If a catalog has pixel positions and sky positions, the pixel positions are used."""
     assert_parsed(
         parse_catalog({"id": IDS, "x": X, "y": Y, "ra": sky.ra * 0, "dec": sky.dec}, image)
     )
@@ -107,7 +107,7 @@ def test_pixel_positions_have_priority(image, sky):
 )
 @pytest.mark.parametrize("kind", [Table, QTable])
 def test_sky_columns_in_any_unit(names, unit, kind, image, sky):
-    """Sky columns have any unit. Columns without unit are in degrees."""
+    """Sky columns may have any unit of an angle. Columns without a unit are in degrees."""
     lon, lat = sky.ra.deg, sky.dec.deg
     if unit is not None:
         lon, lat = sky.ra.to(unit), sky.dec.to(unit)
@@ -118,13 +118,13 @@ def test_sky_columns_in_any_unit(names, unit, kind, image, sky):
 @pytest.mark.parametrize("name", ["sky_centroid", "skycoord"])
 @pytest.mark.parametrize("frame", ["icrs", FK5(equinox="J1975"), "galactic"])
 def test_coordinates_in_any_frame(name, frame, image, sky):
-    """Columns of coordinates are transformed from any frame."""
+    """Sky coordinates in any frame are transformed to the frame of the image."""
     table = QTable({"label": IDS, name: sky.transform_to(frame)})
     assert_parsed(parse_catalog(table, image), 1e-5)
 
 
 def test_sky_columns_for_a_galactic_image(sky):
-    """Sky columns are ICRS also if the WCS of the image has another frame."""
+    """Columns of right ascension and declination are ICRS, even if the WCS is galactic."""
     wcs = WCS({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "CRPIX1": 50.0, "CRPIX2": 40.0,
                "CRVAL1": sky[0].galactic.l.deg, "CRVAL2": sky[0].galactic.b.deg,
                "CD1_1": -1e-5, "CD2_2": 1e-5})  # fmt: skip
@@ -136,7 +136,7 @@ def test_sky_columns_for_a_galactic_image(sky):
 
 @pytest.mark.parametrize("bad", [(np.nan, np.nan), (-99.0, -99.0), (1e30, 1e30), (np.inf, 0.0)])
 def test_invalid_sky_position_becomes_nan(bad, image, sky):
-    """An invalid sky position such as -99 becomes NaN and does not affect the others."""
+    """An invalid sky position such as -99 becomes NaN. The other positions do not change."""
     lon, lat = np.array([sky.ra.deg, sky.dec.deg])
     lon[1], lat[1] = bad
     pos = parse_catalog({"id": IDS, "ra": lon, "dec": lat}, image).positions
@@ -156,7 +156,7 @@ def test_position_with_one_invalid_coordinate_becomes_nan(bad, image):
 
 @pytest.mark.parametrize("columns", [{}, {"x": X}, {"ra": X}, {"y": Y, "x_centroid": X}])
 def test_positions_without_coordinates_are_nan(columns, image):
-    """Positions without a pair of coordinates are NaN, and the center of the box replaces them."""
+    """A catalog without a pair of coordinates gives NaN. The center of the box replaces NaN."""
     sources = parse_catalog({"id": IDS} | columns, image)
     assert np.isnan(sources.positions).all()
     assert np.isnan(sources.weight).all()
@@ -171,7 +171,7 @@ def test_explicit_positions_override_the_catalog(image):
 
 
 def test_weights_from_column_or_argument(image):
-    """Weights come from the column src_weight, from a named column, or from an array."""
+    """Weights come from the column src_weight, from another named column, or from an array."""
     table = Table({"id": IDS, "src_weight": [1, 2, 3], "flux": [4.0, 5.0, 6.0] * u.ct})
 
     def weight(src_weight=None):
@@ -193,7 +193,7 @@ def scene_catalog(wcs):
 
 
 def test_source_catalog_gives_labels_and_centroids(scene_catalog, image):
-    """A photutils catalog gives labels and centroids, and computes no other property."""
+    """A photutils catalog computes only the labels and the centroids of its sources."""
     sources = parse_catalog(scene_catalog, image)
     assert sources.ids.tolist() == [1, 2, 4]
     assert_allclose(sources.positions, np.stack([X, Y], axis=-1), atol=0.05)
@@ -202,7 +202,7 @@ def test_source_catalog_gives_labels_and_centroids(scene_catalog, image):
 
 
 def test_table_of_a_source_catalog_gives_the_same(scene_catalog, image):
-    """The table of a photutils catalog gives the same sources as the catalog."""
+    """A photutils catalog and its table give the same sources."""
     expected = parse_catalog(scene_catalog, image)
     actual = parse_catalog(scene_catalog.to_table(), image)
     assert actual.ids.tolist() == expected.ids.tolist()
@@ -212,7 +212,7 @@ def test_table_of_a_source_catalog_gives_the_same(scene_catalog, image):
 
 
 def test_source_catalog_of_one_source(scene_catalog, image):
-    """A photutils catalog of one source is a catalog."""
+    """A photutils catalog of a single source is accepted."""
     sources = parse_catalog(scene_catalog[1], image)
     assert sources.ids.tolist() == [2]
     assert sources.positions.shape == (1, 2)
@@ -227,7 +227,7 @@ def test_weight_from_a_source_catalog(scene_catalog, image):
 
 
 def test_empty_catalog(image):
-    """A catalog without rows has no sources."""
+    """A catalog without rows gives arrays of length zero."""
     for catalog in (Table({"id": [], "x": [], "y": []}), {"id": [], "ra": [], "dec": []}):
         sources = parse_catalog(catalog, image)
         assert sources.ids.shape == (0,)
@@ -276,6 +276,6 @@ def test_invalid_catalogs_are_errors(catalog, error, match, image):
     ],
 )
 def test_invalid_positions_and_weights_are_errors(given, match, image):
-    """The error names the argument."""
+    """The error names the invalid argument."""
     with pytest.raises(ValueError, match=match):
         parse_catalog({"id": IDS}, image, **given)

@@ -1,4 +1,4 @@
-"""Collections of cutouts as lists and as tables."""
+"""Collections of cutouts behave like lists and like tables."""
 
 import copy
 import gc
@@ -33,7 +33,7 @@ for number, label in enumerate(IDS):
 
 
 def make(**kwargs):
-    """Return a collection of primary cutouts with one rejected source."""
+    """Return a collection of primary cutouts, from which one source was rejected."""
     catalog = Table({"id": [*IDS, 33], "w": np.arange(6.0)})
     kwargs = {"imdata": IMAGE, "imwcs": WCS, "imdq": DQ, "uncertainty": IMAGE + 1, **kwargs}
     return create_primary_cutouts(catalog, LABELS, mask_policy=None, src_weight="w", **kwargs)
@@ -45,7 +45,7 @@ def cut_one(blc, src_id=0, wcs=WCS, **kwargs):
 
 
 def make_list():
-    """Return a collection of single cutouts of two images."""
+    """Return a collection of cutouts that were cut one by one from two images."""
     return CutoutCollection(
         [cut_one((1, 2), 1), cut_one((3, 4), "b", OTHER_WCS), cut_one((5, 6), 1)]
     )
@@ -68,7 +68,7 @@ def boxes(collection):
 
 
 def test_collection_is_a_sequence():
-    """Length, indices, iteration and order are the ones of a list."""
+    """A collection has the length, indices, iteration and order of a list of its cutouts."""
     collection = make()
     assert len(collection) == 5
     assert ids(collection) == IDS
@@ -80,7 +80,7 @@ def test_collection_is_a_sequence():
 
 @given(st.slices(5))
 def test_slice_is_a_collection(item):
-    """A slice is a collection of the cutouts that the slice of a list has."""
+    """A slice is a collection with the same cutouts as the slice of a list."""
     collection = make()
     part = collection[item]
     assert isinstance(part, CutoutCollection)
@@ -89,7 +89,7 @@ def test_slice_is_a_collection(item):
 
 @given(st.lists(st.integers(-5, 4), max_size=8))
 def test_integers_select_cutouts(item):
-    """A list or an array of indices selects cutouts in the given order."""
+    """A list or an array of indices selects cutouts in the order of the indices."""
     collection = make()
     for part in (collection[item], collection[np.array(item, np.int16)]):
         assert list(part) == [list(collection)[i] for i in item]
@@ -137,7 +137,7 @@ def test_empty_collection(make):
 
 
 def test_sum_has_the_cutouts_of_both():
-    """The sum has the cutouts of both collections, not copies."""
+    """The sum of two collections contains the original cutouts of both, not copies."""
     a, b = make(), make_list()
     total = a[1:3] + b + a[:1]
     assert list(total) == [*a[1:3], *b, a[0]]
@@ -157,7 +157,7 @@ def test_repr():
 
 
 def test_html_shows_the_first_rows():
-    """The HTML for notebooks shows the table, and a long table is shortened."""
+    """The HTML for notebooks shows the table of a collection. A long table is shortened."""
     html = make_list()._repr_html_()
     assert html.startswith("<p>&lt;CutoutCollection: 3 cutouts of 2 images, 0 dropped&gt;</p>")
     assert html.count("<tr><td>") == 3
@@ -172,7 +172,7 @@ def test_html_shows_the_first_rows():
 
 @both
 def test_same_index_gives_the_same_object(make):
-    """A collection returns the same object for the same index while the object exists."""
+    """An index returns the same object as long as a reference to the object exists."""
     collection = make()
     cutout = collection[1]
     assert collection[1] is collection[-len(collection) + 1] is list(collection)[1] is cutout
@@ -182,7 +182,7 @@ def test_same_index_gives_the_same_object(make):
 
 @pytest.mark.parametrize("keeps_object", [True, False])
 def test_changes_of_a_cutout_last(keeps_object):
-    """Changes last in the collection, also after the object of the cutout is deleted."""
+    """The collection keeps changes of a cutout, even after the object of the cutout is deleted."""
     collection = make()
     cutout = collection[2]
     before, reference = cutout.data.copy(), weakref.ref(cutout)
@@ -209,7 +209,7 @@ def test_changes_of_a_cutout_last(keeps_object):
 
 
 def test_changes_do_not_reach_other_cutouts():
-    """Changes of a cutout reach neither other sources nor the image."""
+    """Changing a cutout changes neither other cutouts nor the image."""
     image, collection, untouched = IMAGE.copy(), make(), make()
     collection = make(imdata=image)
     cutout = collection[1]
@@ -224,7 +224,7 @@ def test_changes_do_not_reach_other_cutouts():
 
 @both
 def test_slices_share_cutouts(make):
-    """A slice holds the same cutouts, as the slice of a list."""
+    """A slice contains the original cutouts, like the slice of a list."""
     collection = make()
     part = collection[1:]
     part[0].dx, part[0].data = 4.5, part[0].data * 2
@@ -236,7 +236,7 @@ def test_slices_share_cutouts(make):
 
 
 def test_collection_refers_to_the_cutouts_of_a_list():
-    """A collection made of a list refers to the cutouts in the list."""
+    """A collection that is made of a list contains the objects in the list."""
     cutouts = [cut_one((1, 2), "a"), make()[3], cut_one((7, 7), "c")]
     collection = CutoutCollection(cutouts)
     assert list(collection) == cutouts
@@ -250,7 +250,7 @@ def test_collection_refers_to_the_cutouts_of_a_list():
 
 
 def test_image_numbers_refer_to_images():
-    """Image numbers are indices into the images, and each image occurs once."""
+    """Image numbers are indices into the list of images, which contains each image once."""
     collection = make_list() + make()
     assert [image.wcs for image in collection.images] == [WCS, OTHER_WCS, WCS]
     assert_array_equal(collection.image_numbers, [0, 1, 0, 2, 2, 2, 2, 2])
@@ -262,7 +262,7 @@ def test_image_numbers_refer_to_images():
 
 
 def test_cutouts_of_one_image_share_it():
-    """Single cutouts with the same WCS and attributes share one image."""
+    """Cutouts that were cut one by one share one image if their WCS and attributes are equal."""
     meta = {"FILENAME": "a.fits"}
     cutouts = [cut_one((x, 2), meta=meta, unit=u.ct, exptime=5) for x in range(5)]
     collection = CutoutCollection(cutouts)
@@ -301,7 +301,7 @@ def test_select_by_id():
     ids=str,
 )  # fmt: skip
 def test_ids_have_the_simplest_type(values, dtype):
-    """Identifiers keep their type, and the array of identifiers has the simplest type."""
+    """Identifiers keep their type. Their array has the simplest type that holds all of them."""
     collection = CutoutCollection([cut_one((1, 2), value) for value in values])
     assert collection.ids.dtype == dtype
     assert collection.ids.tolist() == collection.table["id"].tolist() == values
@@ -312,7 +312,7 @@ def test_ids_have_the_simplest_type(values, dtype):
 
 
 def test_ids_keep_their_type_in_a_sum():
-    """Identifiers of different types do not change each other."""
+    """A sum of collections with different types of identifiers changes no identifier."""
     a, b = make(), make()
     for cutout, name in zip(b, "abcde", strict=True):
         cutout.src_id = name
@@ -356,7 +356,7 @@ def test_changes_of_the_table_do_not_reach_the_cutouts():
 
 
 def test_rejected_sources_stay_with_the_whole_collection():
-    """The rejected sources belong to the whole collection and its copies, but not to its parts."""
+    """Copies of a whole collection list the rejected sources. Parts do not."""
     collection = make()
     assert collection.dropped.colnames == ["id", "status", "stage", "image", "message"]
     assert list(collection.dropped["id"]) == [33]
@@ -377,7 +377,7 @@ def test_rejected_sources_stay_with_the_whole_collection():
 
 @pytest.mark.parametrize("values", [[1, 2], [1, "a"], [(1, 2), (3, 4)], ["a", "b"], [2**63, 1]])
 def test_ids_of_rejected_sources_keep_their_type(values):
-    """Identifiers of any type are kept."""
+    """Identifiers of rejected sources keep their type."""
     dropped = [Dropped(as_ids([value]), "error", "drz", "a.fits", "") for value in values]
     table = CutoutCollection().with_dropped(dropped).dropped
     assert table["id"].tolist() == values
@@ -397,7 +397,7 @@ COPIES = {
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("views", [True, False])
 def test_copies_are_independent(make_copy, views):
-    """Copies, deep copies and pickles have pixels and attributes of their own."""
+    """Copies, deep copies and pickles have their own pixels and attributes."""
     collection = make(copy=not views) + make_list()
     collection[1].weight, collection[1].meta["a"] = collection[1].data, 1
     collection = collection + collection[1:2]
@@ -413,7 +413,7 @@ def test_copies_are_independent(make_copy, views):
 
 
 def test_only_deep_copies_copy_the_wcs():
-    """A copy shares the WCSs. A deep copy or a pickle holds one copy of each WCS."""
+    """A copy shares its WCSs with the original. A deep copy or a pickle does not."""
     collection = make() + make_list()
     assert [image.wcs for image in collection.copy().images] == [WCS, WCS, OTHER_WCS]
     for new in (copy.deepcopy(collection), pickle.loads(pickle.dumps(collection))):
@@ -424,7 +424,7 @@ def test_only_deep_copies_copy_the_wcs():
 
 
 def test_copy_of_a_part_holds_only_its_pixels():
-    """A copy of a part does not keep the pixels of all cutouts in memory."""
+    """A copy of a part does not keep the pixels of other cutouts in memory."""
     collection = make()
     part = collection[1:2].copy()
     assert_cutouts_equal(part, collection[1:2])
@@ -433,7 +433,7 @@ def test_copy_of_a_part_holds_only_its_pixels():
 
 
 def test_metadata_are_layered_over_the_image():
-    """The metadata of a cutout override the metadata of the image, which all cutouts share."""
+    """Cutouts share the metadata of their image, and their own metadata override them."""
     meta = {"FILENAME": "a.fits", "n": 1}
     collection = CutoutCollection([cut_one((1, 2), meta=meta), cut_one((3, 4), meta=meta)])
     collection[0].meta["n"] = 2
@@ -445,7 +445,7 @@ def test_metadata_are_layered_over_the_image():
 
 
 def test_reading_attributes_does_not_change_the_pickle():
-    """The pickle stays the same after reading attributes."""
+    """Reading attributes does not change the pickle of a collection."""
     collection = make()
     before = pickle.dumps(collection)
     assert all(c.meta == {} and c.uncertainty and c.wcs and c.psf is None for c in collection)
@@ -456,7 +456,7 @@ def test_reading_attributes_does_not_change_the_pickle():
 
 
 def test_new_wcs_keeps_pixels_and_positions():
-    """A new WCS applies to all cutouts. Their pixels and pixel positions stay unchanged."""
+    """A new WCS applies to all cutouts. Pixels and pixel positions do not change."""
     collection = make()
     collection[1].dx, collection[1].meta["a"] = 0.5, 1
     new = collection.with_image_wcs(OTHER_WCS)
@@ -474,7 +474,7 @@ def test_new_wcs_keeps_pixels_and_positions():
 
 
 def test_new_wcs_by_image_number():
-    """A mapping replaces the WCSs of some images, and the others keep theirs."""
+    """A dictionary replaces the WCSs of the given images only."""
     collection, third = make_list(), make_wcs("tan", SHAPE)
     new = collection.with_image_wcs({0: third})
     assert [c.image_wcs for c in new] == [third, OTHER_WCS, third]
