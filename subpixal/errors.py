@@ -1,8 +1,9 @@
 """
 Exceptions and warnings of the package.
 
-The package raises an exception of astropy if astropy has one for the situation, so that
-one ``except`` serves both libraries. New exceptions derive from a builtin exception.
+If astropy has an exception for a situation, the package raises that exception. One ``except``
+clause then works for both libraries. Each exception of the package derives from a builtin
+exception.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ __all__ = [
     "SubpixalWarning",
 ]
 
-# Number of exposures that the message of an error lists.
+# Largest number of failed exposures that the message of an error lists.
 _MAX_LISTED = 3
 
 
 class NotConvergedError(ValueError):
     """
-    Error for sky positions that map to no verified pixel position.
+    Error for sky positions for which the search found no verified pixel position.
 
     Parameters
     ----------
     message : str
-        Description of the positions and of the failure.
+        Description of the sky positions and of the failure.
     where : array of int, optional
-        Indices of the positions that did not converge.
+        Indices of the sky positions for which the search did not converge.
     """
 
     def __init__(self, message: str, where: ArrayLike | None = None) -> None:
@@ -45,14 +46,15 @@ class NotConvergedError(ValueError):
 
 class ExposureError(RuntimeError):
     """
-    Error for exposures of a batch that failed.
+    Error for a batch of exposures if some of the exposures failed.
 
     Parameters
     ----------
     failures : dict
-        Tracebacks by the name of the exposure. They become the notes of the error.
+        Traceback of each failed exposure, by the name of the exposure. The tracebacks become the
+        notes of the error.
     message : str
-        Outcome of the other exposures.
+        Description of the outcome of the other exposures.
     """
 
     def __init__(self, failures: dict[str, str], message: str) -> None:
@@ -79,15 +81,16 @@ class SubpixalWarning(AstropyUserWarning):
 @contextmanager
 def naming_arguments(*names: str) -> Iterator[None]:
     """
-    Attach the names of arguments to errors, so that callers can find the cause.
+    Attach the names of arguments to errors, so that callers can find the invalid argument.
 
-    An error of the body gets the attribute ``arguments``, a tuple of names. If contexts are
-    nested, the innermost one sets the attribute.
+    If the body of the ``with`` statement raises a `TypeError` or a `ValueError`, the error gets
+    the attribute ``arguments``, a tuple of names. If such statements are nested, the innermost
+    one sets the attribute.
 
     Parameters
     ----------
     *names : str
-        Names of the arguments that the body validates.
+        Names of the arguments that the body of the ``with`` statement validates.
     """
     try:
         yield

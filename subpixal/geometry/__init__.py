@@ -1,18 +1,21 @@
 """
 Pixel positions, boxes of pixels, and the mapping between images through their WCSs.
 
-The package has no pixels and no sources. Read the modules in this order:
+The package deals only with coordinates. It uses no pixel values and no catalogs. Read the modules
+in this order:
 
-- ``box`` and ``boxes``: one rectangle of whole pixels, and many;
-- ``world_axes``: meaning of the world axes of a WCS;
+- ``box``: one rectangle of whole pixels;
+- ``boxes``: many rectangles of whole pixels;
+- ``world_axes``: physical types, units and celestial frame of the world axes of a WCS;
 - ``offset`` and ``adapters``: one interface to the WCSs of all libraries;
-- ``newton``: inversion of a forward transform;
-- ``chebyshev``, ``footprint`` and ``control_points``: start positions, rejection of far positions;
-- ``pixel_grid``: pixel positions of one image;
-- ``enclosing`` and ``pixel_map``: positions and boxes from one image to another;
+- ``newton``: inversion of a transform from pixels to the world;
+- ``chebyshev`` and ``control_points``: start positions of the inversion;
+- ``footprint``: fast rejection of positions far from an image;
+- ``pixel_grid``: conversion between the pixels of one image and the world;
+- ``enclosing`` and ``pixel_map``: mapping of positions and boxes from one image to another;
 - ``interpolation``: mapped centers of all pixels of boxes;
-- ``separation``: distance of two WCSs in pixels;
-- ``fits_wcs``: FITS WCSs as plain values.
+- ``separation``: distance in pixels between the world positions of two WCSs;
+- ``fits_wcs``: conversion of FITS WCSs to plain values and back.
 """
 
 from .adapters import FITSAdapter, low_level_wcs, offset_wcs
@@ -55,5 +58,5 @@ __all__ = [
 for _name in ("OffsetLowLevelWCS", "PixelBox", "PixelBoxes", "PixelGrid", "PixelMap"):
     globals()[_name].__module__ = __name__
 
-# The earlier name of the class.
+# Earlier name of `PixelGrid`.
 SkyImage = PixelGrid

@@ -1,12 +1,13 @@
 """
 One interface to the WCSs of all libraries.
 
-The adapters call the methods of each library directly, because APE 14 has no way to switch off
-the bounding box of a gwcs or the bounds of a FITS WCS. With them, the outer half of a pixel at the
-edge of an image would map to NaN.
+The adapters call the methods of each library directly, because the APE 14 interface cannot switch
+off the bounding box of a gwcs or the bounds of a FITS WCS. A bounding box or bounds would turn
+positions in the outer half of the pixels at the edge of an image into NaN.
 
-To support another kind of WCS, write a subclass of `WCSAdapter` and add it to `ADAPTERS`. To pickle
-and to archive the WCS, it also needs pickle support and an ASDF converter.
+To support another kind of WCS, write a subclass of `WCSAdapter` and add the subclass to `ADAPTERS`.
+The class of the WCS itself also needs pickle support for pickles and an ASDF converter for
+archives.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ __all__ = ["FITSAdapter", "GWCSAdapter", "WCSAdapter", "adapt", "low_level_wcs",
 
 class WCSAdapter:
     """
-    Adapter of any APE 14 WCS of two pixel axes.
+    Adapter for any APE 14 WCS with two pixel axes.
 
     Parameters
     ----------
     wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
-        The WCS without wrappers that only move its origin.
+        The WCS, without any wrapper that only moves the pixel origin.
     origin : tuple of float
-        Position ``(x, y)`` in ``wcs`` of pixel (0, 0) of the adapter.
+        Pixel position ``(x, y)`` in ``wcs`` that corresponds to pixel (0, 0) of the adapter.
     """
 
     def __init__(self, wcs: Any, origin: tuple[float, float]) -> None:
@@ -49,11 +50,11 @@ class WCSAdapter:
 
     @property
     def reference(self) -> tuple[float, float] | None:
-        """Reference position ``(x, y)``, or `None` if the kind of WCS has none."""
+        """Reference position ``(x, y)``; `None` for a kind of WCS without a reference pixel."""
         return None
 
     def make_world_axes(self) -> WorldAxes:
-        """Return the meaning of the world axes."""
+        """Return the physical types, units and celestial frame of the world axes."""
         wcs = self.wcs
         return WorldAxes(
             wcs.world_axis_physical_types,
@@ -64,40 +65,43 @@ class WCSAdapter:
 
     def to_world(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, ...]:
         """
-        Return world values, also outside the bounds of the WCS.
+        Return the world values of pixel positions inside and outside the bounds of the WCS.
 
         Parameters
         ----------
         x, y : array
-            0-based pixel positions, of one shape.
+            0-based pixel positions; both arrays have the same shape.
 
         Returns
         -------
         tuple of array
-            One for each world axis.
+            World values, one array for each world axis.
         """
         values = self._pixel_to_world(x + self.origin[0], y + self.origin[1])
         return tuple(np.asarray(v, float) for v in values)
 
     def guess_pixel(self, *world: FloatArray) -> tuple[FloatArray, FloatArray] | None:
         """
-        Return pixel positions from the inverse of the WCS, which the caller must verify.
+        Return unverified pixel positions from the inverse of the WCS.
+
+        The caller must verify the positions.
 
         Parameters
         ----------
         *world : array
-            One for each world axis, of one shape.
+            World values, one array for each world axis; all arrays have the same shape.
 
         Returns
         -------
         tuple of array or None
-            0-based x and y; `None` if the WCS has no usable inverse.
+            0-based pixel positions x and y; `None` if the WCS has no usable inverse.
         """
         with warnings.catch_warnings():
-            # Some inverses warn where they diverge. The positions are verified anyway.
+            # Some inverse transforms issue a warning for positions at which they diverge. The
+            # warnings are not needed, because the caller verifies all positions.
             warnings.simplefilter("ignore")
-            # Libraries raise undocumented exceptions here (gwcs: AttributeError,
-            # NotImplementedError, ValueError ...), so catch all of them.
+            # Catch all exceptions, because libraries raise undocumented ones here. For example,
+            # gwcs raises AttributeError, NotImplementedError and ValueError.
             try:
                 x, y = self._world_to_pixel(*world)
             except Exception:  # noqa: BLE001
@@ -106,12 +110,13 @@ class WCSAdapter:
 
     def offset(self, offset: tuple[float, float], shape: tuple[int, int]) -> Any:
         """
-        Return a high-level WCS of a rectangle.
+        Return a high-level WCS for the pixels of a rectangle.
 
         Parameters
         ----------
         offset : tuple of float
-            Position ``(x, y)`` of pixel (0, 0) of the rectangle.
+            Pixel position ``(x, y)`` in the adapter that corresponds to pixel (0, 0) of the
+            rectangle.
         shape : tuple of int
             ``(ny, nx)`` of the rectangle.
         """
@@ -119,7 +124,8 @@ class WCSAdapter:
         ny, nx = shape
         return self._offset((x, y), (ny, nx))
 
-    # Subclasses override the following methods. Positions are in pixels of the inner WCS.
+    # Subclasses may override the following methods. All pixel positions refer to `self.wcs`, not to
+    # the adapter.
 
     def _pixel_to_world(self, x: FloatArray, y: FloatArray) -> Iterable[Any]:
         return self.wcs.pixel_to_world_values(x, y)
@@ -132,7 +138,7 @@ class WCSAdapter:
 
 
 class FITSAdapter(WCSAdapter):
-    """Adapter of an `astropy.wcs.WCS` that ignores ``pixel_bounds``."""
+    """Adapter for an `astropy.wcs.WCS`. The transforms ignore ``pixel_bounds``."""
 
     @staticmethod
     def handles(wcs: BaseLowLevelWCS) -> bool:
@@ -144,7 +150,7 @@ class FITSAdapter(WCSAdapter):
 
     @property
     def reference(self) -> tuple[float, float]:
-        """Position ``(x, y)`` of the reference pixel, ``CRPIX``."""
+        """0-based position ``(x, y)`` of the reference pixel, from ``CRPIX``."""
         x, y = self.wcs.wcs.crpix - 1 - self.origin
         return float(x), float(y)
 
@@ -161,7 +167,7 @@ class FITSAdapter(WCSAdapter):
             sip = new.sip
             new.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, sip.crpix - offset)
         names = ("cpdis1", "cpdis2", "det2im1", "det2im2")
-        # Two axes may share one table, which must move only once.
+        # Two axes may share one table. Move a shared table only once.
         tables = {id(table): table for table in (getattr(new, name) for name in names) if table}
         for table in tables.values():
             table.crval = tuple(np.subtract(table.crval, offset))
@@ -172,20 +178,25 @@ class FITSAdapter(WCSAdapter):
 
 
 class GWCSAdapter(WCSAdapter):
-    """Adapter of a `gwcs.wcs.WCS` that ignores its bounding box and removes units."""
+    """
+    Adapter for a `gwcs.wcs.WCS`.
+
+    The transforms ignore the bounding box and return plain numbers without units.
+    """
 
     @staticmethod
     def handles(wcs: BaseLowLevelWCS) -> bool:
-        """Return `True` for a `gwcs.wcs.WCS`, without an import of gwcs."""
+        """Return `True` for a `gwcs.wcs.WCS`. The method does not import gwcs."""
         names = ((c.__name__, c.__module__.partition(".")[0]) for c in type(wcs).__mro__)
         return ("WCS", "gwcs") in names
 
     def make_world_axes(self) -> WorldAxes:
-        """Return the meaning of the world axes."""
+        """Return the physical types, units and celestial frame of the world axes."""
         wcs = self.wcs
         if wcs.output_frame is not None:
             return super().make_world_axes()
-        # If the last frame is only a name, gwcs has no properties of its axes and raises.
+        # If the output frame is only a name, gwcs has no description of the world axes. It would
+        # raise an error.
         types = [f"custom:{wcs.available_frames[-1]}"] * wcs.world_n_dim
         return WorldAxes(types, [""] * len(types))
 
@@ -193,7 +204,8 @@ class GWCSAdapter(WCSAdapter):
         try:
             values = self.wcs(x, y, with_bounding_box=False)
         except ValueError:
-            # Lookup tables may refuse positions beyond their ends. Such positions become NaN.
+            # A lookup table may raise an error for positions beyond the table. Return NaN for all
+            # positions outside the bounds instead.
             inside = self._is_inside_bounds(x, y)
             if inside.all():
                 raise
@@ -211,8 +223,8 @@ class GWCSAdapter(WCSAdapter):
         return (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)
 
     def _world_to_pixel(self, *world: FloatArray) -> Iterable[Any]:
-        # The property raises if there is no analytic inverse. The numerical inverse of gwcs is
-        # slow, and wrong on rotated frames, so do not fall back on it.
+        # This property raises an error if the WCS has no analytic inverse. Do not use the numerical
+        # inverse of gwcs, because it is slow, and wrong for rotated frames.
         _ = self.wcs.backward_transform
         pixels = self.wcs.invert(*world, with_bounding_box=False)
         return _remove_units(pixels, self.wcs.input_frame)
@@ -235,7 +247,7 @@ class GWCSAdapter(WCSAdapter):
 
 
 def _remove_units(values: Iterable[Any], frame: Any) -> Iterable[Any]:
-    """Return plain numbers in the units of a frame of gwcs."""
+    """Return values as plain numbers in the units of a gwcs frame."""
     values = tuple(values)
     if not any(hasattr(v, "unit") for v in values):
         return values
@@ -243,7 +255,7 @@ def _remove_units(values: Iterable[Any], frame: Any) -> Iterable[Any]:
     return tuple(v.to_value(unit) for v, unit in zip(values, units, strict=True))
 
 
-# `adapt` uses the first class that supports a WCS.
+# For each WCS, `adapt` uses the first of these classes that supports the WCS.
 ADAPTERS: tuple[type[WCSAdapter], ...] = (GWCSAdapter, FITSAdapter, WCSAdapter)
 
 
@@ -254,7 +266,7 @@ def low_level_wcs(wcs: Any) -> BaseLowLevelWCS:
     Parameters
     ----------
     wcs : object
-        An APE 14 WCS, low or high level.
+        A low-level or high-level APE 14 WCS.
 
     Raises
     ------
@@ -268,7 +280,7 @@ def low_level_wcs(wcs: Any) -> BaseLowLevelWCS:
         msg = f"wcs must be an APE 14 WCS (low or high level), got {type(wcs).__name__}"
         raise TypeError(msg)
     if FITSAdapter.handles(low):
-        # A WCS that was built attribute by attribute has no units before this call.
+        # If the WCS was made by setting single attributes, this call sets the units.
         low.wcs.set()
     if low.pixel_n_dim != 2:
         msg = f"wcs must have 2 pixel axes, got {low.pixel_n_dim}"
@@ -278,13 +290,13 @@ def low_level_wcs(wcs: Any) -> BaseLowLevelWCS:
 
 def adapt(wcs: Any) -> WCSAdapter:
     """
-    Return the adapter of any WCS.
+    Return an adapter for any WCS.
 
     Parameters
     ----------
     wcs : object
-        An APE 14 WCS of two pixel axes, low or high level. Slices and `OffsetLowLevelWCS` get
-        the adapter of the WCS inside.
+        A low-level or high-level APE 14 WCS with two pixel axes. If a slice or an
+        `OffsetLowLevelWCS` wraps another WCS, the adapter uses the wrapped WCS and an origin.
     """
     inner, origin = unwrap(low_level_wcs(wcs))
     adapter_class = next(adapter for adapter in ADAPTERS if adapter.handles(inner))
@@ -293,23 +305,24 @@ def adapt(wcs: Any) -> WCSAdapter:
 
 def offset_wcs(wcs: Any, offset: tuple[float, float], shape: tuple[int, int]) -> Any:
     """
-    Make the WCS of a rectangle of an image.
+    Make the WCS for a rectangle of an image.
 
     Parameters
     ----------
     wcs : object
-        APE 14 WCS of the image, low or high level.
+        Low-level or high-level APE 14 WCS of the image.
     offset : tuple of float
-        Position ``(x, y)`` in the image of pixel (0, 0) of the rectangle. The values may be
-        negative, fractional, or beyond the image.
+        Pixel position ``(x, y)`` in the image that corresponds to pixel (0, 0) of the rectangle.
+        The values may be fractional, and they may lie outside the image.
     shape : tuple of int
         ``(ny, nx)`` of the rectangle.
 
     Returns
     -------
     object
-        A high-level APE 14 WCS. For an `astropy.wcs.WCS`, or a slice of one, the result is an
-        `astropy.wcs.WCS`. For a `gwcs.wcs.WCS`, the result is a `gwcs.wcs.WCS` that shares the
-        transforms and has no bounding box. For any other WCS, the result is a wrapper.
+        A high-level APE 14 WCS. If ``wcs`` is an `astropy.wcs.WCS` or a slice of one, the result is
+        an `astropy.wcs.WCS`. If ``wcs`` is a `gwcs.wcs.WCS`, the result is a `gwcs.wcs.WCS` with
+        the same transforms and without a bounding box. For any other WCS, the result is a wrapper
+        around ``wcs``.
     """
     return adapt(wcs).offset(offset, shape)

@@ -11,5 +11,5 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
-# Pixel positions x, y of shape (N,) to points of shape (M, N).
+# Function that takes pixel positions x, y of shape (N,) and returns points of shape (M, N).
 Forward = Callable[[FloatArray, FloatArray], FloatArray]

@@ -16,24 +16,25 @@ __all__ = ["PixelBox"]
 @dataclass(frozen=True, slots=True)
 class PixelBox:
     """
-    A rectangle of whole pixels, both corners included.
+    A rectangle of whole pixels.
 
-    Pixel *i* covers *i* - 0.5 to *i* + 0.5. Corners may be negative or lie
-    beyond an image, because a box does not belong to an image.
+    Both corner pixels belong to the box. Along each axis, pixel *i* covers the coordinates from
+    *i* - 0.5 to *i* + 0.5. A box is independent of any image, so that corners may be negative or
+    lie beyond an image.
 
     Parameters
     ----------
     xmin, ymin : int
-        The bottom-left pixel.
+        The bottom-left pixel of the box.
     xmax, ymax : int
-        The top-right pixel, which belongs to the box.
+        The top-right pixel of the box. This pixel belongs to the box.
 
     Raises
     ------
     TypeError
         If a corner is not an integer.
     ValueError
-        If the box has no pixel.
+        If ``xmax < xmin`` or ``ymax < ymin``.
 
     Examples
     --------
@@ -86,8 +87,8 @@ class PixelBox:
         Parameters
         ----------
         xmin, ymin, xmax, ymax : float
-            Edges of the rectangle. An edge on the border of two pixels, such
-            as 2.5, adds no pixel.
+            Edges of the rectangle. If an edge lies on the border between two pixels, such as 2.5,
+            the box ends at that border.
 
         Raises
         ------
@@ -114,7 +115,7 @@ class PixelBox:
 
     @property
     def trc(self) -> tuple[int, int]:
-        """Top-right pixel ``(x, y)``, which belongs to the box."""
+        """Top-right pixel ``(x, y)``. This pixel belongs to the box."""
         return self.xmax, self.ymax
 
     @property
@@ -129,28 +130,30 @@ class PixelBox:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(height, width)``, the shape of an array of the pixels."""
+        """Shape ``(height, width)`` of an array with the pixels of the box."""
         return self.height, self.width
 
     @property
     def naxis(self) -> tuple[int, int]:
-        """``(width, height)``."""
+        """Numbers of pixels ``(width, height)``, in the order of a FITS header."""
         return self.width, self.height
 
     @property
     def center(self) -> tuple[float, float]:
-        """Center ``(x, y)``."""
+        """Center ``(x, y)`` of the box."""
         return (self.xmin + self.xmax) / 2, (self.ymin + self.ymax) / 2
 
     @property
     def slices(self) -> tuple[slice, slice]:
         """
-        Slices ``(y, x)`` of the box in an array that contains all of the box.
+        Slices ``(y, x)`` that select the pixels of the box from an array.
+
+        The array must contain all pixels of the box.
 
         Raises
         ------
         ValueError
-            If a corner is negative, because numpy counts negative indices from the end.
+            If ``xmin`` or ``ymin`` is negative. NumPy would count such indices from the end.
         """
         if self.xmin < 0 or self.ymin < 0:
             msg = f"blc must not be negative for slices, got {self.blc}"
@@ -160,10 +163,10 @@ class PixelBox:
     @property
     def corners(self) -> FloatArray:
         """
-        Outer corners of the corner pixels.
+        Outer corners of the box in continuous pixel coordinates.
 
-        A float array of shape (4, 2), in the order ``(x1, y1)``, ``(x1, y2)``,
-        ``(x2, y2)``, ``(x2, y1)``.
+        The value is a float array of shape (4, 2). The order of the corners is ``(x1, y1)``,
+        ``(x1, y2)``, ``(x2, y2)``, ``(x2, y1)``.
         """
         x1 = self.xmin - 0.5
         y1 = self.ymin - 0.5
@@ -172,16 +175,16 @@ class PixelBox:
         return np.array([(x1, y1), (x1, y2), (x2, y2), (x2, y1)])
 
     def is_inside(self, shape: tuple[int, int]) -> bool:
-        """Return `True` if all pixels lie in an image of the shape ``(ny, nx)``."""
+        """Return `True` if the whole box lies in an image of the shape ``(ny, nx)``."""
         ny, nx = shape
         return self.xmin >= 0 and self.ymin >= 0 and self.xmax < nx and self.ymax < ny
 
     def shift(self, dx: int, dy: int) -> PixelBox:
-        """Return the box moved by whole pixels."""
+        """Return a copy of the box that is moved by ``dx`` and ``dy`` pixels."""
         return PixelBox(self.xmin + dx, self.ymin + dy, self.xmax + dx, self.ymax + dy)
 
     def pad(self, pixels: int) -> PixelBox:
-        """Return the box with more pixels on each side, or with fewer if ``pixels`` is negative."""
+        """Return a box that extends ``pixels`` farther on each side; negative numbers shrink it."""
         return PixelBox(
             self.xmin - pixels, self.ymin - pixels, self.xmax + pixels, self.ymax + pixels
         )
@@ -190,7 +193,7 @@ class PixelBox:
         return isinstance(other, PixelBox) and self & other == other
 
     def __and__(self, other: PixelBox) -> PixelBox | None:
-        """Return the box of the common pixels, or `None` if there are none."""
+        """Return the box of the common pixels, or `None` if the boxes do not overlap."""
         if not isinstance(other, PixelBox):
             return NotImplemented
         x1 = max(self.xmin, other.xmin)

@@ -21,16 +21,17 @@ __all__ = ["PixelBoxes"]
 @dataclass(frozen=True, eq=False)
 class PixelBoxes:
     """
-    Many rectangles of whole pixels, stored as columns.
+    Many rectangles of whole pixels, stored as columns of numbers.
 
-    The pixels of all boxes, row by row and one box after the other, make one flat array.
+    The pixels of all boxes have an order: one box after the other, and row by row in each box. A
+    flat array in this order holds one value for each pixel of each box.
 
     Parameters
     ----------
     xmin, ymin : array of int, shape (N,)
-        Bottom-left pixels. They may be negative or lie beyond an image.
+        Bottom-left pixels of the boxes. They may be negative or lie beyond an image.
     width, height : array of int, shape (N,)
-        Numbers of pixels along x and y.
+        Numbers of pixels of the boxes along x and along y.
 
     Examples
     --------
@@ -59,7 +60,7 @@ class PixelBoxes:
         Parameters
         ----------
         corners : array of int, shape (4, N)
-            xmin, ymin, xmax, ymax, both corners included.
+            Rows xmin, ymin, xmax, ymax. The pixels at the corners belong to the boxes.
         """
         xmin, ymin, xmax, ymax = np.asarray(corners, np.int64)
         return cls(xmin, ymin, xmax - xmin + 1, ymax - ymin + 1)
@@ -68,7 +69,7 @@ class PixelBoxes:
         return len(self.xmin)
 
     def __getitem__(self, selection: slice | IntArray | BoolArray) -> PixelBoxes:
-        """Return some of the boxes, by a slice, a mask or an array of indices."""
+        """Return the boxes that a slice, a mask or an array of indices selects."""
         return PixelBoxes(*(getattr(self, column.name)[selection] for column in fields(self)))
 
     def __iter__(self) -> Iterator[PixelBox]:
@@ -78,27 +79,27 @@ class PixelBoxes:
 
     @property
     def xmax(self) -> IntArray:
-        """Last pixels along x, which belong to the boxes."""
+        """Last pixel of each box along x. This pixel belongs to the box."""
         return self.xmin + self.width - 1
 
     @property
     def ymax(self) -> IntArray:
-        """Last pixels along y, which belong to the boxes."""
+        """Last pixel of each box along y. This pixel belongs to the box."""
         return self.ymin + self.height - 1
 
     @property
     def low(self) -> IntArray:
-        """Bottom-left pixels, shape (2, N)."""
+        """Bottom-left pixel ``(x, y)`` of each box, shape (2, N)."""
         return np.stack([self.xmin, self.ymin])
 
     @property
     def high(self) -> IntArray:
-        """Top-right pixels, which belong to the boxes, shape (2, N)."""
+        """Top-right pixel ``(x, y)`` of each box, shape (2, N). This pixel belongs to the box."""
         return np.stack([self.xmax, self.ymax])
 
     @property
     def center(self) -> FloatArray:
-        """Centers ``(x, y)``, shape (2, N)."""
+        """Center ``(x, y)`` of each box, shape (2, N)."""
         return (self.low + self.high) / 2
 
     @property
@@ -108,7 +109,7 @@ class PixelBoxes:
 
     @cached_property
     def area(self) -> IntArray:
-        """Numbers of pixels of each box."""
+        """Number of pixels of each box."""
         return self.width * self.height
 
     @cached_property
@@ -118,11 +119,11 @@ class PixelBoxes:
 
     @property
     def total_area(self) -> int:
-        """Number of pixels of all boxes."""
+        """Total number of pixels of all boxes."""
         return int(self.area.sum())
 
     def pad(self, pixels: int) -> PixelBoxes:
-        """Return the boxes with more pixels on each side."""
+        """Return boxes that extend ``pixels`` farther on each side."""
         return PixelBoxes(
             self.xmin - pixels,
             self.ymin - pixels,
@@ -131,17 +132,17 @@ class PixelBoxes:
         )
 
     def shift(self, dx: int, dy: int) -> PixelBoxes:
-        """Return the boxes moved by whole pixels."""
+        """Return copies of the boxes that are moved by ``dx`` and ``dy`` pixels."""
         return PixelBoxes(self.xmin + dx, self.ymin + dy, self.width, self.height)
 
     def are_inside(self, shape: tuple[int, int]) -> BoolArray:
-        """Return `True` for boxes that lie in an image of the shape ``(ny, nx)``."""
+        """Return `True` for boxes that lie entirely in an image of the shape ``(ny, nx)``."""
         ny, nx = shape
         inside_x = (self.xmin >= 0) & (self.xmin <= nx - self.width)
         return inside_x & (self.ymin >= 0) & (self.ymin <= ny - self.height)
 
     def are_touching(self, shape: tuple[int, int]) -> BoolArray:
-        """Return `True` for boxes that have pixels of an image of the shape ``(ny, nx)``."""
+        """Return `True` for boxes that overlap an image of the shape ``(ny, nx)``."""
         ny, nx = shape
         return (self.xmax >= 0) & (self.xmin < nx) & (self.ymax >= 0) & (self.ymin < ny)
 
@@ -152,12 +153,12 @@ class PixelBoxes:
         Parameters
         ----------
         max_pixels : int
-            Number of pixels of a group, unless a single box has more.
+            Largest number of pixels of a group. A box with more pixels is a group of its own.
 
         Yields
         ------
         boxes, pixels : slice
-            The boxes of the group, and their pixels in the flat array of all pixels.
+            The boxes of the group, and the pixels of the group in the flat array of all pixels.
         """
         stops = self.starts + self.area
         first = 0
@@ -169,7 +170,7 @@ class PixelBoxes:
             first, start = last, stop
 
     def pixel_positions(self) -> tuple[IntArray, IntArray]:
-        """Return x and y of all pixels, row by row and one box after the other."""
+        """Return x and y of all pixels, one box after the other, row by row in each box."""
         position = np.arange(self.total_area) - np.repeat(self.starts, self.area)
         row, column = np.divmod(position, np.repeat(self.width, self.area))
         return np.repeat(self.xmin, self.area) + column, np.repeat(self.ymin, self.area) + row

@@ -1,4 +1,8 @@
-"""Chebyshev polynomials from points of the world to pixel positions, as the start of a search."""
+"""
+Chebyshev polynomials that turn points of the world into approximate pixel positions.
+
+A search for exact pixel positions starts at the approximate positions.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,22 @@ from .array_types import FloatArray
 
 __all__ = ["Polynomial"]
 
+# Largest sum of the degrees in both coordinates.
 DEGREE = 10
 
-# Normalized coordinates; the polynomial is NaN beyond. The fitted points end at 1.
+# The polynomial is NaN for points with a larger normalized coordinate. The fitted points have
+# coordinates up to about 1.
 DOMAIN_LIMIT = 1.02
 
-# Pixels; largest residual of a usable fit.
+# Pixels; a fit is usable if all residuals are smaller than this.
 MAX_RESIDUAL = 1.0
 
-# Pixels; degrees with all coefficients smaller than this are omitted.
+# Pixels; the highest degrees are omitted if all their coefficients are smaller than this.
 NEGLIGIBLE = 1e-8
 
-# Points to evaluate at a time, and to fit at a time. The intermediate arrays then stay in the
-# cache, and BLAS starts no threads, which cost more than they gain on such small arrays.
+# Number of points in each step of an evaluation (CHUNK) and of a fit (FIT_CHUNK). The intermediate
+# arrays then stay in the cache of the processor. BLAS does not start threads for such small arrays,
+# for which threads would cost more time than they save.
 CHUNK = 2048
 FIT_CHUNK = 58
 
@@ -30,19 +37,20 @@ FIT_CHUNK = 58
 @dataclass(frozen=True, eq=False)
 class Polynomial:
     """
-    Chebyshev polynomials in two coordinates of a surface.
+    Two Chebyshev polynomials, for x and for y, in two coordinates of a surface.
 
     Attributes
     ----------
     origin : array of shape (M, 1)
-        Point of the surface with the coordinates 0.
+        Point at which both coordinates are 0.
     linear : array of shape (2, M)
-        Matrix from offsets from the origin to normalized coordinates. The fitted points have
-        coordinates of about -1 to 1.
+        Matrix that turns offsets from the origin into normalized coordinates. The fitted points
+        have coordinates from about -1 to 1.
     coefficients : array of shape (2, degree + 1, degree + 1)
-        For x and y, by the degree in both coordinates.
+        Coefficients of the polynomials for x and for y. The indices are the degrees in the two
+        coordinates.
     one_side : bool
-        If `True`, points on the hemisphere opposite to the origin are NaN.
+        If `True`, the result is NaN for points on the hemisphere opposite to the origin.
     """
 
     origin: FloatArray
@@ -55,12 +63,12 @@ class Polynomial:
         cls, points: FloatArray, x: FloatArray, y: FloatArray, *, one_side: bool
     ) -> Polynomial | None:
         """
-        Fit positions by least squares.
+        Fit polynomials to pixel positions by least squares.
 
         Parameters
         ----------
         points : array of shape (M, K)
-            Points of a surface that is flat enough for two axes.
+            Points of a surface that is flat enough for a description by two coordinates.
         x, y : array of shape (K,)
             Pixel positions of the points.
         one_side : bool
@@ -69,11 +77,11 @@ class Polynomial:
         Returns
         -------
         Polynomial or None
-            `None` if the largest residual is 1 pixel or more.
+            `None` if the fit fails or if the largest residual is 1 pixel or more.
         """
         origin = points.mean(1)[:, None]
         offsets = points - origin
-        # The two eigenvectors along which the points extend most.
+        # Use the two eigenvectors along which the points extend farthest.
         axes = np.linalg.eigh(offsets @ offsets.T)[1][:, :-3:-1].T
         flat = axes @ offsets
         pixels = np.stack([x, y])
@@ -99,20 +107,21 @@ class Polynomial:
 
     def __call__(self, target: FloatArray) -> tuple[FloatArray, FloatArray]:
         """
-        Return pixel positions of points.
+        Return the approximate pixel positions of points.
 
         Parameters
         ----------
         target : array of shape (M, N)
+            The points.
 
         Returns
         -------
         x, y : array of shape (N,)
-            NaN away from the fitted points.
+            Pixel positions; NaN for points outside the region of the fitted points.
         """
         flat, positions = np.empty((2, 2, target.shape[1]))
         degree = self.coefficients.shape[1] - 1
-        # Points away from the fitted ones may overflow.
+        # The polynomials may overflow at points far from the fitted points.
         with np.errstate(over="ignore", invalid="ignore"):
             for begin in range(0, target.shape[1], CHUNK):
                 chunk = slice(begin, begin + CHUNK)
@@ -129,7 +138,7 @@ class Polynomial:
 
 
 def _chebyshev(t: FloatArray, degree: int) -> FloatArray:
-    """Return Chebyshev polynomials of shape (2, degree + 1, N) of arrays of shape (2, N)."""
+    """Return Chebyshev polynomials, shape (2, degree + 1, N), of numbers of shape (2, N)."""
     values = np.empty((degree + 1, *t.shape))
     values[0] = 1.0
     values[1] = t

@@ -1,8 +1,9 @@
 """
-Sky positions of an image on a coarse grid of control points.
+Control points: a coarse grid of pixel positions on an image, with the positions on the sky.
 
-They provide the first guess of a search, the derivatives there, the footprint of the image, and the
-side of a fold on which the image lies.
+A search for pixel positions takes start positions and derivatives from the control points. The
+control points also show the region of the sky that the image covers. If the distortion folds
+over, they show on which side of the fold the image lies.
 """
 
 from __future__ import annotations
@@ -23,49 +24,55 @@ __all__ = ["ControlPoints"]
 # Number of control points along each axis.
 COUNT = 17
 
-# Sizes of the image; the grid extends this far beyond each edge.
+# The grid extends beyond each edge by this fraction of the size of the image.
 MARGIN = 0.1
 
-# Pixels; if derivatives differ more than this from their mean, steps do not use the mean.
+# The mean derivatives are used for steps anywhere on the image if the local derivatives differ from
+# the mean by at most this. The difference is in pixels for a step of one pixel.
 MAX_DEVIATION = 0.2
 
-# Number of points, on the way from the image to a position off it, that are tested for folds.
+# To find a fold between the image and a position off the image, test this number of points on the
+# straight line between them.
 FOLD_CHECKS = 4
 
-# If all control points are good, positions within this fraction of the margin need no search for
-# folds, because a fold between two control points does not extend far.
+# If all control points are good, positions within this fraction of the margin need no test for
+# folds, because a fold between two control points cannot extend far.
 UNFOLDED_FRACTION = 0.8
 
-# Tolerance of the check that cached control points still match the WCS; rounding stays below.
+# Tolerance of the test that cached control points still agree with the WCS. Rounding errors are
+# smaller.
 CACHE_TOLERANCE = 1e-12
 
-# Control points by WCS. The cache exists because making them costs more than mapping a source.
+# Cache of control points by WCS. Without the cache, the control points would take longer to make
+# than a source takes to map.
 _CACHE: WeakKeyDictionary[Any, dict[tuple[Any, ...], ControlPoints]] = WeakKeyDictionary()
 
 
 class ControlPoints:
     """
-    Control points over an image and up to a tenth of its size beyond the edges.
+    A grid of control points over an image and its surroundings.
+
+    The grid extends beyond each edge by a tenth of the size of the image.
 
     Parameters
     ----------
     forward : callable
-        ``forward(x, y)`` takes pixel positions of shape (N,) and returns points
-        of shape (M, N): unit vectors on the sky, world values otherwise.
+        ``forward(x, y)`` takes pixel positions of shape (N,) and returns points of shape (M, N).
+        The points are unit vectors if the world is the sky, and world values otherwise.
     shape : tuple of int
         ``(ny, nx)`` of the image.
     is_sky : bool
-        Whether the points are unit vectors.
+        `True` if the points are unit vectors on the sky.
 
     Attributes
     ----------
     x, y : array of shape (K,)
-        Pixel positions of the good control points: those at which the transform is defined and
-        not folded over.
+        Pixel positions of the good control points. A control point is good if the transform has a
+        finite value there and is not folded over.
     points : array of shape (M, K)
         Values of the forward function at the good control points.
     derivatives : array of shape (2, M, K)
-        Derivatives of the points by x and by y.
+        Derivatives of the points by x and by y, at the good control points.
     """
 
     def __init__(self, forward: Forward, shape: tuple[int, int], *, is_sky: bool) -> None:
@@ -91,19 +98,21 @@ class ControlPoints:
         cls, wcs: Any, forward: Forward, shape: tuple[int, int], *, is_sky: bool
     ) -> ControlPoints:
         """
-        Return the control points of an image, from a cache unless the WCS has changed.
+        Return the control points of an image.
+
+        The control points come from a cache if the WCS is in the cache and has not changed.
 
         Parameters
         ----------
         wcs : object
-            The WCS of the forward function.
+            The WCS that ``forward`` evaluates.
         forward, shape, is_sky
             See the class.
         """
         try:
             cached = _CACHE.setdefault(wcs, {})
         except TypeError:
-            # WCSs of other libraries need not be hashable.
+            # A WCS of another library may not be hashable. Do not cache its control points.
             cached = {}
         control_points = cached.get((shape, is_sky))
         if control_points is None or not control_points._agree_with(forward):
@@ -111,8 +120,9 @@ class ControlPoints:
         return control_points
 
     def _agree_with(self, forward: Forward) -> bool:
-        """Return `True` if all points, good or not, agree with a forward function."""
-        # Compare all points, because a change of the WCS can leave a whole line of them in place.
+        """Return `True` if a forward function still gives the same points as before."""
+        # Compare all points, good or not, because a change of the WCS can leave a whole line of
+        # points in place.
         x, y, expected = self._all
         points = forward(x, y)
         return expected.shape == points.shape and np.allclose(
@@ -123,16 +133,18 @@ class ControlPoints:
 
     def estimate(self, target: FloatArray) -> tuple[FloatArray, FloatArray] | None:
         """
-        Return pixel positions of points from a polynomial through the control points.
+        Return approximate pixel positions of points, from polynomials fitted to the control points.
 
         Parameters
         ----------
         target : array of shape (M, N)
+            The points.
 
         Returns
         -------
         x, y : array of shape (N,)
-            NaN away from the control points. `None` instead of a tuple if no polynomial fits.
+            Pixel positions; NaN for points outside the region of the control points. If no
+            polynomial fits, the result is `None` instead of a tuple.
         """
         return None if self._polynomial is None else self._polynomial(target)
 
@@ -143,7 +155,7 @@ class ControlPoints:
         return Polynomial.fit(self.points, self.x, self.y, one_side=self._is_sky)
 
     def nearest(self, target: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the pixel positions of the nearest control points; NaN if there are none."""
+        """Return the pixel positions of the nearest good control points, or NaN without any."""
         if not self.x.size:
             x, y = np.full((2, target.shape[1]), np.nan)
             return x, y
@@ -159,22 +171,23 @@ class ControlPoints:
     @cached_property
     def common_inverse(self) -> tuple[FloatArray, float] | None:
         """
-        Pseudo-inverse of the mean of the derivatives, for steps anywhere on the image.
+        Pseudo-inverse of the mean derivatives, for steps anywhere on the image.
 
-        As `pseudo_inverse` returns it, of shape (2, M) and a number; `None` if the derivatives
-        differ too much.
+        The value is a pair as from `pseudo_inverse`, for one point: an array of shape (2, M) and a
+        number. The value is `None` if the derivatives vary too much over the image.
         """
         if not self.x.size:
             return None
         axes, length = self._mean_inverse
-        # Compare in pixels, because the axes may have other units and pixels need not be square.
+        # Compare derivatives in units of pixels, because world axes can have different units, and
+        # pixels need not be square.
         pixels = np.einsum("km,jmn->kjn", axes, self.derivatives)
         deviation = np.abs(pixels - np.eye(2)[..., None]).max()
         return (axes, length) if deviation <= MAX_DEVIATION else None
 
     @cached_property
     def _mean_inverse(self) -> tuple[FloatArray, float]:
-        """Pseudo-inverse of the mean of the derivatives; NaN without control points."""
+        """Pseudo-inverse of the mean derivatives, or NaN without good control points."""
         if not self.x.size:
             return np.full((2, len(self.points)), np.nan), np.nan
         inverse, length = pseudo_inverse(self.derivatives.mean(-1, keepdims=True))
@@ -184,9 +197,9 @@ class ControlPoints:
 
     @cached_property
     def footprint(self) -> Footprint:
-        """Region of the sky that the image can cover; only for points on the sky."""
+        """Region of the sky that the image can cover; the points must be unit vectors."""
         spacing = (1 + 2 * MARGIN) * self._size / (COUNT - 1)
-        # The image ends somewhere between a good control point and a bad one.
+        # If some control points are bad, the outermost good ones may lie inside the image.
         covered = MARGIN * self._size if self._all_good else -2 * spacing
         axes, _ = self._mean_inverse
         return Footprint(self.points, self.derivatives, axes, spacing, covered)
@@ -195,14 +208,16 @@ class ControlPoints:
         """
         Return `True` for positions on the same branch of the transform as the image.
 
-        A polynomial folds over somewhere off the image. Beyond the fold, it repeats sky positions
-        that are on the image or near it. At the fold, the orientation of its derivatives changes.
+        A distortion polynomial folds over somewhere off the image. Beyond the fold, it gives the
+        same sky positions as on the image or near the image. At the fold, the orientation of the
+        derivatives changes.
 
         Parameters
         ----------
         forward : callable
             See the class.
         x, y : array of shape (N,)
+            Pixel positions.
 
         Returns
         -------
@@ -223,11 +238,11 @@ class ControlPoints:
         return unfolded
 
     def _orientation(self, points: FloatArray, derivatives: FloatArray) -> FloatArray:
-        """Return a number for each point, which is negative if x and y are mirrored there."""
+        """Return a number for each point; the sign is the orientation of the two derivatives."""
         jx, jy = derivatives
         if self._is_sky:
             return (points * np.cross(jx, jy, axis=0)).sum(0)
         if len(points) == 2:
             return jx[0] * jy[1] - jx[1] * jy[0]
-        # More dimensions have no orientation.
+        # Two derivatives have no orientation in more than two dimensions.
         return np.ones(points.shape[1])

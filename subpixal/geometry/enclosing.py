@@ -1,8 +1,9 @@
 """
-Boxes that enclose mapped boxes.
+Rectangles that enclose mapped rectangles.
 
-The edges of a box are sampled and mapped. Their second differences limit how far the mapped edges
-bulge between two samples. The corners alone would clip a box with curved edges.
+The mapped edges of a rectangle may be curved, so that the four corners are not enough to enclose
+them. The module samples the edges at many points, and each point is mapped. The second differences
+of the mapped points limit how far an edge bulges between two points.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["extents", "perimeter", "whole_pixels"]
 
-# Pixels of the source; largest distance between two samples of an edge.
+# Largest distance between two samples of an edge, in pixels of the image before mapping.
 SPACING = 16
 
 
@@ -27,15 +28,15 @@ def perimeter(
     xmin: ArrayLike, ymin: ArrayLike, xmax: ArrayLike, ymax: ArrayLike, *, refinement: int = 1
 ) -> tuple[FloatArray, FloatArray, IntArray]:
     """
-    Return points around rectangles, counterclockwise, which include the corners.
+    Return points on the edges of rectangles, corners included, in counterclockwise order.
 
     Parameters
     ----------
     xmin, ymin, xmax, ymax : array of float, shape (N,)
         Edges of the rectangles in continuous pixel coordinates.
     refinement : int
-        Number of parts of each interval. Without refinement, intervals are at most 16 pixels
-        long, and an edge has at least two.
+        Number of parts into which each interval between two points is divided. With 1, intervals
+        are at most 16 pixels long, and an edge has at least two intervals.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def perimeter(
         Index of the first point of each rectangle.
     """
     edges = np.array([xmin, ymin, xmax, ymax], float)
-    # A rectangle that is not finite also gets points, which are NaN.
+    # A rectangle with an edge that is not finite gets the usual number of points, but they are NaN.
     edges[:, ~np.isfinite(edges).all(0)] = np.nan
     low = edges[:2]
     size = edges[2:] - low
@@ -67,7 +68,7 @@ def perimeter(
 
 
 def _group_by_size(start: IntArray, count: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield curves with equal numbers of points, and the indices of their points as columns."""
+    """Yield groups of curves of equal size, with a column of point indices for each curve."""
     sizes = np.append(start[1:], count) - start
     for size in np.unique(sizes).tolist():
         curves = np.flatnonzero(sizes == size)
@@ -76,29 +77,29 @@ def _group_by_size(start: IntArray, count: int) -> Iterator[tuple[IntArray, IntA
 
 def extents(x: FloatArray, y: FloatArray, start: IntArray) -> tuple[FloatArray, FloatArray]:
     """
-    Return the extents of closed curves from samples.
+    Return rectangles that enclose closed curves, from samples of the curves.
 
     Parameters
     ----------
     x, y : array of float, shape (P,)
-        Mapped points of `perimeter`.
+        Mapped points, in the order of `perimeter`.
     start : array of int, shape (N,)
         Index of the first point of each curve.
 
     Returns
     -------
     edges : array of float, shape (4, N)
-        xmin, ymin, xmax, ymax, with bulges between the samples; NaN for a curve with a point
-        that is NaN.
+        xmin, ymin, xmax, ymax of the rectangles, which include possible bulges of the curves
+        between two samples. NaN for a curve with a point that is NaN.
     bulge : array of float, shape (N,)
-        Largest bulge included in the edges, in pixels. The edges are at most this much looser than
-        the tightest ones.
+        Largest possible bulge of each curve, in pixels. The tightest rectangle around the curve is
+        at most this much smaller on each side.
     """
     edges = np.full((4, len(start)), np.nan)
     bulge = np.zeros(len(start))
     points = np.stack([x, y])
     for curves, index in _group_by_size(start, len(x)):
-        # Skip curves that were not mapped, because they are common.
+        # Skip curves without mapped points, because such curves are common.
         mapped = np.isfinite(x[index[0]])
         if not mapped.all():
             curves = curves[mapped]
@@ -114,17 +115,17 @@ def extents(x: FloatArray, y: FloatArray, start: IntArray) -> tuple[FloatArray, 
 
 def _max_rise(points: FloatArray) -> FloatArray:
     """
-    Return upper limits of the rise of closed curves above their samples, next to each sample.
+    Return upper limits of the rise of closed curves above each sample, near that sample.
 
-    A curve with a kink between two samples, as from a lookup table, rises at most by half of the
-    second difference there. A smooth curve rises less. A corner has no second difference. The
-    second difference next to the corner is used instead. It is doubled, because it contains only
-    half of a kink between the two points.
+    A lookup table can give a curve a kink between two samples. Such a curve rises by at most half
+    of the second difference there. A smooth curve rises less. At a corner, the second difference is
+    meaningless. Use twice the second difference of the sample next to the corner instead, because
+    that sample contains only half of a kink between the sample and the corner.
 
     Parameters
     ----------
     points : array of shape (2, P, N)
-        Curves, each with P / 4 intervals between corners.
+        Samples of the curves. Each curve has P / 4 intervals between two corners.
     """
     intervals = points.shape[1] // 4
     before, after = _adjacent(points)
@@ -136,7 +137,7 @@ def _max_rise(points: FloatArray) -> FloatArray:
 
 
 def _adjacent(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the values before and after each point of closed curves."""
+    """Return the values at the points before and after each point of closed curves."""
     closed = np.concatenate([points[:, -1:], points, points[:, :1]], axis=1)
     return closed[:, :-2], closed[:, 2:]
 
@@ -148,14 +149,15 @@ def whole_pixels(edges: FloatArray, *, tolerance: float = 0.0) -> IntArray:
     Parameters
     ----------
     edges : array of float, shape (4, N)
-        xmin, ymin, xmax, ymax in continuous pixel coordinates, all finite.
+        Finite xmin, ymin, xmax, ymax of the rectangles in continuous pixel coordinates.
     tolerance : float
-        Pixels; an edge may enter a pixel this far before the pixel belongs to the box.
+        Distance in pixels. A pixel does not belong to a box if the rectangle enters it by at most
+        this distance.
 
     Returns
     -------
     array of int, shape (4, N)
-        xmin, ymin, xmax, ymax of the boxes, both corners included.
+        xmin, ymin, xmax, ymax of the boxes. The pixels at the corners belong to the boxes.
     """
     low = np.floor(edges[:2] + 0.5 + tolerance)
     high = np.ceil(edges[2:] - 0.5 - tolerance)
