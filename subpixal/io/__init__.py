@@ -3,7 +3,7 @@ Files of cutouts, images and catalogs.
 
 Read the modules in this order:
 
-- ``paths``: names of files, remote files, files that are written completely or not at all;
+- ``paths``: names of files, remote files, and safe replacement of files;
 - ``_missions``: conventions of the missions;
 - ``_fits``: FITS files;
 - ``_asdf``: archives;

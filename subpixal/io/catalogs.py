@@ -37,31 +37,32 @@ def read_catalog(path: str | os.PathLike[str]) -> Table:
     """
     Read a source catalog.
 
-    The content of the file determines the format; if it does not, the suffix does. The formats
-    are ECSV, FITS (also SExtractor's FITS_1.0 and FITS_LDAC), SExtractor's ASCII_HEAD, CSV,
-    Parquet (which needs the extra ``parquet``), ASDF files of Roman, plain text tables, and
-    all formats that `astropy.table.Table.read` identifies, such as VOTables. Columns of text
-    files need names. SExtractor's ASCII has none; its ASCII_SKYCAT gives the first four columns
-    the names ``id, ra, dec, mag`` regardless of their content. Both are refused.
+    The content of the file determines the format, or the suffix if the content is ambiguous. The
+    formats are ECSV, FITS (also SExtractor's FITS_1.0 and FITS_LDAC), SExtractor's ASCII_HEAD, CSV,
+    Parquet (which needs the extra ``parquet``), ASDF files of Roman, plain text tables, and all
+    formats that `astropy.table.Table.read` identifies, such as VOTables. Columns of text files need
+    names. The format ASCII of SExtractor has no names, and its format ASCII_SKYCAT names the first
+    four columns ``id, ra, dec, mag`` regardless of their content. Both formats raise an error.
 
     Parameters
     ----------
     path : str or path-like
-        Name of a local file. Brackets select one of several tables of a FITS file, such as
-        ``'cat.fits[OBJECTS]'``.
+        Name of a local file. Brackets such as ``'cat.fits[OBJECTS]'`` select one of several tables
+        of a FITS file.
 
     Returns
     -------
     `~astropy.table.Table`
-        The columns of the file; missing values are masked. Display formats of FITS columns
-        are dropped, because astropy cannot print columns with some formats of SExtractor.
+        The columns of the file, with a mask for missing values. Display formats of FITS columns are
+        dropped, because astropy cannot print columns with some of the formats that SExtractor
+        writes.
 
     Raises
     ------
     OSError
         If the file is missing (FileNotFoundError), or if it is a damaged FITS file.
     ValueError
-        If the file contains no table, several tables, or no names of columns.
+        If the file contains no table or several tables, or if the columns have no names.
     ImportError
         If a package that the format needs is not installed.
     """
@@ -103,7 +104,7 @@ def _read_other(file: str, table_format: str | None) -> Table:
         extra = "pip install 'subpixal[parquet]'" if table_format == "parquet" else error
         msg = f"{file}: reading this catalog needs a package that is not installed: {extra}"
         raise ImportError(msg) from error
-    # The parsers raise errors of many types.
+    # The parsers of astropy raise errors of many types.
     except Exception as error:
         kind = f"as {table_format}" if table_format else "in any known format"
         # The other lines of the message of astropy list all formats.
@@ -113,7 +114,7 @@ def _read_other(file: str, table_format: str | None) -> Table:
 
 
 def _find_format(path: Path) -> str | None:
-    """Return the name of the format in astropy, `None` if astropy must identify the format."""
+    """Return astropy's name of the format, or `None` if astropy must identify the format."""
     with path.open("rb") as file:
         start = file.read(4096)
     if start.startswith(GZIP_START):
@@ -152,7 +153,7 @@ def _read_fits(path: str, extension: Extension) -> Table:
 
 
 def _choose_table(hdulist: fits.HDUList, path: str, extension: Extension) -> Any:
-    """Return the table that an extension selects, or the only table of the file."""
+    """Return the table that an extension in brackets selects, or the only table of the file."""
     tables = {
         index: hdu
         for index, hdu in enumerate(hdulist)
@@ -173,7 +174,7 @@ def _choose_table(hdulist: fits.HDUList, path: str, extension: Extension) -> Any
 
 
 def _is_selected(index: int, hdu: Any, extension: Extension) -> bool:
-    """Return `True` if an extension in brackets, or no extension, selects an HDU."""
+    """Return `True` if an extension in brackets selects an HDU, or if there are no brackets."""
     if extension is None or isinstance(extension, int):
         return extension in (None, index)
     name, version = extension

@@ -19,14 +19,14 @@ def _is_asdf(origin: str, path: Any, fileobj: Any, *args: Any, **kwargs: Any) ->
     if origin == "read" and fileobj is not None:
         magic = fileobj.read(5)
         fileobj.seek(-len(magic), 1)
-        # Accept FITS files, so that the reader raises an error that helps.
+        # Accept FITS files here. The reader then raises an error that explains the problem.
         if magic in (b"#ASDF", b"SIMPL"):
             return True
     return path is not None and str(path).lower().endswith(".asdf")
 
 
 def _check_options(format_name: str, function: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Raise an error for options that a format does not have."""
+    """Raise an error for options that the function of a format does not accept."""
     parameters = signature(function).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     for name in options:
@@ -58,7 +58,7 @@ def _write(cutouts: Cutout | CutoutCollection, path: Any, **options: Any) -> Non
 
 
 def _is_fits_output(origin: str, path: Any, fileobj: Any, *args: Any, **kwargs: Any) -> bool:
-    # The package does not read cutouts from FITS files.
+    # The format is for writing only: the package does not read cutouts from FITS files.
     from .paths import FITS_SUFFIXES
 
     return origin == "write" and path is not None and str(path).lower().endswith(FITS_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Names of files, remote files, and files that are written completely or not at all."""
+"""Names of files, remote files, and safe replacement of files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ __all__ = [
 # Name of a file.
 Name = str | os.PathLike[str]
 
-# Extension of a FITS file: number, or name and version; `None` as version stands for all versions.
+# Extension of a FITS file: a number, or a name and a version. The version `None` stands for all
+# versions. The extension `None` stands for a name without brackets.
 Extension = int | tuple[str, int | None] | None
 
 FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz")
@@ -53,15 +54,16 @@ def parse_image_name(name: Name) -> tuple[str, Extension]:
     Parameters
     ----------
     name : str or path-like
-        Name of a file. Brackets may contain the number of an extension, its name, or its name
-        and version. If a file has the whole name, the brackets are a part of the name.
+        Name of a file. Brackets may contain the number of an extension, its name, or its name and
+        version. If a file with exactly this name exists, the brackets are a part of its name.
 
     Returns
     -------
     path : str
         The file.
     extension : int, (str, int), (str, None) or None
-        ``(name, None)`` stands for all versions of an extension.
+        Extension in the brackets, `None` without brackets. ``(name, None)`` stands for all versions
+        of an extension.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def parse_image_name(name: Name) -> tuple[str, Extension]:
 
 
 def is_remote(path: Name) -> bool:
-    """Return `True` if fsspec opens a file, such as ``'s3://bucket/f.fits'``."""
+    """Return `True` for a name such as ``'s3://bucket/f.fits'``, which only fsspec can open."""
     return bool(_REMOTE.match(os.fspath(path)))
 
 
@@ -130,7 +132,7 @@ def check_file(path: Name) -> None:
 
 
 def is_asdf(path: Name) -> bool:
-    """Return `True` if the first bytes of a local file, or the name of a remote one, are ASDF's."""
+    """Return `True` for an ASDF file, by its first bytes if it is local, else by its name."""
     if is_remote(path):
         return os.fspath(path).endswith(".asdf")
     check_file(path)
@@ -142,7 +144,9 @@ def check_archive(
     path: Name, *, overwrite: bool, compression: str | None = None, inputs: Iterable[Name] = ()
 ) -> None:
     """
-    Raise an error if an archive cannot be written, before the work for its contents begins.
+    Raise an error if an archive cannot be written.
+
+    Callers check the name and the compression before they compute the contents.
 
     Parameters
     ----------
@@ -158,8 +162,8 @@ def check_archive(
     OSError
         As in `refuse_existing` and `check_folder`.
     ValueError
-        If the name is that of an input or of a FITS file, or if asdf does not have the
-        compression.
+        If the archive would replace an input, if its suffix is that of a FITS file, or if asdf does
+        not support the compression.
     """
     refuse_existing(path, overwrite=overwrite, inputs=inputs)
     check_folder(path)
@@ -170,7 +174,7 @@ def check_archive(
 
 
 def _check_compression(compression: str | None) -> None:
-    """Compress an array with asdf to check the name of a compression."""
+    """Raise an error unless asdf can compress an array with a compression of this name."""
     import asdf
 
     if compression is None:
@@ -178,7 +182,7 @@ def _check_compression(compression: str | None) -> None:
     try:
         file = asdf.AsdfFile({"array": np.zeros(9)})
         file.write_to(io.BytesIO(), all_array_compression=compression)
-    # asdf expects text and fails in different ways for other types.
+    # asdf expects text, and raises different errors for values of other types.
     except (ValueError, TypeError, AttributeError) as error:
         msg = f"compression must be 'zlib', 'bzp2', 'lz4' or None, got {compression!r} ({error})"
         raise ValueError(msg) from error
@@ -206,7 +210,7 @@ def check_folder(path: Name) -> None:
 
 def refuse_existing(path: Name, *, overwrite: bool, inputs: Iterable[Name] = ()) -> None:
     """
-    Raise an error if a file exists and must not be replaced.
+    Raise an error if a file exists and may not be replaced.
 
     Parameters
     ----------
@@ -215,7 +219,7 @@ def refuse_existing(path: Name, *, overwrite: bool, inputs: Iterable[Name] = ())
     overwrite : bool
         Whether an existing file may be replaced.
     inputs : iterable of str or path-like
-        Files that must not be replaced in any case.
+        Files that are never replaced, even if ``overwrite`` is true.
 
     Raises
     ------
@@ -243,24 +247,24 @@ def refuse_existing(path: Name, *, overwrite: bool, inputs: Iterable[Name] = ())
 @contextmanager
 def replacing(path: Name) -> Iterator[BinaryIO]:
     """
-    Write a file under another name in the same folder, and rename the complete file.
+    Write a file under a temporary name in the same folder, and rename the complete file.
 
     Parameters
     ----------
     path : str or path-like
-        Name of the file. An existing file stays until the new file is complete.
+        Final name of the file. An existing file keeps this name until the new file is complete.
 
     Yields
     ------
     file
-        Open for writing and reading bytes.
+        File that is open for writing and reading bytes.
 
     Raises
     ------
     OSError
-        If the name is that of a folder or a device, or no file can be made.
+        If the name is that of a folder or a device, or if the file cannot be created.
     """
-    # Replace the target of a link, not the link.
+    # If the path is a symbolic link, replace the file to which the link points.
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         msg = f"{path} is not a file that can be replaced"
@@ -274,10 +278,11 @@ def replacing(path: Name) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
-        # After a crash, the new name must not belong to incomplete contents.
+        # Store the contents on the disk before the file gets its final name. Otherwise a crash of
+        # the computer could leave an incomplete file with this name.
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # Only the owner can read a file of mkstemp, so set the usual permissions.
+        # A file of mkstemp is readable only by its owner, so set the usual permissions.
         temporary.chmod(_get_mode(target))
         temporary.replace(target)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Read images and segmentation images of files and data models."""
+"""Read images and segmentation images from files and data models."""
 
 from __future__ import annotations
 
@@ -27,36 +27,39 @@ def read_images(source: Any, *, dqbitmask: Any = "mission") -> list[Cutout]:
     Parameters
     ----------
     source : str, path-like or data model
-        Name of a FITS file of any mission, with or without an extension in brackets such as
-        ``'f.fits[SCI,2]'``, or of an ASDF file of Roman. Remote files such as ``'s3://...'`` or
-        ``'https://...'`` need fsspec. An open model of ``stdatamodels`` or
-        ``roman_datamodels`` is read, too.
+        Name of a FITS file of any mission, or of an ASDF file of Roman. The name of a FITS file may
+        end with an extension in brackets, such as ``'f.fits[SCI,2]'``. Remote files such as
+        ``'s3://...'`` or ``'https://...'`` need fsspec. The source may also be an open data model
+        of ``stdatamodels`` or ``roman_datamodels``.
     dqbitmask : int, str, list or None
-        Good flags, as in `~astropy.nddata.bitfield_to_boolean_mask`, or the names of the
-        mission such as ``'SATURATED+JUMP_DET'``. By default the flags that are usually good
-        for the instrument. The argument does not matter for images without flags.
+        Good flags: the data quality flags that do not mask a pixel. They are given as in
+        `~astropy.nddata.bitfield_to_boolean_mask`, or by their names in the mission, such as
+        ``'SATURATED+JUMP_DET'``. The default ``'mission'`` stands for the usual good flags of the
+        instrument. Images without flags ignore the argument.
 
     Returns
     -------
     list of `~subpixal.cutout.Cutout`
         Whole images. Each is an `~astropy.nddata.NDData` with WCS, and with the uncertainty,
         flags, weight, unit and exposure time of the file. The pixels are read-only and, if
-        possible, memory maps. Pixels of remote files, of files that are compressed by tiles,
-        and scaled numbers are read at the first access; a plane in an ASDF file is then read
-        as a whole. The mask is made at the first access. Cutting reads only the pixels of
-        the cutouts.
+        possible, memory maps. Pixels that cannot be mapped are read at the first access: those of
+        remote files, of tile-compressed images, and of images with scaled numbers. A plane in an
+        ASDF file is then read as a whole. The mask is computed at the first access. Cutting reads
+        only the pixels of the cutouts.
 
-        ``meta`` contains ``filename, extension, telescope, instrument, detector, filter,
-        exposure`` (the identifier of the exposure; combined images have none), ``date``
-        (the start, in ISO format), ``bunit`` (as in the file), ``name`` (file and extension)
-        and ``flag_names`` (the bit of each name), if the file contains them.
+        ``meta`` contains these values, as far as the file provides them: ``filename, extension,
+        telescope, instrument, detector, filter``, ``exposure`` (the identifier of the exposure,
+        which combined images lack), ``date`` (the start of the exposure, in ISO format), ``bunit``
+        (as in the file), ``name`` (file and extension), and ``flag_names`` (a mapping from the name
+        of each flag to its bit).
 
     Raises
     ------
     OSError
         If the file is missing, damaged, or neither FITS nor ASDF.
     ValueError
-        If the file has no such 2-D image, or if the image has no complete celestial WCS.
+        If the file has no 2-D image that the name selects, or if the image has no complete
+        celestial WCS.
     TypeError
         If the source is neither a name nor a model.
     ImportError
@@ -100,8 +103,8 @@ def read_segmentation(source: Any) -> NDData:
     """
     Read a segmentation image: the first 2-D image of integers in a file.
 
-    Data quality flags and drizzle contexts contain integers, too; they are read only if the
-    name selects them.
+    Data quality flags and drizzle contexts are images of integers, too. They are read only if the
+    extension in brackets selects them.
 
     Parameters
     ----------
@@ -111,18 +114,18 @@ def read_segmentation(source: Any) -> NDData:
     Returns
     -------
     `~astropy.nddata.NDData`
-        The labels, with the WCS of the file if there is one. All functions accept the result
-        as a segmentation image. If its WCS differs from that of the image, pass the WCS as
-        ``segmentation_wcs``. Labels are a memory map if possible. The labels in a remote file,
-        or in a file that is compressed by tiles, are read in parts where they are used;
-        `numpy.asarray` reads all of them.
+        The labels, with the WCS of the file if there is one. All functions of the package accept
+        the result as a segmentation image. If its WCS differs from the WCS of the image, pass it as
+        ``segmentation_wcs``. The labels are a memory map if possible. Labels of a remote file or a
+        tile-compressed image are read in parts, when a function uses them; `numpy.asarray` reads
+        all labels.
 
     Raises
     ------
     OSError, TypeError, ImportError
         As in `read_images`.
     ValueError
-        If there is no 2-D image, or if some values are not integers.
+        If there is no 2-D image, or if some of its values are not integers.
     """
     (image,) = _find(source, read_fits_labels, model_labels)
     return NDData(image.data, wcs=image.wcs, meta=image.meta)
@@ -133,7 +136,7 @@ def _find(
     from_fits: Callable[[str, Extension], list[FileImage]],
     from_model: Callable[..., FileImage],
 ) -> list[FileImage]:
-    """Read the images of a source with one of two functions."""
+    """Read the images of a FITS file with one function, or those of a data model with another."""
     if not isinstance(source, str | os.PathLike):
         return [from_model(source)]
     path, extension = parse_image_name(source)
@@ -147,7 +150,7 @@ def _find(
             msg = f"{path} is an archive of cutouts and no image; CutoutCollection.read reads it"
             raise ValueError(msg)
         image = from_model(find_root(tree, path), Path(path).name)
-        # The tables of the WCS refer to the file, which is closed here.
+        # Copy the WCS, because its tables refer to the file, which is closed here.
         image.wcs = copy.deepcopy(image.wcs)
         return [image]
 
@@ -160,7 +163,8 @@ def _as_cutout(image: FileImage, dqbitmask: Any) -> Cutout:
     if image.flags is None or (isinstance(dqbitmask, str) and dqbitmask == "mission"):
         dqbitmask = instrument.good_flags
     if image.weight is not None:
-        # A combined image may have the identifier of one of its exposures.
+        # Drop the identifier: the header of a combined image may contain that of one input
+        # exposure.
         image.meta.pop("exposure", None)
     try:
         return Cutout(

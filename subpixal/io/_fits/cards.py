@@ -1,4 +1,4 @@
-"""Convert values, names and metadata for FITS: printable ASCII, no NaN, few types."""
+"""Convert values, names and metadata to the few types that FITS can hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["add_meta", "as_ascii", "as_card_value", "as_pixels", "as_table_hdu", "as_unit"]
 
-# Keywords of the storage of pixels and of the WCS. The output has its own cards for them.
+# Keywords that describe the storage of the pixels or the WCS. The writer adds its own cards for
+# these keywords.
 _RESERVED = re.compile(
     r"|SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|[PG]COUNT|GROUPS|BZERO|BSCALE|BLANK|BUNIT"
     r"|DATAMIN|DATAMAX|EXTNAME|EXTVER|EXTLEVEL|INHERIT|CHECKSUM|DATASUM"
@@ -24,7 +25,8 @@ _RESERVED = re.compile(
     r"|AXISCORR|LT[VM]\d+(_\d+)?|WCSFIT|WCSERR"
 )
 
-# The WCS may add such cards with other values.
+# Keywords that start like these may already be in the header, because the header of a WCS contains
+# dates and the position of the observatory.
 _ALSO_OF_WCS = ("DATE-", "MJD-", "OBSGEO-")
 
 _KEYWORD = re.compile(r"[A-Z0-9_-]{1,8}")
@@ -39,7 +41,7 @@ def as_ascii(value: Any) -> str:
 
 def as_card_value(value: Any) -> bool | int | float | str | None:
     """
-    Return a value as the value of a card.
+    Convert a value to a type that a card of a FITS header can hold.
 
     Raises
     ------
@@ -61,15 +63,17 @@ def add_meta(header: fits.Header, meta: Mapping[Any, Any]) -> list[str]:
     Parameters
     ----------
     header : `~astropy.io.fits.Header`
-        Existing cards stay.
+        Header to which cards are added. Its existing cards do not change.
     meta : mapping
-        Keys that are no keywords of FITS become ``HIERARCH`` cards. Keywords of the storage of
-        pixels and of the WCS are left out, because the output has its own.
+        Metadata. Keys that are not valid FITS keywords become ``HIERARCH`` cards. Keywords that
+        describe the storage of the pixels or the WCS are left out, because the writer adds its own
+        cards for them.
 
     Returns
     -------
     list of str
-        Keys of values that the header cannot hold, or that differ from an existing card.
+        Keys that were left out, because the header cannot hold the value or because an existing
+        card has another value.
     """
     return [str(key) for key, value in meta.items() if not _add_card(header, key, value)]
 
@@ -104,7 +108,7 @@ def _make_card(keyword: str, value: Any) -> fits.Card:
 
 
 def as_unit(unit: UnitBase | None) -> str:
-    """Return the name of a unit, in the FITS standard if possible; empty for `None`."""
+    """Return the name of a unit, in the FITS standard if possible. The name of `None` is empty."""
     if unit is None:
         return ""
     try:
@@ -115,12 +119,12 @@ def as_unit(unit: UnitBase | None) -> str:
 
 def as_pixels(name: str, pixels: NDArray[Any]) -> NDArray[Any]:
     """
-    Return pixels in a type of FITS images that keeps all values.
+    Convert pixels to a type of FITS images that represents all values exactly.
 
     Raises
     ------
     ValueError
-        If there is no such type.
+        If FITS has no such type.
     """
     kind = pixels.dtype.kind
     size = pixels.dtype.itemsize

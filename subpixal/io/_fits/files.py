@@ -1,4 +1,4 @@
-"""FITS files: open them, read pixels when they are used."""
+"""Open FITS files, and read their pixels when they are used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMAGE_HDUS = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 @contextmanager
 def open_fits(path: str) -> Iterator[fits.HDUList]:
     """
-    Open a FITS file, with errors that name the file.
+    Open a FITS file, and name the file in all errors.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def open_fits(path: str) -> Iterator[fits.HDUList]:
         with _translate_errors(path):
             hdulist = stack.enter_context(_open(path))
             last = hdulist[-1]
-            # Read the end of the file now: astropy does not notice a truncated file.
+            # Read the end of the file now, because astropy opens a truncated file without an error.
             if isinstance(last, IMAGE_HDUS) and last.shape and not is_remote(path):
                 _ = last.section[-1:] if needs_lazy_read(last) else last.data
         yield hdulist
 
 
 def needs_lazy_read(hdu: Any) -> bool:
-    """Return `True` if memory cannot map an image, because it is compressed or scaled."""
+    """Return `True` for compressed or scaled images, which cannot be memory maps."""
     scaled = hdu.header.get("BSCALE", 1) != 1 or hdu.header.get("BZERO", 0) != 0
     return isinstance(hdu, fits.CompImageHDU) or scaled
 
@@ -66,22 +66,24 @@ def needs_lazy_read(hdu: Any) -> bool:
 def _open(path: str) -> fits.HDUList:
     source = _open_source(path)
     with warnings.catch_warnings(), ExitStack() as stack:
-        # Missing padding at the end of a file is harmless. Missing pixels raise an error later.
+        # Ignore the warning: missing padding at the end of a file is harmless, and missing pixels
+        # raise an error later.
         warnings.filterwarnings("ignore", "File may have been truncated", AstropyUserWarning)
         if not isinstance(source, str):
             stack.enter_context(source)
         hdulist = fits.open(source, lazy_load_hdus=False)
-        # From here on, the list of HDUs closes the file.
+        # From here on, closing the list of HDUs closes the file.
         stack.pop_all()
         return hdulist
 
 
 def _open_source(path: str) -> str | BinaryIO:
     """
-    Return the path of a local file, or an open file.
+    Return the path of a local file, or an open file if it is remote or compressed by gzip.
 
-    Files that are compressed by gzip are unpacked at once, because astropy starts again for each
-    HDU, and ignores HDUs after the end of a truncated file.
+    Files that are compressed by gzip are unpacked completely before astropy reads them. Otherwise
+    astropy would start from the beginning for each HDU, and would ignore the missing HDUs of a
+    truncated file.
     """
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
@@ -97,9 +99,9 @@ def _open_source(path: str) -> str | BinaryIO:
 
 @contextmanager
 def _translate_errors(path: str) -> Iterator[None]:
-    """Raise one type of error for files that cannot be read."""
+    """Raise an OSError with the name of the file for all errors of reading."""
     with warnings.catch_warnings():
-        # The card does not change the pixels.
+        # The warning is harmless: astropy ignores the invalid card.
         warnings.filterwarnings("ignore", "Invalid 'BLANK' keyword", AstropyUserWarning)
         try:
             yield
@@ -112,7 +114,10 @@ def _translate_errors(path: str) -> Iterator[None]:
 
 class FITSFile:
     """
-    FITS file that is opened for the first pixels, and closed with the last of its arrays.
+    FITS file that is open while arrays use it.
+
+    The first access to pixels opens the file. The file is closed when the last array that uses it
+    is deleted.
 
     Parameters
     ----------
@@ -136,7 +141,7 @@ class FITSFile:
 
 class FITSArray:
     """
-    Lazy pixels of an image in a FITS file: only the requested part is read.
+    Lazy pixels of an image in a FITS file. Indexing reads only the requested part of the image.
 
     Parameters
     ----------
@@ -144,14 +149,15 @@ class FITSArray:
     index : int
         Number of the HDU.
     hdu : HDU
-        The HDU itself, open.
+        The HDU, in a file that is open now.
     """
 
     def __init__(self, file: FITSFile, index: int, hdu: Any) -> None:
         self._file = file
         self._index = index
         self.shape: tuple[int, ...] = hdu.shape
-        # The attribute of compressed sections is wrong for unsigned integers.
+        # Read a pixel to find the type: the attribute ``dtype`` of compressed sections is wrong for
+        # unsigned integers.
         self.dtype: np.dtype[Any] = np.asarray(hdu.section[0:1, 0:1]).dtype
 
     def __getitem__(self, item: Any) -> NDArray[Any]:

@@ -27,9 +27,9 @@ def read_fits_images(path: str, extension: Extension = None) -> list[FileImage]:
     """
     Read all images (chips) of a FITS file, or those that an extension selects.
 
-    Each 2-D extension with data, such as SCI, is an image with its other planes. The mission
-    gives the names of the extensions. A file without such an extension is one image, the first
-    2-D one.
+    Each 2-D extension with science data, such as SCI, gives one image. The record of the mission
+    contains the names of the extensions of all planes. If no extension has such a name, the first
+    2-D extension is the only image.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def read_fits_images(path: str, extension: Extension = None) -> list[FileImage]:
     OSError
         If the file is missing (FileNotFoundError), truncated or not FITS.
     ValueError
-        If there is no such 2-D image, or no complete celestial WCS for it.
+        If no 2-D image is selected, or if a selected image has no complete celestial WCS.
     """
     with open_fits(path) as hdulist:
         file = _ImageFile(path, hdulist)
@@ -64,8 +64,8 @@ def read_fits_labels(path: str, extension: Extension = None) -> list[FileImage]:
     """
     Read a segmentation image: the first 2-D image of integers in a FITS file.
 
-    Flags and drizzle contexts are integers, too. They are read only if the extension selects
-    them.
+    Flags and drizzle contexts are images of integers, too. They are read only if the argument
+    selects their extension.
 
     Parameters
     ----------
@@ -75,15 +75,15 @@ def read_fits_labels(path: str, extension: Extension = None) -> list[FileImage]:
     Returns
     -------
     list of FileImage
-        One image with labels as ``data``, a memory map or lazy. The WCS is `None` if the file has
-        no celestial WCS.
+        One image, with the labels as its ``data``. They are a memory map or lazy. The WCS is `None`
+        if the file has no celestial WCS.
 
     Raises
     ------
     OSError
         If the file is missing (FileNotFoundError), truncated or not FITS.
     ValueError
-        If there is no 2-D image, or its values are not all integers.
+        If there is no 2-D image, or if some of its values are not integers.
     """
     with open_fits(path) as hdulist:
         file = _ImageFile(path, hdulist)
@@ -94,7 +94,7 @@ def read_fits_labels(path: str, extension: Extension = None) -> list[FileImage]:
         hdu, labels = next((pair for pair in found if pair[1].dtype.kind in "iu"), found[0])
         where = file.describe(hdu)
         if labels.dtype.kind == "f" and file.has_planes():
-            # Counts can be integers, too.
+            # Refuse such a file even if its data are integers, because they are counts.
             msg = f"{where} is an image with errors, flags or weights, not a segmentation image"
             raise ValueError(msg)
         image = FileImage(
@@ -121,7 +121,7 @@ class _ImageFile:
         self.images = [
             hdu for hdu in hdulist if isinstance(hdu, IMAGE_HDUS) and len(hdu.shape) == 2
         ]
-        # One for all planes, so that they share the open file.
+        # All planes use the same object, so that the file is opened only once.
         self._lazy_file = FITSFile(path)
         headers = [hdu.header for hdu in (*self.images[:1], hdulist[0])]
         telescope, instrument = (
@@ -131,16 +131,16 @@ class _ImageFile:
         self.mission = find_mission(telescope, instrument, Path(path).name)
 
     def label(self, hdu: Any) -> str:
-        """Return an extension as in brackets: ``SCI,1``, or a number if it has no name."""
+        """Return the name and version of an extension (``SCI,1``), or its number without a name."""
         index = self._get_index(hdu)
         return f"{hdu.name},{hdu.ver}" if hdu.name and index else f"{index}"
 
     def describe(self, hdu: Any) -> str:
-        """Return file and extension, for errors."""
+        """Return the names of the file and the extension, for messages of errors."""
         return f"{self.path}[{self.label(hdu)}]"
 
     def select(self, extension: Extension) -> list[Any]:
-        """Return the 2-D images of an extension, at least one."""
+        """Return the 2-D images that an extension selects, at least one."""
         if isinstance(extension, int):
             chosen = [hdu for hdu in self.images if self._get_index(hdu) == extension]
             asked = f" [{extension}]"
@@ -158,7 +158,7 @@ class _ImageFile:
         return chosen
 
     def may_have_labels(self, hdu: Any) -> bool:
-        """Return `True` if the mission has no other integers in such an extension."""
+        """Return `True` unless an extension of this name contains flags or drizzle contexts."""
         mission = self.mission
         return not (mission.is_plane(hdu.name, "flags") or hdu.name in mission.contexts)
 
@@ -175,7 +175,7 @@ class _ImageFile:
             self.mission.header, hdu.header, self.hdulist[0].header
         )
         flags = self._read_plane(hdu, "flags")
-        # Images without flags are combined, and have an exact header.
+        # Images without flags are combined images, for which the header describes the WCS exactly.
         needs_gwcs = self.mission.needs_gwcs and flags is not None
         where = self.describe(hdu)
         wcs = read_wcs(self.hdulist, hdu, where, self.mission, needs_gwcs=needs_gwcs)
@@ -196,18 +196,19 @@ class _ImageFile:
         )
 
     def _read_plane(self, science: Any, plane: str) -> Any:
-        """Return the pixels of a plane of an image, or `None`."""
+        """Return the pixels of a plane of an image, or `None` if there is no such plane."""
         hdu = self._find_plane(science, plane)
         if hdu is None:
             return self._read_companion(science, plane)
         if hdu.shape:
             return _validate_plane(self.get_pixels(hdu), plane, science, self.describe(hdu))
-        # Headers of HST have PIXVALUE in place of equal pixels. Other empty HDUs are no planes.
+        # If all pixels of a plane are equal, files of HST contain only their value, in the header.
+        # An empty HDU without this card contains no plane.
         value = hdu.header.get("PIXVALUE")
         return None if value is None else np.broadcast_to(value, science.shape)
 
     def _find_plane(self, science: Any, plane: str) -> Any:
-        """Return the extension with a plane of an image, or `None`."""
+        """Return the extension with a plane of an image, or `None` if there is none."""
         names = self.mission.find_partners(science.name, plane)
         same_version = [hdu for hdu in self.hdulist if hdu.ver == science.ver]
         found = [hdu for hdu in same_version if hdu.name in names]
@@ -223,7 +224,7 @@ class _ImageFile:
         return found[0]
 
     def _read_companion(self, science: Any, plane: str) -> Any:
-        """Return the pixels of a plane in a file next to the file of the image, or `None`."""
+        """Return the pixels of a plane from another file of the folder, or `None`."""
         path = None if is_remote(self.path) else self.mission.find_companion(self.path, plane)
         if path is None:
             return None
@@ -233,7 +234,7 @@ class _ImageFile:
             return _validate_plane(file.get_pixels(hdu), plane, science, file.describe(hdu))
 
     def get_pixels(self, hdu: Any) -> NDArray[Any] | FITSArray:
-        """Return pixels that are read when they are used, as a memory map if possible."""
+        """Return the pixels of an HDU, as a memory map or lazy array if possible."""
         is_lazy = is_remote(self.path) or (needs_lazy_read(hdu) and not is_gzip(self.path))
         if not is_lazy or 0 in hdu.shape:
             return hdu.data
@@ -244,7 +245,7 @@ class _ImageFile:
 
 
 def _validate_plane(pixels: Any, plane: str, science: Any, where: str) -> Any:
-    """Return the pixels of a plane with the shape of the image; flags must be integers."""
+    """Return the pixels of a plane. Raise an error for a wrong shape or flags with fractions."""
     if pixels.shape != science.shape:
         msg = f"{where} has shape {pixels.shape}, {science.name} has {science.shape}"
         raise ValueError(msg)
@@ -252,7 +253,7 @@ def _validate_plane(pixels: Any, plane: str, science: Any, where: str) -> Any:
 
 
 def _exact_integers(values: Any, where: str) -> Any:
-    """Return values as integers; fractions raise an error."""
+    """Return values as integers, or raise an error if they have fractions."""
     dtype = values.dtype
     if dtype.kind in "iu":
         return values

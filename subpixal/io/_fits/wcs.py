@@ -24,16 +24,16 @@ def read_wcs(
     hdulist: fits.HDUList, hdu: Any, where: str, mission: Mission, *, needs_gwcs: bool = False
 ) -> WCS | gwcs.WCS | None:
     """
-    Read the WCS of an image: the gwcs of the ASDF extension if there is one, else the header.
+    Read the WCS of an image from the ASDF extension, or from the header without such an extension.
 
     Parameters
     ----------
     hdulist : `~astropy.io.fits.HDUList`
-        The file, with the lookup tables or the gwcs.
+        The open file, which contains the lookup tables and the ASDF extension.
     hdu : HDU
         The image.
     where : str
-        File and extension, for errors.
+        Names of the file and the extension, for messages of errors.
     mission : Mission
     needs_gwcs : bool
         `True` if the WCS of the header is only an approximation.
@@ -50,7 +50,7 @@ def read_wcs(
     """
     images = [other for other in hdulist if mission.is_plane(other.name, "data")]
     wcs = None
-    # The ASDF extension has one gwcs, which cannot belong to several images.
+    # The ASDF extension contains only one gwcs. Use it only if the file has a single image.
     if "ASDF" in hdulist and len(images) == 1 and images[0].shape == hdu.shape:
         wcs = _read_gwcs(hdulist["ASDF"], where)
     if needs_gwcs and wcs is None:
@@ -72,7 +72,7 @@ def read_wcs(
 
 
 def _read_fits_wcs(hdulist: fits.HDUList, hdu: Any) -> WCS:
-    """Build the WCS of a header with the lookup tables of its file."""
+    """Build the WCS that a header describes. Lookup tables may be in other HDUs of the file."""
     header = hdu.header
     for keyword, prefix, table in (("CPDIS", "DP", "WCSDVARR"), ("D2IMDIS", "D2IM", "D2IMARR")):
         for axis in (1, 2):
@@ -101,10 +101,10 @@ def _read_gwcs(hdu: Any, where: str) -> gwcs.WCS | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", asdf.exceptions.AsdfConversionWarning)
         try:
-            # Older files have an image of bytes, newer files a table with one cell.
+            # Older files contain the ASDF bytes as an image, newer files as a table with one cell.
             values = hdu.data if hdu.is_image else np.ravel(hdu.data.field(0)[0])
-            # A lazy tree converts only the used nodes, so that tags of the data models of
-            # the mission do not matter.
+            # A lazy tree converts only the nodes that are used. So asdf needs no converters for the
+            # data models of the mission.
             with asdf.open(
                 io.BytesIO(values.tobytes()),
                 lazy_tree=True,

@@ -1,8 +1,8 @@
 """
 Describe WCSs by FITS headers with a measured error.
 
-A WCS without an exact header, such as a gwcs, gets a fitted one. Every header is read again and
-compared with the WCS before it is written.
+Headers cannot describe some WCSs exactly, for example most gwcs objects. Such a WCS is approximated
+by a fit. Before a header is written, it is parsed again and compared with the WCS.
 """
 
 from __future__ import annotations
@@ -27,47 +27,48 @@ from subpixal.geometry import (
 
 __all__ = ["wcs_to_header"]
 
-# Pixels: no better header is searched below this error.
+# Error in pixels. The search ends at a header with a smaller error.
 NEGLIGIBLE_ERROR = 1e-6
 
-# Pixels: headers with a larger error are refused.
+# Error in pixels. Headers with a larger error are refused.
 MAX_WCS_ERROR = 0.01
 
 # Degrees of the SIP polynomials of fits, in the order in which they are tried.
 DEGREES = (3, 5, 7)
 
-# Points along each axis for a fit.
+# Number of points along each axis for a fit.
 FIT_POINTS = 21
 
-# Points along each axis for the comparison; small cutouts have fewer, two for each pixel.
+# Largest number of points along each axis for the comparison. In small cutouts, two points for each
+# pixel are enough.
 CHECK_POINTS = 65
 
 _STRUCTURE = ("SIMPLE", "BITPIX", "NAXIS", "EXTEND")
 
-# Prefix of the keywords that refer to a lookup table, by the name of the table.
+# Mapping from the name of a lookup table to the prefix of the keywords that refer to it.
 _TABLES = {"WCSDVARR": "DP", "D2IMARR": "D2IM"}
 
 
 def wcs_to_header(wcs: Any, box: PixelBox, name: str, tables: list[Any]) -> fits.Header:
     """
-    Return a header that describes a WCS in a part of its pixel grid.
+    Return a header that describes a WCS for the pixels of a box.
 
     Parameters
     ----------
     wcs : object
         APE 14 WCS of two pixel axes, low or high level.
     box : PixelBox
-        Pixels for which the header must be right.
+        Pixels for which the header must agree with the WCS.
     name : str
-        Name of the WCS in errors.
+        Name of the WCS in messages of errors.
     tables : list of HDU
-        All lookup tables of the file. The tables of the header are appended.
+        Lookup tables of the file so far. The function appends the tables of the new header.
 
     Returns
     -------
     `~astropy.io.fits.Header`
-        Cards of the WCS, without the structure of an HDU. ``WCSFIT`` is true for a fit, and
-        ``WCSERR`` is the largest error in pixels.
+        Cards of the WCS, without cards of the HDU such as ``NAXIS``. ``WCSFIT`` is true for a fit,
+        and ``WCSERR`` is the largest error in pixels.
 
     Raises
     ------
@@ -100,7 +101,11 @@ def wcs_to_header(wcs: Any, box: PixelBox, name: str, tables: list[Any]) -> fits
 
 
 def _make_headers(grid: PixelGrid, box: PixelBox) -> Iterator[tuple[bool, fits.Header, list[Any]]]:
-    """Yield "is a fit", header and tables: the exact header first, then fits of rising degree."""
+    """
+    Yield the exact header, then fits of rising degree, each with its tables.
+
+    The first of the three values is `True` for a fit.
+    """
     exact = _write_exactly(grid, box)
     if exact is not None:
         yield False, *exact
@@ -111,12 +116,12 @@ def _make_headers(grid: PixelGrid, box: PixelBox) -> Iterator[tuple[bool, fits.H
 
 def _write_exactly(grid: PixelGrid, box: PixelBox) -> tuple[fits.Header, list[Any]] | None:
     """Return header and tables of a FITS WCS; `None` if astropy cannot write the WCS."""
-    # A wrapper that only moves the origin becomes a FITS WCS.
+    # If the WCS is a FITS WCS with a shifted origin, move the shift into the FITS WCS.
     wcs = low_level_wcs(offset_wcs(grid.wcs, (0, 0), box.shape))
     if not FITSAdapter.handles(wcs):
         return None
     try:
-        # Write an alternate description as the primary one.
+        # A blank key makes the description primary, even if it was an alternate one.
         primary, *tables = wcs.to_fits(relax=True, key=" ")
     # astropy raises errors of many types here.
     except Exception:  # noqa: BLE001
@@ -125,7 +130,7 @@ def _write_exactly(grid: PixelGrid, box: PixelBox) -> tuple[fits.Header, list[An
 
 
 def _fit_headers(grid: PixelGrid, box: PixelBox) -> Iterator[fits.Header]:
-    """Yield headers of tangential projections with SIP polynomials, fitted in a box."""
+    """Fit tangential projections with SIP polynomials in a box, and yield their headers."""
     from astropy.wcs.utils import celestial_frame_to_wcs
 
     try:
@@ -144,7 +149,7 @@ def _fit_headers(grid: PixelGrid, box: PixelBox) -> Iterator[fits.Header]:
     if not (np.isfinite(lon) & np.isfinite(lat)).all():
         return
     wcs.wcs.crval = lon[-1], lat[-1]
-    # The default differs at a pole.
+    # Set the value, because wcslib has another default if the reference point is a pole.
     wcs.wcs.lonpole = 180.0
     wcs.wcs.crpix = (1, 1)
     wcs.wcs.cd = np.eye(2)
@@ -173,7 +178,7 @@ def _fit_sip(
     from astropy.wcs import Sip
 
     powers = [(i, n - i) for n in range(1, degree + 1) for i in range(n + 1)]
-    # In units of half the size, all powers have the same order of magnitude.
+    # In units of half the size of the box, all powers have the same order of magnitude.
     basis = np.stack([u**i * v**j for i, j in powers], axis=-1)
     solution = np.linalg.lstsq(basis, plane, rcond=None)[0]
     terms = solution / [[half[0] ** i * half[1] ** j] for i, j in powers]
@@ -188,8 +193,8 @@ def measure_error(grid: PixelGrid, header: fits.Header, tables: list[Any], box: 
     """
     Return the largest distance between a header and a WCS in a box, in pixels.
 
-    The distance is infinite if astropy cannot read the header, or if the header has no position
-    where the WCS has one.
+    The distance is infinite if astropy cannot read the header, or if only the WCS maps a point of
+    the box to the sky.
     """
     axes = (
         np.linspace(low - 0.5, high + 0.5, min(2 * (high - low) + 3, CHECK_POINTS))
@@ -220,10 +225,10 @@ def _read(header: fits.Header, tables: list[Any]) -> PixelGrid:
 
 
 def _finish(header: fits.Header, wcs: Any) -> fits.Header:
-    """Remove the structure of an HDU, and write CRPIX and CRVAL with all digits."""
+    """Remove cards that describe an HDU, and write CRPIX and CRVAL with all digits."""
     for keyword in _STRUCTURE:
         header.remove(keyword, ignore_missing=True)
-    # The digits that wcslib drops can be more than 1e-6 pixels.
+    # wcslib drops digits, which can shift the position by more than 1e-6 pixels.
     for name, values in (("CRPIX", wcs.wcs.crpix), ("CRVAL", wcs.wcs.crval)):
         for i, value in enumerate(values.tolist(), 1):
             header[f"{name}{i}"] = value
@@ -231,7 +236,7 @@ def _finish(header: fits.Header, wcs: Any) -> fits.Header:
 
 
 def _number_tables(header: fits.Header, tables: list[Any], count: int) -> None:
-    """Give lookup tables, and the keywords that refer to them, unique numbers in the file."""
+    """Give each lookup table a unique number in the file, and update the keywords."""
     for number, table in enumerate(tables, count + 1):
         header[f"{_TABLES[table.name]}{table.ver}.EXTVER"] = number
         table.ver = number

@@ -1,8 +1,9 @@
 """
 Write cutouts to FITS files, for programs that do not read ASDF.
 
-Each plane of each cutout is an extension, or each plane of all cutouts is one flat extension
-with a table of positions, as in MEDS files. The package does not read these files.
+There are two layouts. Either each plane of each cutout is an image extension. Or the pixels of all
+cutouts are concatenated in one flat extension for each plane, with a table of positions as in MEDS
+files. The package does not read these files.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .wcs_header import wcs_to_header
 
 __all__ = ["write_fits"]
 
-# Names of contents that FITS cannot hold, by kind.
+# Mapping from a kind of contents that FITS cannot hold to the names of the lost contents.
 Lost = dict[str, set[str]]
 
 
@@ -48,17 +49,20 @@ def write_fits(
     overwrite : bool
         Whether an existing file may be replaced.
     layout : {'images', 'table'}
-        ``'images'``: an image extension for each plane of each cutout. EXTVER counts the
-        cutouts. Names are SCI, MASK, DQ, WHT, SEG, and ERR, VAR, IVAR or, for uncertainties of
-        unknown type, UNC. ``'table'``: one flat extension for each plane, a table CUTOUTS with
-        the position of each cutout in these extensions, and a table IMAGES of headers.
+        ``'images'``: an image extension for each plane of each cutout. EXTVER is the number of the
+        cutout. The names of the extensions are SCI, MASK, DQ, WHT and SEG. Extensions of
+        uncertainties have the name ERR, VAR or IVAR, or UNC if the type of uncertainty is unknown.
+        ``'table'``: one flat extension with the pixels of all cutouts for each plane. A table
+        CUTOUTS contains the position of each cutout in these extensions, and a table IMAGES
+        contains the header of each image.
 
     Raises
     ------
     OSError
         If the file exists and ``overwrite`` is false.
     ValueError
-        If no header describes a WCS to 0.01 pixels, or FITS does not have the type of the pixels.
+        If no header describes a WCS within 0.01 pixels, or if FITS does not support the type of the
+        pixels.
     """
     if layout not in LAYOUTS:
         msg = f"layout must be one of {tuple(LAYOUTS)}, got {layout!r}"
@@ -82,17 +86,19 @@ def write_fits(
         msg = (
             f"{path} leaves out contents that FITS cannot hold ({contents}); format='asdf' keeps it"
         )
-        # The registry of formats calls this function: name the line that calls `write`.
+        # astropy's registry of formats calls this function. With this level, the warning points to
+        # the line that calls `write`.
         warnings.warn(msg, SubpixalWarning, stacklevel=5)
 
 
 def _image_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
-    """Return an extension for each plane of each cutout, and the lookup tables."""
+    """Return an extension for each plane of each cutout, and the lookup tables of the WCSs."""
     hdus: list[Any] = []
     tables: list[Any] = []
     for extver, cutout in enumerate(collection, 1):
         box = PixelBox.from_shape(cutout.shape)
-        # Each cutout needs its own tables, because their positions in the cutouts differ.
+        # Each cutout needs its own lookup tables, which start at different pixels of different
+        # cutouts.
         wcs_cards = wcs_to_header(cutout.wcs, box, f"cutout {cutout.src_id!r}", tables)
         for name in cutout.planes:
             header = _cutout_cards(cutout, lost) if name == "data" else _id_card(cutout, lost)
@@ -150,7 +156,7 @@ def _cutout_cards(cutout: Cutout, lost: Lost) -> fits.Header:
 
 
 def _table_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
-    """Return the tables, a flat extension for each plane, and the lookup tables."""
+    """Return the tables, a flat extension for each plane, and the lookup tables of the WCSs."""
     stored = list(collection.selection)
     columns = _columns(collection, stored)
     planes = []
@@ -172,7 +178,7 @@ def _table_hdus(collection: CutoutCollection, lost: Lost) -> list[Any]:
 def _concatenate(
     name: str, pieces: list[NDArray[Any] | None]
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return the start of each piece in the flat pixels, -1 without a piece, and the pixels."""
+    """Concatenate pieces. Return the start of each piece (-1 if it is missing) and the pixels."""
     found = [piece for piece in pieces if piece is not None]
     size = np.array([0 if piece is None else piece.size for piece in pieces], np.int64)
     start = np.where(size > 0, np.cumsum(size) - size, -1)
@@ -182,7 +188,7 @@ def _concatenate(
 
 
 def _columns(collection: CutoutCollection, stored: list[Any]) -> dict[str, NDArray[Any]]:
-    """Return the columns of the table CUTOUTS, without those of the planes."""
+    """Return the columns of the table CUTOUTS, without the starts of the planes."""
     table = collection.table
     columns = {name: np.asarray(table[name]) for name in table.colnames}
     blc, trc = columns["blc"], columns["trc"]
@@ -204,7 +210,7 @@ def _columns(collection: CutoutCollection, stored: list[Any]) -> dict[str, NDArr
 def _flat_planes(
     stored: list[Any],
 ) -> Iterator[tuple[str, str, list[NDArray[Any] | None]]]:
-    """Yield extension, plane, and the pieces of all cutouts, `None` for missing ones."""
+    """Yield the names of extension and plane, and the pixels of each cutout or `None`."""
     kinds = [store.uncertainty_type_and_unit(i)[0] for store, i in stored]
     for name, plane in PLANES.items():
         pieces = [store.get_plane(i, name) for store, i in stored]
@@ -232,7 +238,7 @@ def _images(
         last = origin + np.stack([columns["width"], columns["height"]], axis=-1)[in_image] - 1
         low = np.floor(origin.min(axis=0))
         high = np.ceil(last.max(axis=0))
-        # The header must be right for all cutouts of the image.
+        # The header must agree with the WCS in a box that contains all cutouts of the image.
         box = PixelBox(*(int(n) for n in (*low, *high)))
         header = fits.Header()
         if image.shape is not None:

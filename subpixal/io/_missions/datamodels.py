@@ -1,8 +1,8 @@
 """
-Images of data models: ASDF files of missions, and open models of JWST and Roman.
+Read images from ASDF files of missions, and from open data models of JWST and Roman.
 
-All facts are found by their path in the tree. Neither the packages of the missions nor their ASDF
-tags are needed, and the results do not depend on installed packages.
+The functions find planes and metadata by their paths in the tree. They use neither the packages of
+the missions nor their ASDF tags, so the results do not depend on installed packages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["find_root", "model_image", "model_labels", "open_asdf"]
 @contextmanager
 def open_asdf(path: str) -> Iterator[Mapping[str, Any]]:
     """
-    Open the tree of an ASDF file, with errors that name the file.
+    Open an ASDF file, and name the file in all errors.
 
     Lazy nodes of the tree, such as the tables of a WCS, must be copied before the file is closed.
 
@@ -51,7 +51,7 @@ def open_asdf(path: str) -> Iterator[Mapping[str, Any]]:
     """
     import asdf
 
-    # Nodes with tags of the data models of a mission become plain nodes.
+    # With these options, asdf returns nodes of data models as plain mappings and lists.
     options = {"ignore_missing_extensions": True, "ignore_unrecognized_tag": True}
     with ExitStack() as stack:
         try:
@@ -69,7 +69,7 @@ def open_asdf(path: str) -> Iterator[Mapping[str, Any]]:
 
 def find_root(tree: Mapping[str, Any], path: str) -> Any:
     """
-    Return the node of an ASDF tree with the image of a mission.
+    Return the node of an ASDF tree that contains the image of a mission.
 
     Raises
     ------
@@ -92,11 +92,11 @@ def model_image(model: Any, name: str | None = None) -> FileImage:
     Parameters
     ----------
     model : object
-        Open model of stdatamodels or roman_datamodels, or the tree of a Roman file: it has
-        ``data`` and ``meta.wcs``, and may have ``err``, ``dq`` and ``weight`` or ``wht``, as
-        attributes or keys.
+        Open model of stdatamodels or roman_datamodels, or the tree of a Roman file. It needs
+        ``data`` and ``meta.wcs``, and may have ``err``, ``dq``, and ``weight`` or ``wht``. All of
+        them are attributes or keys.
     name : str, optional
-        File name, by default ``meta.filename``.
+        Name of the file. The default is ``meta.filename``.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def model_image(model: Any, name: str | None = None) -> FileImage:
     TypeError
         If the model has no ``data`` and ``meta``.
     ValueError
-        If the data are not a 2-D image, or there is no celestial WCS.
+        If the data are not a 2-D image, or if there is no celestial WCS.
     """
     tree = _get_tree(model)
     name = name or _get_name(model, tree)
@@ -149,7 +149,7 @@ def model_labels(model: Any, name: str | None = None) -> FileImage:
     Parameters
     ----------
     model, name
-        As in `model_image`. The labels are ``data``.
+        As in `model_image`. The node ``data`` contains the labels.
 
     Returns
     -------
@@ -174,7 +174,12 @@ def model_labels(model: Any, name: str | None = None) -> FileImage:
 
 
 def _get_tree(model: Any) -> Any:
-    """Return the node with the planes; models of stdatamodels create missing planes."""
+    """
+    Return the node that contains the planes.
+
+    Attributes of stdatamodels would create missing planes, so the function returns the tree below
+    the model.
+    """
     instance = getattr(model, "instance", None)
     tree = instance if isinstance(instance, Mapping) else model
     if find_in(tree, "data") is None or find_in(tree, "meta") is None:
@@ -195,18 +200,18 @@ def _get_celestial_wcs(tree: Any) -> Any:
 def _first_plane(
     tree: Any, nodes: tuple[str, ...], name: str
 ) -> tuple[NDArray[Any] | None, u.UnitBase | None]:
-    """Return the pixels of the first existing node and their unit."""
+    """Return the pixels of the first node that exists, and their unit."""
     found = next((node for node in nodes if find_in(tree, node) is not None), None)
     if found is None:
         return None, None
     plane = find_in(tree, found)
     try:
-        # Planes of Roman files were quantities until 2024.
+        # In files of Roman from before 2025, planes are quantities with a unit.
         return np.asarray(plane), getattr(plane, "unit", None)
     except ImportError as error:
         msg = f"{name} is compressed, which may need: pip install 'subpixal[lz4]' ({error})"
         raise ImportError(msg) from error
-    # asdf reads the block here. Damaged blocks raise errors of many types.
+    # asdf reads the pixels here, and damaged files raise errors of many types.
     except Exception as error:
         msg = f"{name}: {found} is damaged ({error})"
         raise OSError(msg) from error

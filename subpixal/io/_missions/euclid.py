@@ -1,5 +1,5 @@
 """
-Euclid: mosaics of the MER pipeline, frames of VIS and NISP.
+Euclid: mosaics of the MER pipeline, and frames of VIS and NISP.
 
 The conventions are those of the public Data Product Description Document (euclid.esac.esa.int,
 Q1), of the description of Q1 at IRSA, and of the reader of NISP frames in legacypipe.
@@ -27,8 +27,8 @@ _NISP = number_flags("""
     FLATLH GHOST SCATTER MOVING TRANS CROSSTALK FLOWER VIGNET
 """)
 
-# The pipelines set INVALID where a pixel must not be used. Other flags, such as OBJECTS, are
-# also set for useful pixels.
+# The pipelines set INVALID for each pixel that must not be used. All other flags, such as OBJECTS,
+# can also mark useful pixels, so they are good flags.
 _GOOD_FLAGS = ~1
 
 EUCLID = Mission(
@@ -37,8 +37,8 @@ EUCLID = Mission(
         Instrument("VIS", "", _VIS, _GOOD_FLAGS),
         Instrument("NISP", "", _NISP, _GOOD_FLAGS),
     ),
-    # Frames have an extension for each plane and detector: DET11.SCI, DET11.RMS, DET11.DQ of
-    # NISP, 1-1.E.SCI, 1-1.E.RMS, 1-1.E.FLG of VIS.
+    # Frames have an extension for each plane of each detector. Examples are DET11.SCI, DET11.RMS
+    # and DET11.DQ for NISP, and 1-1.E.SCI, 1-1.E.RMS and 1-1.E.FLG for VIS.
     extensions={
         "data": ("SCI",),
         "uncertainty": ("RMS",),
@@ -46,7 +46,7 @@ EUCLID = Mission(
         "weight": (),
     },
     header=Keywords(zero_point=("MAGZERO", "ZPAB")),
-    # Mosaics have a file for each plane.
+    # For mosaics, each plane is in its own file.
     file_prefix="EUC_",
     companion_key=r"EUC_MER_BGSUB-MOSAIC-(?P<band>[\w-]+)_TILE(?P<tile>\d+)",
     companions={

@@ -1,4 +1,4 @@
-"""Good flags as text, for the command line."""
+"""Text for good flags (flags that do not mask a pixel), for the command line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ def parse_flags(text: str) -> str | None:
     Parameters
     ----------
     text : str
-        ``none``, ``mission``, bits or names of flags, or ``~`` and bits or names.
+        ``none``, ``mission``, or bits or names of flags, with or without ``~`` in front.
 
     Returns
     -------
     str or None
-        `None` for ``none``. Names stay names, because their bits depend on the image.
+        `None` for the text ``none``. Names are not converted to bits, because the bits depend on
+        the image.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def parse_flags(text: str) -> str | None:
 
 
 def format_flags(good: int | None, names: Mapping[str, int]) -> str:
-    """Return good flags as text for `parse_flags`, by name if all of them have names."""
+    """Return the text for `parse_flags` of good flags, with names if all these flags have names."""
     if not good:
         return "none" if good is None else "0"
     bits = ~good if good < 0 else good

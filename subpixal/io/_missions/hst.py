@@ -30,13 +30,14 @@ _WFPC2 = number_flags("""
     WARM WARMREPAIRED CHIPMASKED CRDRIZ
 """)
 
-# stisdq.h of calstis (hstcal), without the flags of extracted spectra; names as for ACS.
+# stisdq.h of calstis (hstcal), without the flags of extracted spectra. The names follow those of
+# ACS.
 _STIS = number_flags("""
     LOST FILLED BADPIX MASKED HOT LARGEBLEM - OVERSCAN SATURATED
     BADREF SMALLBLEM - - CRREJ
 """)
 
-# nicmos.h of the NICMOS tasks in STSDAS. AstroDrizzle adds CRDRIZ.
+# nicmos.h of the NICMOS tasks in STSDAS. AstroDrizzle adds the flag CRDRIZ.
 _NICMOS = number_flags("""
     LOST NONLINEAR POORDARK POORFLAT GROT DEFECTIVE SATURATED MISSING
     BADPIX CRREJ SOURCE ZEROSIGNAL CRDRIZ USER
@@ -45,22 +46,24 @@ _NICMOS = number_flags("""
 HST = Mission(
     "HST",
     instruments=(
-        # The good flags of ACS and WFC3/UVIS are those of the Hubble Advanced Products: warm and
-        # hot pixels, which the dark corrects, and full-well saturation.
+        # Good flags are the flags that do not mask a pixel. For ACS and WFC3/UVIS, they are those
+        # of the Hubble Advanced Products: full-well saturation, and warm and hot pixels, which the
+        # subtraction of the dark corrects.
         Instrument("ACS", "WFC", _ACS, 16 + 64 + 256),
         Instrument("ACS", "HRC", _ACS, 64),
         Instrument("ACS", "SBC", _ACS, 0),
         Instrument("WFC3", "UVIS", _WFC3_UVIS, 16 + 64 + 256),
-        # Warm pixels and blobs, as in section 7.9.1 of the WFC3 Data Handbook. Hot pixels are bad
-        # there, although the Advanced Products use them. The pipeline corrects the signal in the
-        # zeroth read and removes cosmic rays from the ramp. AstroDrizzle flags (4096) the cores
-        # of sources fifteen times as often as other pixels.
+        # Warm pixels (64) and blobs (512) are good, and hot pixels are bad, as section 7.9.1 of the
+        # WFC3 Data Handbook recommends. The Advanced Products also use hot pixels. Signal in the
+        # zeroth read (2048) is good, because the pipeline corrects it. Cosmic rays (8192) are good,
+        # because the pipeline removes them from the ramp. The flag of AstroDrizzle (4096) is good,
+        # because it marks cores of sources fifteen times as often as other pixels.
         Instrument("WFC3", "IR", _WFC3_IR, 64 + 512 + 2048 + 4096 + 8192),
-        # Saturation of the converter, repaired warm pixels.
+        # Saturation of the converter and repaired warm pixels are good.
         Instrument("WFPC2", "", _WFPC2, 8 + 1024),
-        # Hot pixels, which are mostly corrected, and small blemishes: calstis uses both.
+        # Hot pixels, which are mostly corrected, and small blemishes are good: calstis uses both.
         Instrument("STIS", "", _STIS, 16 + 1024),
-        # As for WFC3/IR, and pixels with a source.
+        # The good flags are like those of WFC3/IR. Pixels with a source are good, too.
         Instrument("NICMOS", "", _NICMOS, 512 + 1024 + 2048 + 4096),
     ),
 )

@@ -7,8 +7,8 @@ from .mission import Instrument, Mission, number_flags
 
 __all__ = ["JWST"]
 
-# "Data quality flags" in the general references of the JWST pipeline; `pixel` in dqflags.py of
-# stdatamodels, where the ninth flag has no name anymore.
+# "Data quality flags" in the general references of the JWST pipeline, and `pixel` in dqflags.py of
+# stdatamodels, where the ninth flag no longer has a name.
 _FLAGS = number_flags("""
     DO_NOT_USE SATURATED JUMP_DET DROPOUT OUTLIER PERSISTENCE AD_FLOOR
     CHARGELOSS UNRELIABLE_ERROR NON_SCIENCE DEAD HOT WARM LOW_QE RC
@@ -18,10 +18,10 @@ _FLAGS = number_flags("""
     REFERENCE_PIXEL
 """)
 
-# DO_NOT_USE or NON_SCIENCE is set for every bad pixel.
+# Every bad pixel has the flag DO_NOT_USE or NON_SCIENCE. All other flags are good.
 _GOOD_FLAGS = ~(1 + 512)
 
-# Exposures are called as in the names of their files.
+# Identifiers of exposures have the form of the names of their files.
 _EXPOSURE = "jw{}_{}{}{}_{:0>5}"
 
 JWST = Mission(

@@ -1,4 +1,4 @@
-"""Metadata of an image in a header or a data model: origin, unit, exposure time."""
+"""Read the origin, unit and exposure time of an image from a header or a data model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COUNT_UNIT = re.compile(
 
 _NO_FILTER = ("CLEAR", "N/A", "NONE")
 
-# Values that Roman writes in place of missing ones.
+# Values that files of Roman contain in place of missing values.
 _MISSING = ("", "?", "-999999")
 
 
@@ -42,21 +42,22 @@ class Keywords:
     Attributes
     ----------
     telescope, instrument, detector, exposure, bunit : tuple of str
-        The first keyword with a value counts.
+        Keywords of one value each. The first keyword that has a value is used.
     filter : tuple of str
-        Keywords of all filter wheels. Filters in the beam are joined by a slash.
+        Keywords of all filter wheels. The names of the filters in the beam are joined with a slash.
     exposure_parts : tuple of str
-        Keywords for `exposure_format`. If one has no value, `exposure` counts.
+        Keywords of the values that fill `exposure_format`. If one value is missing, `exposure` is
+        used.
     exposure_format : str
-        Format of the name of an exposure.
+        Format string for the identifier of an exposure.
     start : tuple of str
-        Keywords of the start in ISO format, or as `~astropy.time.Time` or MJD.
+        Keywords of the start of the exposure, in ISO format, as `~astropy.time.Time`, or in MJD.
     date, time : str
-        Keywords of the date and the time of the start, if `start` has no text.
+        Keywords of the date and the time of the start. They are used if `start` gives no value.
     exptime : tuple of str
-        Keywords of the exposure time. The first positive number counts.
+        Keywords of the exposure time. The first positive number is used.
     zero_point : tuple of str
-        Keywords of the AB magnitude of one unit of the pixels.
+        Keywords of the AB magnitude of a source with a flux of one unit of the pixels.
     """
 
     telescope: tuple[str, ...] = ("TELESCOP",)
@@ -75,7 +76,7 @@ class Keywords:
 
     @classmethod
     def of_models(cls, **others: Any) -> Self:
-        """Return the paths in data models of JWST and Roman, which ``others`` replace."""
+        """Return the paths in data models of JWST and Roman. Arguments replace single paths."""
         paths = {
             "telescope": ("telescope",),
             "instrument": ("instrument.name", "basic.instrument"),
@@ -117,13 +118,14 @@ def metadata_from_header(
     ----------
     keywords : Keywords
     *headers : `~astropy.io.fits.Header`
-        Headers of the image and of its file. The first header with a keyword counts.
+        Headers of the image and of its file. If several headers contain a keyword, the first is
+        used.
 
     Returns
     -------
     meta : dict
-        ``telescope, instrument, detector, filter, exposure, date, bunit, zero_point``, as far
-        as they are known.
+        Values of ``telescope, instrument, detector, filter, exposure, date, bunit, zero_point``, as
+        far as the headers contain them.
     exptime : float or None
         Exposure time in seconds.
     """
@@ -180,14 +182,14 @@ def _read_metadata(
 
 
 def find_in(tree: Any, path: str) -> Any:
-    """Return the node at keys or attributes joined with dots, `None` if one of them is missing."""
+    """Return the node at a path of keys or attributes with dots between them, or `None`."""
     for name in path.split("."):
         tree = tree.get(name) if isinstance(tree, Mapping) else getattr(tree, name, None)
     return tree
 
 
 def parse_unit(text: str) -> u.UnitBase | None:
-    """Parse a BUNIT in the common spellings; return `None` for an unknown unit."""
+    """Parse a BUNIT in any of the common spellings. Return `None` for an unknown unit."""
     found = _COUNT_UNIT.fullmatch(text.lower())
     if found and found["count"] in _COUNTS:
         return _COUNTS[found["count"]] / u.s if found["rate"] else _COUNTS[found["count"]]
@@ -195,7 +197,8 @@ def parse_unit(text: str) -> u.UnitBase | None:
         return None
     for syntax in (None, "fits"):
         with warnings.catch_warnings():
-            # Several slashes and old spellings are harmless.
+            # Ignore warnings about several slashes and old spellings, which astropy parses
+            # correctly.
             warnings.simplefilter("ignore", u.UnitsWarning)
             unit = u.Unit(text, format=syntax, parse_strict="silent")
         # Refuse siemens and ampere, because 'S' and 'A' in headers mean seconds and Angstrom.
@@ -206,7 +209,7 @@ def parse_unit(text: str) -> u.UnitBase | None:
 
 
 def _first_word(values: Iterable[Any]) -> str:
-    """Return the first text or integer as text, empty if there is none."""
+    """Return the first text or integer as text, or an empty text if there is none."""
     words = (str(v).strip() for v in values if isinstance(v, str) or type(v) is int)
     return next((word for word in words if word not in _MISSING), "")
 
@@ -224,7 +227,7 @@ def _first_number(values: Iterable[Any]) -> float | None:
 
 
 def _first_time(values: Iterable[Any]) -> str:
-    """Return the first time in ISO format; numbers are MJD."""
+    """Return the first time in ISO format. Numbers are times in MJD."""
     for value in values:
         if isinstance(value, Time):
             return str(value.isot)
@@ -234,7 +237,7 @@ def _first_time(values: Iterable[Any]) -> str:
 
 
 def _join_filters(names: Iterable[str]) -> str:
-    """Join the filters in the beam; empty positions count only if there are no filters."""
+    """Join the filters in the beam. Use names of empty positions only if there are no filters."""
     names = [name for name in names if name]
     used = [name for name in names if not name.upper().startswith(_NO_FILTER)]
     return "/".join(used or names[:1])

@@ -1,4 +1,4 @@
-"""Records of missions, and one form for the images of all their files."""
+"""Records of missions, and a class for the images in all their files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FileImage", "Instrument", "Mission", "number_flags"]
 @dataclass(frozen=True)
 class Instrument:
     """
-    Flags of an instrument.
+    Data quality flags of an instrument.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class Instrument:
     detector : str
         Name of the detector in the files, in upper case. An empty name stands for all detectors.
     flag_names : mapping
-        Bit of each flag, by name.
+        Mapping from the name of each flag to its bit.
     good_flags : int
-        Flags that do not mask a pixel, as ``dqbitmask``.
+        Flags that do not mask a pixel, as an integer in the form of ``dqbitmask``.
     """
 
     name: str
@@ -43,38 +43,42 @@ class Mission:
     """
     File conventions of an observatory.
 
-    Names of planes are ``data``, ``uncertainty`` (standard deviations), ``flags`` and ``weight``.
+    The names of the planes are ``data``, ``uncertainty`` (standard deviations), ``flags`` and
+    ``weight``.
 
     Attributes
     ----------
     telescope : str
         Name in the files, in upper case.
     instruments : tuple of Instrument
-        The first instrument with the right name and detector counts.
+        Records of instruments. The first record with the name and the detector of an image is used.
     extensions : mapping
-        Names of the FITS extensions of each plane. The extensions of an image have the same
-        EXTVER, and the same name of a chip before a dot: ``DET11.RMS`` belongs to ``DET11.SCI``.
+        Mapping from each plane to the possible names of its FITS extension. All extensions of an
+        image have the same EXTVER. Names may begin with the name of a chip and a dot; then
+        ``DET11.RMS`` belongs to ``DET11.SCI``.
     contexts : tuple of str
         Names of FITS extensions with integers that are neither flags nor labels.
     nodes : mapping
-        Nodes of each plane in an ASDF file or a data model. The first existing node counts.
+        Mapping from each plane to its possible nodes in an ASDF file or a data model. The first
+        node that exists is used.
     header, model : Keywords
-        Places of the metadata in FITS headers, and below ``meta`` in data models.
+        Keywords of the metadata in FITS headers, and paths of the metadata below ``meta`` in data
+        models.
     needs_gwcs : bool
-        `True` if FITS headers only approximate the WCS of exposures. Images with flags count as
-        exposures.
+        `True` if FITS headers only approximate the WCS of exposures. Images with flags are treated
+        as exposures.
     asdf_root : str
-        Node of ASDF files that holds the image; empty if the mission has no ASDF files.
+        Node of ASDF files that contains the image. Empty if the mission has no ASDF files.
     default_unit : callable or None
-        Function of a data model that returns the unit of an image without a unit.
+        Function that takes a data model without a unit and returns the unit of its image.
     file_prefix : str
-        Beginning of names of FITS files. Such files belong to the mission. Their
-        headers do not matter.
+        Files whose names begin with this text belong to the mission, regardless of their headers.
     companion_key : str
-        Regular expression for the beginning of names of images with planes in other files.
+        Regular expression for the beginning of a file name. It matches images that have planes in
+        other files.
     companions : mapping
-        Glob patterns for the file of each plane, in the folder of the image. The patterns
-        contain named groups of `companion_key` in braces.
+        Mapping from a plane to a glob pattern for its file, which is in the folder of the image.
+        Names in braces stand for the named groups of `companion_key`.
     """
 
     telescope: str
@@ -106,7 +110,7 @@ class Mission:
     companions: Mapping[str, str] = field(default_factory=dict)
 
     def owns(self, telescope: str, instrument: str, filename: str) -> bool:
-        """Return `True` if a file belongs to the mission, by its name or its metadata."""
+        """Return `True` if the name or the metadata of a file identifies this mission."""
         if self.file_prefix and filename.startswith(self.file_prefix):
             return True
         if telescope:
@@ -114,7 +118,7 @@ class Mission:
         return instrument.upper() in {known.name for known in self.instruments}
 
     def find_instrument(self, meta: Mapping[str, Any]) -> Instrument:
-        """Return the instrument of an image, without flags if it is not known."""
+        """Return the record of the instrument of an image. Unknown instruments have no flags."""
         name, detector = (str(meta.get(key, "")).upper() for key in ("instrument", "detector"))
         for instrument in self.instruments:
             if instrument.name == name and instrument.detector in ("", detector):
@@ -122,12 +126,12 @@ class Mission:
         return Instrument(name, detector)
 
     def is_plane(self, extname: str, *planes: str) -> bool:
-        """Return `True` if an extension has one of some planes of an image."""
+        """Return `True` if an extension of this name contains one of the given planes."""
         name = extname.rpartition(".")[2]
         return any(name in self.extensions[plane] for plane in planes)
 
     def find_partners(self, extname: str, plane: str) -> list[str]:
-        """Return the possible names of the extension with a plane of the image in `extname`."""
+        """Return the possible names of the extension with a plane, for the image in `extname`."""
         if not self.is_plane(extname, "data"):
             return []
         chip, dot, _ = extname.rpartition(".")
@@ -135,7 +139,7 @@ class Mission:
 
     def find_companion(self, path: str, plane: str) -> str | None:
         """
-        Find the file next to an image that has a plane of the image.
+        Find the file that contains a plane of an image, in the folder of the image.
 
         Raises
         ------
@@ -184,5 +188,5 @@ class FileImage:
 
 
 def number_flags(names: str) -> dict[str, int]:
-    """Return the bit of each flag from names in the order of bits; ``-`` stands for no flag."""
+    """Map names of flags to bits. The names are in the order of bits; ``-`` skips a bit."""
     return {name: 1 << bit for bit, name in enumerate(names.split()) if name != "-"}

@@ -15,7 +15,8 @@ MISSIONS = (HST, JWST, ROMAN, EUCLID)
 # Conventions of files of all other observatories.
 _OTHER = Mission("")
 
-# Flags of all missions. Some names have other bits in other missions.
+# Mapping from names of flags to bits, for all missions. If the bits of a name differ between
+# missions, the last mission counts.
 FLAG_NAMES = {
     name: bit
     for mission in MISSIONS
@@ -31,15 +32,16 @@ def find_mission(telescope: str, instrument: str, filename: str = "") -> Mission
     Parameters
     ----------
     telescope, instrument : str
-        Names in the file, empty if they are not known. The instrument only counts if the
-        telescope is not known, because instruments of different telescopes share names.
+        Names in the file, or empty text if the file does not contain them. The name of the
+        instrument is used only if the telescope is not known, because instruments of different
+        telescopes share names.
     filename : str
         Name of the FITS file without its folder.
 
     Returns
     -------
     Mission
-        A mission with the most common conventions if the telescope is not known.
+        The mission. For other telescopes, a record with the most common conventions.
     """
     for mission in MISSIONS:
         if mission.owns(telescope, instrument, filename):

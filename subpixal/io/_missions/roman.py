@@ -11,7 +11,7 @@ from .mission import Instrument, Mission, number_flags
 
 __all__ = ["ROMAN"]
 
-# `pixel` in dqflags.py of roman_datamodels; reserved flags have no name.
+# `pixel` in dqflags.py of roman_datamodels. Reserved flags have no name.
 _FLAGS = number_flags("""
     DO_NOT_USE SATURATED JUMP_DET DROPOUT GW_AFFECTED_DATA PERSISTENCE
     AD_FLOOR OUTLIER UNRELIABLE_ERROR NON_SCIENCE DEAD HOT WARM LOW_QE
@@ -30,7 +30,7 @@ def _default_unit(tree: Any) -> u.UnitBase:
 
 ROMAN = Mission(
     "ROMAN",
-    # DO_NOT_USE or NON_SCIENCE is set for every bad pixel.
+    # Every bad pixel has the flag DO_NOT_USE or NON_SCIENCE. All other flags are good.
     instruments=(Instrument("WFI", "", _FLAGS, ~(1 + 512)),),
     model=Keywords.of_models(
         exposure_parts=("observation.visit_id", "observation.exposure"),
