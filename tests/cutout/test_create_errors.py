@@ -33,12 +33,12 @@ def cut(src_id=1, blc=(38, 28), trc=(43, 32), wcs=DRZ_WCS, **keywords):
 
 
 def get_reasons(cutouts):
-    """Return the status of each rejected source."""
+    """Return the status of each rejected source, by its id."""
     return {row["id"]: row["status"] for row in cutouts.dropped}
 
 
 def make_primary():
-    """Return cutouts of two good sources and one source for each reason to reject it."""
+    """Return cutouts of two valid sources, and of one source for each reason for a rejection."""
     twisted = make_wcs("tan", SHAPE, center=(10.0, 2.2))
     return [
         cut(1),
@@ -67,7 +67,7 @@ EXPECTED = {
 @pytest.mark.parametrize("kind", ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"])
 @pytest.mark.parametrize("copy", [True, False])
 def test_bad_sources_do_not_stop_a_batch(kind, copy):
-    """Each bad source is rejected for its own reason, and the good sources are cut."""
+    """Each invalid source is rejected for its own reason, and the valid sources are cut."""
     data = DATA.copy()
     data[22:38, 15:30] = np.nan
     wcs = make_wcs(kind, SHAPE)
@@ -77,7 +77,7 @@ def test_bad_sources_do_not_stop_a_batch(kind, copy):
 
 
 def test_fill_mode_keeps_sources_on_the_edge():
-    """In the mode "fill", only sources that overlap the image partially are kept in addition."""
+    """Compared to "strict", the mode "fill" also cuts sources that overlap the image partially."""
     wcs = make_wcs("sip", SHAPE)
     cutouts, _ = create_input_image_cutouts(make_primary(), DATA, wcs, mode="fill")
     assert [c.src_id for c in cutouts] == [1, "on the edge", 2, "spoilt"]
@@ -90,7 +90,7 @@ def test_fill_mode_keeps_sources_on_the_edge():
      ((79, 5), True), ((80, 5), False), ((5, 59), True), ((5, 60), False)],
 )  # fmt: skip
 def test_box_overlaps_the_image_by_one_pixel(blc, touches):
-    """A box overlaps the image if one of its rows or columns lies on the image."""
+    """A box with a single row or column on the image overlaps the image."""
     grid = Cutout(None, DRZ_WCS, blc, (blc[0] + 3, blc[1] + 3))
     filled, _ = create_input_image_cutouts([grid], DATA, DRZ_WCS, mode="fill", pad=0)
     assert [c.blc for c in filled] == [blc] * touches
@@ -99,7 +99,7 @@ def test_box_overlaps_the_image_by_one_pixel(blc, touches):
 
 
 def test_box_far_larger_than_the_image():
-    """A box that contains the whole exposure is mapped and overlaps the exposure partially."""
+    """A box that contains the whole exposure is mapped. Its overlap is partial."""
     wide_wcs = make_wcs("tan", (4000, 4000))
     wide_cutout = Cutout(np.zeros((4000, 4000), np.float32), wide_wcs, src_id=7)
     flt_wcs = make_wcs("sip", SHAPE)
@@ -112,7 +112,7 @@ def test_box_far_larger_than_the_image():
 
 
 def test_box_that_cannot_be_mapped():
-    """A box that reaches to the fold of the distortion is reported as not converged."""
+    """If a box reaches the fold of the distortion, its status is "not_converged"."""
     wide_wcs = make_wcs("tan", (40, 40), scale=500.0)
     wide_cutout = Cutout(np.zeros((40, 40), np.float32), wide_wcs, src_id=7)
     for mode in ("strict", "fill"):
@@ -126,7 +126,7 @@ def test_box_that_cannot_be_mapped():
 
 
 def test_box_on_the_image_and_on_the_fold():
-    """A box that overlaps the exposure and reaches to the fold is not reported as outside."""
+    """A box that overlaps the exposure and reaches the fold is not reported as outside."""
     wide_wcs = make_wcs("tan", (40, 40), scale=500.0)
     wide_cutout = Cutout(np.zeros((40, 40), np.float32), wide_wcs, src_id=7, src_pos=(1.0, 1.0))
     twice = [cut(7), wide_cutout]
@@ -139,7 +139,7 @@ def test_box_on_the_image_and_on_the_fold():
 
 @pytest.mark.parametrize("src_id", [0, "J1234+5", None, 2.5, np.nan, (1, 2)])
 def test_invalid_labels_have_no_segment(src_id):
-    """A source whose id is no label has no segment. The label 0 is the background."""
+    """A source has no segment if its id is not a label. The label 0 is the background."""
     cutouts, valid = drz_from_input_cutouts([cut(src_id), cut(1)], SEGMENTATION, DATA, DRZ_WCS)
     assert [c.src_id for c in cutouts] == [c.src_id for c in valid] == [1]
     assert cutouts.dropped["status"].tolist() == ["not_in_segmentation"]
@@ -151,7 +151,7 @@ def test_invalid_labels_have_no_segment(src_id):
 
 @pytest.mark.parametrize("src_id", [1, np.int16(1), 1.0, np.uint64(1)])
 def test_numbers_of_any_type_are_labels(src_id):
-    """An integral number of any type is a label."""
+    """A whole number of any type is a valid label."""
     (cutout,), _ = drz_from_input_cutouts([cut(src_id)], SEGMENTATION, DATA, DRZ_WCS)
     y, x = cutout.extraction_slice
     assert_array_equal(cutout.mask, SEGMENTATION[y, x] != 1)
@@ -159,7 +159,7 @@ def test_numbers_of_any_type_are_labels(src_id):
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_label_outside_the_box_is_not_masked(copy):
-    """A source without a pixel in its box is "not_in_segmentation", not "all_masked"."""
+    """The status of a source without a pixel in its box is "not_in_segmentation"."""
     cutouts, _ = drz_from_input_cutouts(
         [cut(2), cut(1), cut(77)], SEGMENTATION, DATA, DRZ_WCS, copy=copy
     )
@@ -168,7 +168,7 @@ def test_label_outside_the_box_is_not_masked(copy):
 
 
 def test_same_cutout_may_occur_twice():
-    """The same cutout in the input twice gives two cutouts."""
+    """If the input contains a cutout twice, the result contains two cutouts."""
     source = cut(1)
     cutouts, valid = create_input_image_cutouts([source, source], DATA, FLT_WCS)
     assert len(cutouts) == len(valid) == 2
@@ -176,7 +176,7 @@ def test_same_cutout_may_occur_twice():
 
 
 def test_empty_grids_can_be_mapped():
-    """A cutout without pixels has a position and can be mapped."""
+    """A cutout without pixels can be mapped, because it has a position."""
     grid = Cutout(None, DRZ_WCS, (38, 28), (43, 32), src_id=1)
     (actual,), _ = create_input_image_cutouts([grid], DATA, FLT_WCS)
     (expected,), _ = create_input_image_cutouts([cut(1)], DATA, FLT_WCS)
@@ -193,7 +193,7 @@ def test_any_iterable_of_cutouts_is_accepted():
 
 
 def test_explicit_arguments_override_nddata():
-    """Explicit arguments override the attributes of an NDData, and masks are combined."""
+    """Arguments override the attributes of an NDData object. Masks of both are combined."""
     mask = DATA % 2 == 1
     meta = {"FILENAME": "a_flt.fits"}
     nd = NDData(DATA, wcs=FLT_WCS, unit="electron", mask=mask, meta=meta)
@@ -209,7 +209,7 @@ def test_explicit_arguments_override_nddata():
 
 
 def test_cutouts_of_a_part_equal_cutouts_of_the_image():
-    """A part of an image can serve as the image, and the cutouts stay the same."""
+    """A part of an image gives the same cutouts as the whole image."""
     part = Cutout(DATA, FLT_WCS, (20, 10), (69, 49), dq=np.zeros(SHAPE, int), exptime=7)
     (inner,), _ = create_input_image_cutouts([cut(1)], part, None)
     (expected,), _ = create_input_image_cutouts([cut(1)], DATA, FLT_WCS)
@@ -220,7 +220,7 @@ def test_cutouts_of_a_part_equal_cutouts_of_the_image():
 
 
 def test_arguments_reach_their_image():
-    """Each argument of an image applies only to this image."""
+    """Each argument of `create_cutouts` affects only the image in its name."""
     ones = np.ones(SHAPE, np.float32)
     flt, drz = create_cutouts(
         [cut(1)], SEGMENTATION, DATA, DRZ_WCS, -DATA, FLT_WCS,
@@ -288,7 +288,7 @@ BAD_CUTOUTS = [
     ],
 )
 def test_invalid_arguments_are_named(name, value, error, match):
-    """The error names the argument in all functions, also for an input without sources."""
+    """All functions raise an error that names the argument, even without sources."""
     functions = [create_input_image_cutouts, drz_from_input_cutouts]
     if name == "mode":
         del functions[1]
@@ -348,7 +348,7 @@ def test_invalid_arguments_are_named(name, value, error, match):
 )
 @pytest.mark.parametrize("copy", [True, False])
 def test_invalid_arguments_of_primary_cutouts_are_named(arguments, error, match, copy):
-    """The error names the argument before any pixel is cut."""
+    """An error names the invalid argument before any pixel is cut."""
     good = {
         "catalog": {"id": [1]},
         "segmentation_image": SEGMENTATION,
@@ -364,7 +364,7 @@ def test_invalid_arguments_of_primary_cutouts_are_named(arguments, error, match,
 @pytest.mark.parametrize("prefix", ["drz_", "flt_"])
 @pytest.mark.parametrize(("name", "value", "error", "match"), [*BAD_IMAGES, *BAD_OTHERS])
 def test_invalid_arguments_of_two_images_are_named(prefix, name, value, error, match):
-    """The error of `create_cutouts` names the image of the argument before any image is cut."""
+    """`create_cutouts` names the invalid argument and its image before any image is cut."""
     good = {"primary_cutouts": [], "segmentation_image": SEGMENTATION, "drz_data": DATA,
             "drz_wcs": DRZ_WCS, "flt_data": DATA, "flt_wcs": FLT_WCS,
             "flt_dq": np.zeros(SHAPE, int)}  # fmt: skip
@@ -382,7 +382,7 @@ def test_invalid_arguments_of_two_images_are_named(prefix, name, value, error, m
     ],
 )
 def test_invalid_common_arguments_are_named(name, value, error, match):
-    """Arguments that apply to both images are checked."""
+    """The error names an invalid argument that applies to both images."""
     good = {"primary_cutouts": [], "segmentation_image": SEGMENTATION, "drz_data": DATA,
             "drz_wcs": DRZ_WCS, "flt_data": DATA, "flt_wcs": FLT_WCS}  # fmt: skip
     with pytest.raises(error, match=match):
@@ -390,7 +390,7 @@ def test_invalid_common_arguments_are_named(name, value, error, match):
 
 
 def test_accuracy_and_maxiter_limit_the_search():
-    """A low accuracy changes the result. A search without iterations does not converge."""
+    """A low accuracy changes the positions. A search without iterations does not converge."""
     wcs = make_wcs("lookup", SHAPE, rotation=20)
     exact, _ = create_input_image_cutouts([cut()], DATA, wcs, mode="fill")
     rough, _ = create_input_image_cutouts([cut()], DATA, wcs, mode="fill", accuracy=0.3)
@@ -403,13 +403,13 @@ def test_accuracy_and_maxiter_limit_the_search():
     ("name", "value"), [("accuracy", 0), ("accuracy", "high"), ("maxiter", -1), ("maxiter", 2.5)]
 )
 def test_invalid_accuracy_and_maxiter_are_errors(name, value):
-    """The error names the argument and the value."""
+    """The error contains the name and the value of the argument."""
     with pytest.raises(ValueError, match=f"{name} must be a .* number.*, got {value!r}"):
         create_input_image_cutouts([cut()], DATA, FLT_WCS, **{name: value})
 
 
 def make_labels():
-    """Return segments of six sources and a catalog of their positions on the sky."""
+    """Return a segmentation image of six sources, and a catalog of their sky positions."""
     labels = np.zeros(SHAPE, int)
     x, y = 20 + 10 * np.arange(6), np.full(6, 30)
     for k in range(6):
@@ -420,7 +420,7 @@ def make_labels():
 
 @pytest.mark.parametrize("shift", [0.01, 1, 90, 180])
 def test_catalog_of_another_field_is_an_error(shift):
-    """A catalog with all sources off their segments is an error at any distance."""
+    """If all sources of a catalog are off their segments, by any distance, this is an error."""
     labels, catalog = make_labels()
     image = np.ones(labels.shape)
     assert len(create_primary_cutouts(catalog, labels, image, DRZ_WCS)) == 6
@@ -430,7 +430,7 @@ def test_catalog_of_another_field_is_an_error(shift):
 
 
 def test_catalog_may_cover_a_larger_field():
-    """Sources without a segment are rejected and do not affect the check of the others."""
+    """Sources without a segment are rejected. They do not count in the check of the catalog."""
     labels, catalog = make_labels()
     labels[labels > 3] = 0
     catalog["ra"][3:] += 50
@@ -440,7 +440,7 @@ def test_catalog_may_cover_a_larger_field():
 
 
 def test_file_names_are_errors_with_the_reader():
-    """The error of a file name names the function that reads the file."""
+    """The error for a file name as an image names the function that reads files."""
     labels, pixels = np.ones((5, 5), int), np.ones((5, 5))
     wcs, catalog = make_wcs("tan", (5, 5)), {"id": [1]}
     for arguments, reader in (

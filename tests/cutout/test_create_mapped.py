@@ -1,4 +1,4 @@
-"""Cutouts that are mapped between combined images and exposures."""
+"""Cutouts that are mapped from combined images to exposures and back."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ PLANES = ("data", "mask", "uncertainty", "flags", "weight")
 
 
 class LowLevelWCS(BaseLowLevelWCS):
-    """WCS with only the low-level interface of APE 14, which counts the calls."""
+    """WCS with only the low-level interface of APE 14. It counts the calls of its methods."""
 
     def __init__(self, wcs):
         self._wcs, self.calls, self.points = wcs, 0, 0
@@ -66,7 +66,7 @@ def kind(request):
 
 
 def get_exposure(scene, kind):
-    """Return an exposure and its WCS, which may be wrapped."""
+    """Return an exposure and its WCS, which is wrapped on request."""
     exposure = scene.exposures[KINDS.index(kind if kind in KINDS else "sip")]
     return exposure, WRAPPERS.get(kind, lambda wcs: wcs)(exposure.wcs)
 
@@ -88,7 +88,7 @@ def primary(scene):
 
 
 def map_slowly(wcs_in, x, y, wcs_out):
-    """Map pixels with the forward transform of astropy and an independent Newton iteration."""
+    """Map pixels with the forward transform of astropy and a separate Newton iteration."""
     world = wcs_in.all_pix2world(np.ravel(x), np.ravel(y), 0)
     return _find_positions(wcs_out, *world)[0]
 
@@ -108,7 +108,7 @@ def get_boxes(cutouts):
 
 
 def check_enclosing(cutouts, boxes, wcs_in, wcs_out, pad):
-    """Check that the cutouts enclose the mapped boxes and are less than 1.1 pixels larger."""
+    """Check that the cutouts enclose the mapped boxes and exceed them by less than 1.1 pixels."""
     x, y = sample_pixels(boxes)
     mapped = map_slowly(wcs_in, x, y, wcs_out).reshape(*x.shape, 2)
     low, high = mapped.min(1), mapped.max(1)
@@ -126,13 +126,13 @@ def get_pixels(cutout, name):
 
 
 def get_dropped(cutouts):
-    """Return the rows of the rejected sources."""
+    """Return the rows of the table of rejected sources."""
     return [tuple(row) for row in cutouts.dropped]
 
 
 @pytest.mark.parametrize("mode", ["strict", "fill"])
 def test_positions_on_exposures_are_exact(kind, mode, scene, primary):
-    """Positions in an exposure are the true positions, without rounding."""
+    """The positions of sources in an exposure equal the true positions and are not rounded."""
     exposure, wcs = get_exposure(scene, kind)
     cutouts, _ = create_input_image_cutouts(primary, exposure.data, wcs, mode=mode)
     assert len(cutouts) > 15
@@ -149,7 +149,7 @@ def test_positions_on_exposures_are_exact(kind, mode, scene, primary):
 
 @pytest.mark.parametrize("pad", [0, 1, 4])
 def test_box_encloses_the_mapped_cutout(kind, pad, scene, primary):
-    """The box of a mapped cutout encloses all its pixels and is not larger than necessary."""
+    """The box of a mapped cutout encloses all pixels of the input and is as small as possible."""
     exposure, wcs = get_exposure(scene, kind)
     cutouts, valid = create_input_image_cutouts(primary, exposure.data, wcs, mode="fill", pad=pad)
     check_enclosing(cutouts, get_boxes(valid), scene.combined.wcs, exposure.wcs, pad)
@@ -157,7 +157,7 @@ def test_box_encloses_the_mapped_cutout(kind, pad, scene, primary):
 
 @pytest.mark.parametrize("mode", ["strict", "fill"])
 def test_cutouts_correspond_to_valid_inputs(kind, mode, scene, primary):
-    """Cutouts and valid inputs correspond one to one, and the other sources are rejected."""
+    """Each valid input gives one cutout. The other sources are rejected."""
     exposure, wcs = get_exposure(scene, kind)
     cutouts, valid = create_input_image_cutouts(primary, exposure.data, wcs, mode=mode)
     assert cutouts.ids.tolist() == valid.ids.tolist()
@@ -171,7 +171,7 @@ def test_cutouts_correspond_to_valid_inputs(kind, mode, scene, primary):
 
 
 def test_cutouts_beyond_the_edge_are_rejected_or_filled(kind, scene, primary):
-    """Sources on the edge are rejected in the mode "strict" and filled in the mode "fill"."""
+    """At the edge, the mode "strict" rejects sources, and the mode "fill" fills their cutouts."""
     exposure, wcs = get_exposure(scene, kind)
     ny, nx = exposure.data.shape
     arguments = exposure.data, wcs, exposure.dq
@@ -202,7 +202,7 @@ def test_cutouts_beyond_the_edge_are_rejected_or_filled(kind, scene, primary):
 
 
 def test_sources_without_overlap_are_off_the_exposure(scene, primary):
-    """The true positions of sources with the status "no_overlap" lie off the exposure."""
+    """Sources with the status "no_overlap" have true positions off the exposure."""
     for exposure in scene.exposures:
         cutouts, _ = create_input_image_cutouts(primary, exposure.data, exposure.wcs, mode="fill")
         rejected = cutouts.dropped["id"][cutouts.dropped["status"] == "no_overlap"]
@@ -213,7 +213,7 @@ def test_sources_without_overlap_are_off_the_exposure(scene, primary):
 
 @pytest.mark.parametrize("shift", [(3.25, -1.5), (0.001, 0), (-40, 25.5)])
 def test_displacement_moves_the_box(kind, shift, scene):
-    """The displacement moves the box, and the position of the source stays the same."""
+    """A displacement of a cutout moves the mapped box, but not the position of the source."""
     primary = cut_primary(scene)
     exposure, wcs = get_exposure(scene, kind)
     options = {"mode": "fill", "pad": 2}
@@ -231,7 +231,7 @@ def test_displacement_moves_the_box(kind, shift, scene):
 
 
 def test_moved_cutouts(scene, primary):
-    """Setting `blc` moves a cutout, and setting `src_pos` moves its source."""
+    """After a change of `blc` or `src_pos`, the new box or the new position is mapped."""
     exposure = scene.exposures[1]
     primary = primary[5:6].copy()
     primary[0].blc = 150, 160
@@ -243,7 +243,7 @@ def test_moved_cutouts(scene, primary):
 
 
 def test_ids_and_weights_are_kept(scene):
-    """Identifiers of any type and weights of sources are kept."""
+    """Mapped cutouts have the identifiers and the weights of the input."""
     primary = cut_primary(scene, src_weight=scene.truth["flux"])
     named = [c.copy() for c in primary]
     for cutout in named:
@@ -260,7 +260,7 @@ def test_ids_and_weights_are_kept(scene):
 
 
 def test_back_to_the_combined_image(kind, scene, primary):
-    """Cutouts on the combined image contain the primary cutouts and have their source positions."""
+    """Cutouts that are mapped back contain the primary cutouts and have their source positions."""
     exposure, wcs = get_exposure(scene, kind)
     flt, sources = create_input_image_cutouts(primary, exposure.data, wcs, mode="fill")
     combined = scene.combined
@@ -282,7 +282,7 @@ def test_back_to_the_combined_image(kind, scene, primary):
 
 
 def test_box_on_the_combined_image_encloses_the_exposure_cutout(scene, primary):
-    """The box on the combined image encloses all pixels of the cutout of the exposure."""
+    """The box on the combined image encloses all pixels of the cutout in the exposure."""
     for exposure in scene.exposures:
         if isinstance(exposure.wcs, WCS):
             flt, _ = create_input_image_cutouts(primary, exposure.data, exposure.wcs)
@@ -293,7 +293,7 @@ def test_box_on_the_combined_image_encloses_the_exposure_cutout(scene, primary):
 
 
 def test_box_encloses_a_whole_exposure(scene):
-    """The box encloses a whole exposure, also if its curved edges extend beyond its corners."""
+    """The box of a whole exposure also encloses edges that curve outwards between the corners."""
     wcs = make_wcs("tan", (1400, 1400), scale=0.04)
     for exposure in (e for e in scene.exposures if isinstance(e.wcs, WCS)):
         whole = Cutout(exposure.data, exposure.wcs, src_id=1)
@@ -309,7 +309,7 @@ def test_box_encloses_a_whole_exposure(scene):
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("mode", ["strict", "fill"])
 def test_both_steps_in_one_call(mode, copy, kind, scene, primary):
-    """Both steps in one call give the same cutouts as two calls."""
+    """One call of `create_cutouts` gives the same cutouts as a separate call for each step."""
     exposure, wcs = get_exposure(scene, kind)
     combined = scene.combined
     flt, drz = create_cutouts(
@@ -334,7 +334,7 @@ def test_both_steps_in_one_call(mode, copy, kind, scene, primary):
 
 
 def test_sources_rejected_in_the_second_step(scene, primary):
-    """Sources that the second step rejects are rejected from both collections."""
+    """If the second step rejects a source, both collections reject it."""
     exposure, combined = scene.exposures[0], scene.combined
     arguments = combined.data.copy(), combined.wcs, exposure.data, exposure.wcs
     before, _ = create_cutouts(primary, scene.segmentation, *arguments)
@@ -362,7 +362,7 @@ def measure_centroid(cutout):
 
 
 def test_stars_are_at_the_source_positions(kind, noiseless_scene):
-    """Centroids of stars without noise agree with the positions of the cutouts."""
+    """The centroids of stars in noiseless images equal the positions of their cutouts."""
     primary = cut_primary(noiseless_scene)
     exposure, wcs = get_exposure(noiseless_scene, kind)
     cutouts, _ = create_input_image_cutouts(primary, exposure.data, wcs, pad=4)
@@ -377,7 +377,7 @@ def test_stars_are_at_the_source_positions(kind, noiseless_scene):
 
 
 def make_random_cutouts(wcs, shape, seed, n=15):
-    """Yield random cutouts of an image that has only a WCS."""
+    """Yield random cutouts of an image that consists of a WCS only."""
     rng = np.random.default_rng(seed)
     for i in range(n):
         x, y = rng.integers(60, 440, 2)
@@ -389,7 +389,7 @@ def make_random_cutouts(wcs, shape, seed, n=15):
 
 
 def test_inputs_of_several_images(scene):
-    """Cutouts of several images in mixed order are mapped like the cutouts of each image."""
+    """A list of cutouts of several images gives the same result as one list for each image."""
     exposure = scene.exposures[1]
     galactic = WCS(make_wcs("tan", (512, 512), scale=0.04).to_header())
     lon, lat = 238.0, 41.0
@@ -415,7 +415,7 @@ def test_inputs_of_several_images(scene):
 
 
 def test_number_of_wcs_calls_does_not_grow(scene):
-    """Each WCS of an input is called once, for any number of sources."""
+    """Each WCS of the inputs is evaluated once, for any number of sources."""
     exposure = scene.exposures[1]
     calls = []
     for n in (3, 60):
@@ -431,7 +431,7 @@ def test_number_of_wcs_calls_does_not_grow(scene):
 
 
 def test_inputs_of_several_exposures(scene, primary):
-    """Cutouts of several exposures in one call equal the cutouts of separate calls."""
+    """One call with cutouts of several exposures gives the same result as separate calls."""
     combined = scene.combined
     arguments = scene.segmentation, combined.data, combined.wcs, None, combined.weight
     flts = [create_input_image_cutouts(primary, e.data, e.wcs)[0] for e in scene.exposures]
@@ -451,7 +451,7 @@ def test_inputs_of_several_exposures(scene, primary):
 
 
 def test_empty_input_gives_empty_collections(scene):
-    """No cutouts in, no cutouts out."""
+    """Without input cutouts, the results are empty collections."""
     exposure, combined = scene.exposures[0], scene.combined
     for empty in ([], (), iter(()), CutoutCollection()):
         cutouts, valid = create_input_image_cutouts(empty, exposure.data, exposure.wcs)
@@ -463,7 +463,7 @@ def test_empty_input_gives_empty_collections(scene):
 
 
 def test_padding_may_overlap_the_image(scene):
-    """Sources far off a small image are cut if their padding overlaps the image."""
+    """A source far from a small image is cut if its padding overlaps the image."""
     primary, center = cut_primary(scene), scene.combined.wcs.wcs.crval
     wcs = make_wcs("tan", (40, 50), center=center, scale=0.05, crpix=(-800.0, 20.0))
     image, rows = np.ones((40, 50), np.float32), np.asarray(primary.ids, int) - 1

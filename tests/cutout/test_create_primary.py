@@ -25,7 +25,11 @@ PLANES = ("data", "mask", "uncertainty", "flags", "weight")
 
 
 def make_scene(seed, shape):
-    """Return planes with all kinds of bad pixels, and a segmentation image of overlapping boxes."""
+    """
+    Return planes with all types of bad pixels, and a segmentation image.
+
+    The boxes of its segments overlap.
+    """
     rng = np.random.default_rng(seed)
     segmentation = np.zeros(shape, np.int32)
     for label in rng.permutation(np.arange(1, 7)):
@@ -46,7 +50,7 @@ def make_scene(seed, shape):
 
 
 def cut_slowly(array, box, fill):
-    """Cut a box out of an image that is extended by one value."""
+    """Cut a box out of an image. Pixels beyond the image have the given value."""
     x1, y1, x2, y2 = box
     large = np.pad(array, 100, constant_values=fill)
     return large[y1 + 100 : y2 + 101, x1 + 100 : x2 + 101]
@@ -66,7 +70,7 @@ def calculate_slowly(planes, segmentation, label, pad, policy, good_flags):
 
 
 def find_reason(ids, i, segmentation):
-    """Return the expected status of a rejected source, or None."""
+    """Return the expected status of a source that must be rejected, or None."""
     y, x = np.where(segmentation == ids[i])
     ny, nx = segmentation.shape
     if ids[i] in ids[:i]:
@@ -85,7 +89,7 @@ def get_pixels(cutout, name):
 
 
 def get_dropped(cutouts):
-    """Return id and status of the rejected sources."""
+    """Return the id and the status of the rejected sources."""
     return {(row["id"], row["status"]) for row in cutouts.dropped}
 
 
@@ -100,7 +104,7 @@ def get_dropped(cutouts):
     copy=st.booleans(),
 )
 def test_cutouts_equal_a_slow_calculation(seed, shape, ids, pad, policy, good_flags, order, copy):
-    """Boxes, planes, masks, order and reasons equal the ones of a calculation with NumPy."""
+    """Boxes, planes, masks, order and reasons for rejections equal a calculation in plain NumPy."""
     planes, segmentation = make_scene(seed, shape)
     given = {name: p.astype(p.dtype.newbyteorder(order)) for name, p in planes.items()}
     nd = NDData(given["data"], mask=given["mask"])
@@ -135,7 +139,11 @@ def test_cutouts_equal_a_slow_calculation(seed, shape, ids, pad, policy, good_fl
 
 @pytest.fixture
 def scene():
-    """Image and segmentation image with 9 sources of 3 x 3 pixels, the first at (1, 1)."""
+    """
+    An image and a segmentation image with 9 sources of 3 x 3 pixels.
+
+    The first source is at (1, 1).
+    """
     segmentation = np.zeros((30, 30), np.int32)
     for k in range(9):
         y, x = 1 + 12 * (k // 3), 1 + 12 * (k % 3)
@@ -145,7 +153,7 @@ def scene():
 
 
 def test_padding_beyond_the_image_is_filled(scene):
-    """A box that reaches beyond the image only with its padding is filled there."""
+    """If only the padding of a box lies beyond the image, it is filled there."""
     data, segmentation = scene
     cutouts = create_primary_cutouts({"id": range(1, 10)}, segmentation, data, WCS, pad=4)
     by_id = {c.src_id: c for c in cutouts}
@@ -172,7 +180,7 @@ def test_padding_beyond_the_image_is_filled(scene):
 
 
 def make_bad_sources():
-    """Return a catalog, labels and data with good sources and all reasons to reject sources."""
+    """Return a catalog, labels and data with valid sources, and one source for each rejection."""
     segmentation = np.zeros((30, 30), np.int32)
     for label, (x, y) in {1: (10, 10), 2: (0, 5), 3: (20, 4), 4: (15, 15), 5: (27, 20)}.items():
         segmentation[y : y + 3, x : x + 3] = label
@@ -186,7 +194,7 @@ def make_bad_sources():
 
 
 def test_each_rejected_row_has_a_reason():
-    """Each rejected row has one reason, and the other sources keep their order."""
+    """Each rejected row has one reason. The other sources keep their order."""
     catalog, segmentation, data = make_bad_sources()
     meta = {"filename": "drz.fits"}
     cutouts = create_primary_cutouts(catalog, segmentation, NDData(data, meta=meta), WCS)
@@ -210,7 +218,7 @@ def test_each_rejected_row_has_a_reason():
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_only_bad_sources_give_an_empty_collection(copy):
-    """If all sources are rejected, the collection is empty and lists the reasons."""
+    """If all sources are rejected, the collection is empty and lists the reason for each source."""
     catalog, segmentation, data = make_bad_sources()
     data[:] = np.nan
     cutouts = create_primary_cutouts(catalog, segmentation, data, WCS, copy=copy)
@@ -231,7 +239,7 @@ def test_empty_catalog_gives_an_empty_collection(scene, copy):
 
 
 def test_labels_without_a_row_are_ignored(scene):
-    """Labels without a row of the catalog are no sources."""
+    """A label without a row in the catalog is not cut."""
     data, segmentation = scene
     cutouts = create_primary_cutouts({"id": [8, 5]}, segmentation, data, WCS)
     assert [c.src_id for c in cutouts] == [8, 5]
@@ -245,7 +253,7 @@ def test_segment_of_the_whole_image_touches_the_edge():
 
 
 def test_positions_and_weights_belong_to_their_sources(scene):
-    """Positions and weights belong to their sources, also if other sources are rejected."""
+    """Each source keeps its position and its weight when other sources are rejected."""
     data, segmentation = scene
     segmentation[0, 1] = 1
     catalog = {"id": [9, 1, 77, 5], "x": [26.6, 2, 3, np.nan], "y": [25.7, 2, 3, 4.5]}
@@ -257,7 +265,7 @@ def test_positions_and_weights_belong_to_their_sources(scene):
 
 
 def test_positions_may_be_far_from_the_segment(scene):
-    """Positions far from the segment are accepted in the argument `src_pos`."""
+    """The argument `src_pos` accepts positions far from the segments."""
     data, segmentation = scene
     cutouts = create_primary_cutouts(
         {"id": [5]}, segmentation, data, WCS, src_pos=[[1000.5, -3]], copy=False
@@ -281,7 +289,7 @@ SCIENCE = {
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("kind", SCIENCE)
 def test_images_of_all_kinds(kind, copy, scene):
-    """Images of all kinds are accepted with their mask and unit."""
+    """Each supported type of image is accepted. Its mask and its unit are used."""
     data, segmentation = scene
     image = SCIENCE[kind](data)
     cutouts = create_primary_cutouts(
@@ -306,7 +314,7 @@ def test_images_of_all_kinds(kind, copy, scene):
 )  # fmt: skip
 @pytest.mark.parametrize("copy", [True, False])
 def test_integers_become_floats(dtype, expected, copy, scene):
-    """Integers become floats that hold all values, so that any cutout can be filled."""
+    """Integers become floats that can hold all their values and NaN."""
     data, segmentation = scene
     image = (data % 100).astype(dtype)
     cutouts = create_primary_cutouts({"id": [5, 1]}, segmentation, image, WCS, pad=3, copy=copy)
@@ -320,7 +328,7 @@ def test_integers_become_floats(dtype, expected, copy, scene):
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">i4", "u8", bool])
 def test_flags_keep_their_type(dtype, scene):
-    """Flags keep their integer type, also in filled cutouts."""
+    """Flags have the same integer type in all cutouts, also in filled ones."""
     data, segmentation = scene
     flags = (data % 3 == 0).astype(dtype)
     cutouts = create_primary_cutouts({"id": [1, 5]}, segmentation, data, WCS, flags, pad=3)
@@ -344,7 +352,7 @@ def test_flags_keep_their_type(dtype, scene):
     ],
 )
 def test_uncertainties_keep_their_kind(uncertainty, kind, fill, scene):
-    """Uncertainties keep their kind and have their own fill values."""
+    """Each type of uncertainty is kept and has its own fill value."""
     data, segmentation = scene
     cutouts = create_primary_cutouts(
         {"id": [1]}, segmentation, data, WCS, pad=2, uncertainty=uncertainty(data + 1)
@@ -358,7 +366,7 @@ def test_uncertainties_keep_their_kind(uncertainty, kind, fill, scene):
 @pytest.mark.parametrize("fillval", [-1, 0.5, np.float32(7), np.inf])
 @pytest.mark.parametrize("weight", [None, 1.0])
 def test_fillval_applies_to_data_only(fillval, weight, scene):
-    """The fill value applies to the data only, and filled pixels are masked."""
+    """Only data are filled with the argument `fillval`. Filled pixels are masked."""
     data, segmentation = scene
     if weight is not None:
         weight = np.full_like(data, weight)
@@ -374,7 +382,7 @@ def test_fillval_applies_to_data_only(fillval, weight, scene):
 
 
 def test_dqbitmask_lists_good_flags(scene):
-    """The argument `dqbitmask` lists good flags: none, some bits or all bits."""
+    """The flags in `dqbitmask` mask no pixels. They are none, some bits or all bits."""
     data, segmentation = scene
     flags = np.where(data % 2 == 1, 4, 3)
     arguments = {"id": [5]}, segmentation, data, WCS, flags
@@ -392,14 +400,18 @@ def test_dqbitmask_lists_good_flags(scene):
 
 @pytest.mark.parametrize("mask", [None, False, True, np.ma.nomask])
 def test_mask_may_be_a_boolean(mask, scene):
-    """A mask may be one boolean for the whole image."""
+    """A single boolean is a mask for the whole image."""
     data, segmentation = scene
     cutouts = create_primary_cutouts({"id": [5]}, segmentation, NDData(data, mask=mask), WCS)
     assert get_dropped(cutouts) == ({(5, "all_masked")} if mask is True else set())
 
 
 def test_pixels_are_copied(scene):
-    """Image and cutouts do not change with each other."""
+    """
+    Changing the image does not change the cutouts.
+
+    Changing a cutout does not change the image.
+    """
     data, segmentation = scene
     cutouts = create_primary_cutouts({"id": [5]}, segmentation, data, WCS)
     before = cutouts[0].data.copy()
@@ -410,7 +422,11 @@ def test_pixels_are_copied(scene):
 
 
 def test_views_are_read_only(scene):
-    """With `copy=False`, pixels are read-only views of the image, and a copy is writable."""
+    """
+    With `copy=False`, pixels are read-only views of the image.
+
+    A copy of the cutout is writable.
+    """
     data, segmentation = scene
     cutouts = create_primary_cutouts(
         {"id": [5, 1]}, segmentation, data, WCS, imweight=data + 1, pad=2, copy=False
@@ -429,7 +445,7 @@ def test_views_are_read_only(scene):
 
 @pytest.mark.parametrize("pad", [0, 1, 5, 2.0, np.int16(3)])
 def test_pad_is_added_on_each_side(pad, scene):
-    """Padding is added on each side."""
+    """The argument `pad` adds pixels on each side of the box."""
     data, segmentation = scene
     (cutout,) = create_primary_cutouts({"id": [5]}, segmentation, data, WCS, pad=pad)
     assert cutout.blc == (13 - pad, 13 - pad)
@@ -437,7 +453,7 @@ def test_pad_is_added_on_each_side(pad, scene):
 
 
 def test_unit_overrides_data_units(scene):
-    """The argument `data_units` applies only if the unit allows both counts and rates."""
+    """The argument `data_units` is used only if the unit could be one of counts or of rates."""
     data, segmentation = scene
     for unit, argument, expected in (("ct/s", "counts", "rate"), (None, "counts", "counts"),
                               (None, "rate", "rate"), ("MJy/sr", "counts", "rate")):  # fmt: skip

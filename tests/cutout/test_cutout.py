@@ -1,4 +1,4 @@
-"""Cutting: arguments, pixels and errors of the constructor of a cutout."""
+"""Constructor of a cutout: arguments, pixels and errors."""
 
 import inspect
 import re
@@ -64,7 +64,7 @@ def mask_outside(blc, trc):
 
 @pytest.mark.parametrize(("blc", "trc"), (CROSSING | INSIDE).values(), ids=CROSSING | INSIDE)
 def test_fill_values_of_each_plane(blc, trc):
-    """Each plane has its own fill value outside the image."""
+    """Outside the image, each plane has its own fill value."""
     kwargs = {"weight": WEIGHT, "mask": BAD, "mode": "fill", "fillval": -99.0}
     cutout = Cutout(IMAGE, WCS, blc, trc, DQ, uncertainty=SIGMA, dqbitmask=None, **kwargs)
     assert_array_equal(cutout.data, cut_with_numpy(IMAGE, blc, trc, -99))
@@ -79,14 +79,14 @@ def test_fill_values_of_each_plane(blc, trc):
 
 
 def test_fill_is_nan_by_default():
-    """The default fill value of data is NaN."""
+    """By default, data are filled with NaN."""
     cutout = Cutout(IMAGE, WCS, (-2, 0), (2, 2), mode="fill")
     assert_array_equal(np.isnan(cutout.data), mask_outside((-2, 0), (2, 2)))
 
 
 @given(st.tuples(*[st.integers(-40, 70)] * 4))
 def test_any_overlapping_box(corners):
-    """A box that overlaps the image equals the same box of an image that NumPy padded."""
+    """A box that extends beyond the image equals the same box of an image that NumPy has padded."""
     x1, x2 = sorted(corners[:2])
     y1, y2 = sorted(corners[2:])
     assume(x2 >= 0 and y2 >= 0 and x1 < NX and y1 < NY)
@@ -101,7 +101,7 @@ def test_any_overlapping_box(corners):
 
 @pytest.mark.parametrize(("blc", "trc"), CROSSING.values(), ids=CROSSING)
 def test_partial_overlap_is_an_error_by_default(blc, trc):
-    """A cutout that reaches beyond the image raises the error of astropy."""
+    """By default, a cutout that extends beyond the image raises the same error as in astropy."""
     with pytest.raises(astropy.nddata.PartialOverlapError, match="leaves the image of shape"):
         Cutout(IMAGE, WCS, blc, trc)
 
@@ -109,27 +109,27 @@ def test_partial_overlap_is_an_error_by_default(blc, trc):
 @pytest.mark.parametrize("mode", ["strict", "fill"])
 @pytest.mark.parametrize(("blc", "trc"), OUTSIDE)
 def test_no_overlap_is_an_error_in_all_modes(blc, trc, mode):
-    """A cutout outside the image raises the error of astropy in both modes."""
+    """A cutout outside the image raises the same error as in astropy, in both modes."""
     with pytest.raises(astropy.nddata.NoOverlapError, match="outside the image of shape"):
         Cutout(IMAGE, WCS, blc, trc, mode=mode)
 
 
 @pytest.mark.parametrize("blc", [(NX, 0), (0, NY), (100, 100)])
 def test_no_overlap_without_trc(blc):
-    """A cutout without `trc` that begins beyond the last pixel raises the same error."""
+    """Without `trc`, a cutout that begins beyond the last pixel raises the same error."""
     with pytest.raises(astropy.nddata.NoOverlapError, match="outside the image of shape"):
         Cutout(IMAGE, WCS, blc)
 
 
 def test_errors_are_those_of_astropy():
-    """The errors are the classes of astropy, so that one except clause serves both libraries."""
+    """The errors belong to the classes of astropy, so that one except clause catches both."""
     for module in (subpixal, subpixal.cutout):
         assert module.NoOverlapError is astropy.nddata.NoOverlapError
         assert module.PartialOverlapError is astropy.nddata.PartialOverlapError
 
 
 def test_default_is_the_whole_image():
-    """A cutout without corners is the whole image."""
+    """Without corners, a cutout contains the whole image."""
     cutout = Cutout(IMAGE, WCS)
     assert (cutout.blc, cutout.trc, cutout.naxis) == ((0, 0), (NX - 1, NY - 1), (NX, NY))
     assert (cutout.width, cutout.height, cutout.shape) == (NX, NY, SHAPE)
@@ -138,7 +138,7 @@ def test_default_is_the_whole_image():
 
 
 def test_signature():
-    """The positional arguments have the names and the order of the manual."""
+    """The positional arguments have the names and the order that the manual shows."""
     parameters = inspect.signature(Cutout).parameters.values()
     names = [
         "data",
@@ -159,7 +159,7 @@ def test_signature():
 
 
 def test_defaults():
-    """The attributes have the default values of the manual."""
+    """The attributes have the default values that the manual shows."""
     cutout = Cutout(IMAGE, WCS)
     assert (cutout.src_id, cutout.data_units, cutout.exptime) == (0, "rate", 1)
     assert (cutout.dx, cutout.dy, cutout.src_weight, cutout.unit) == (0, 0, None, None)
@@ -172,7 +172,7 @@ def test_defaults():
 
 
 def test_cutout_without_data_is_an_empty_grid():
-    """A cutout without data has fill values and no extracted pixels."""
+    """A cutout without data has only fill values, because no pixels were extracted."""
     cutout = Cutout(None, WCS, (-5, 100), (-2, 106), mode="strict", fillval=7, src_id="grid")
     assert cutout.data.dtype == np.float32
     assert_array_equal(cutout.data, np.full((7, 4), 7))
@@ -190,7 +190,7 @@ def test_cutout_without_data_needs_trc():
 
 @pytest.mark.parametrize("name", ["dq", "weight", "mask", "uncertainty"])
 def test_planes_without_data_are_errors(name):
-    """Planes of an image without data are refused, not ignored."""
+    """Planes without data raise an error. They are not ignored."""
     with pytest.raises(ValueError, match=f"{name} must be None where data is None"):
         Cutout(None, WCS, trc=(3, 3), **{name: np.ones((4, 4), int)})
 
@@ -222,7 +222,7 @@ def test_planes_without_data_are_errors(name):
     ],
 )  # fmt: skip
 def test_invalid_arguments_are_errors(error, message, kwargs):
-    """The message begins with the argument and holds the value and the allowed values."""
+    """The message begins with the argument. It contains the value and the allowed values."""
     with pytest.raises(error, match=message):
         Cutout(**{"data": IMAGE, "wcs": WCS, **kwargs})
 
@@ -234,7 +234,7 @@ def test_image_must_have_two_axes(data):
 
 
 def test_wcs_must_have_two_axes():
-    """The WCS of a cube is no WCS of an image."""
+    """The WCS of a cube is not accepted for an image."""
     with pytest.raises(ValueError, match="wcs must have 2 pixel axes, got 3"):
         Cutout(IMAGE, astropy.wcs.WCS(naxis=3))
 
@@ -244,7 +244,7 @@ def test_wcs_must_have_two_axes():
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "i8", "?"])
 def test_integers_cannot_be_filled_with_nan(dtype):
-    """Integers are refused only if a fill value that they cannot hold is needed."""
+    """An integer image raises an error only if its type cannot hold a fill value that is needed."""
     image = np.ones(SHAPE, dtype)
     assert Cutout(image, WCS, **INNER, mode="fill").data.dtype == dtype
     assert Cutout(image, WCS, (-1, 0), (2, 2), mode="fill", fillval=0).data.dtype == dtype
@@ -265,21 +265,21 @@ def test_integers_cannot_be_filled_with_nan(dtype):
     ],
 )
 def test_fill_values_must_fit_the_pixels(dtype, fillval):
-    """Fill values that need rounding, or that the type of the pixels cannot hold, are errors."""
+    """A fill value is an error if the type of the pixels cannot hold it exactly."""
     with pytest.raises(ValueError, match=f"fillval {re.escape(repr(fillval))} cannot be held"):
         Cutout(IMAGE.astype(dtype), WCS, (-1, 0), (2, 2), mode="fill", fillval=fillval)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i2", "i4", "?"])
 def test_flags_stay_integers(dtype):
-    """Flags keep their type for any fill value of the data."""
+    """Flags keep their integer type for any fill value of the data."""
     cutout = Cutout(IMAGE, WCS, (-3, -3), (5, 5), DQ.astype(dtype), mode="fill", fillval=np.nan)
     assert cutout.flags.dtype == dtype
     assert not cutout.flags[mask_outside((-3, -3), (5, 5))].any()
 
 
 def test_byte_order_becomes_native():
-    """Pixels in another byte order are converted and keep their values."""
+    """Pixels in another byte order are converted to the native order with the same values."""
     planes = {
         "dq": DQ.astype(">u2"),
         "weight": WEIGHT.astype(">f8"),
@@ -315,7 +315,7 @@ def test_pixels_that_are_not_finite_are_masked():
 )  # fmt: skip
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "u4", "i8", "u8"])
 def test_dqbitmask_lists_good_flags(dqbitmask, bad, dtype):
-    """Flags mask a pixel unless `dqbitmask` declares them good, as in astropy."""
+    """A flag masks its pixel unless `dqbitmask` contains the flag, as in astropy."""
     cutout = Cutout(IMAGE, WCS, **INNER, dq=DQ.astype(dtype), dqbitmask=dqbitmask)
     assert_array_equal(cutout.mask, bad[5:10, 3:13])
 
@@ -325,7 +325,7 @@ def test_boolean_flags_mask():
 
 
 def test_weight_does_not_mask():
-    """A weight of 0 masks a pixel only in the create functions."""
+    """The constructor does not mask pixels with a weight of 0. Only the create functions do."""
     assert not Cutout(IMAGE, WCS, weight=np.zeros(SHAPE)).mask.any()
 
 
@@ -340,7 +340,7 @@ def test_weight_does_not_mask():
     ids=["masked array", "Masked", "NDData", "NDDataArray"],
 )
 def test_mask_of_the_data_and_mask_argument_are_combined(data):
-    """A pixel is masked if the data or the argument mask it."""
+    """A pixel is masked if the mask of the data or the argument `mask` contains it."""
     assert_array_equal(Cutout(data, WCS).mask, BAD)
     assert_array_equal(Cutout(data, WCS, mask=DQ > 2).mask, BAD | (DQ > 2))
     assert_array_equal(Cutout(data, WCS).data, IMAGE)
@@ -348,7 +348,7 @@ def test_mask_of_the_data_and_mask_argument_are_combined(data):
 
 @pytest.mark.parametrize("value", [True, False, np.True_])
 def test_scalar_mask(value):
-    """A scalar mask applies to all pixels and is combined with the mask of the data."""
+    """A scalar mask applies to all pixels. The mask of the data is added to it."""
     assert_array_equal(Cutout(IMAGE, WCS, mask=value).mask, np.full(SHAPE, value))
     assert_array_equal(Cutout(NDData(IMAGE, mask=BAD), WCS, mask=value).mask, BAD | value)
 

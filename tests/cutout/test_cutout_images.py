@@ -1,4 +1,4 @@
-"""Cutting: uncertainties, NDData and cutouts as images, and the sharing of pixels."""
+"""Uncertainties, NDData and cutouts as images of a cutout, and pixels that are shared."""
 
 import warnings
 
@@ -49,7 +49,7 @@ def cut_left_box(plane, fill):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_uncertainties_keep_their_kind(kind):
-    """Uncertainties keep their kind. Inverse variances are filled with 0, the others with NaN."""
+    """Uncertainties keep their type. Inverse variances are filled with 0, others with NaN."""
     given = kind(SIGMA)
     cutout = Cutout(IMAGE * u.ct, WCS, **LEFT_BOX, uncertainty=given)
     assert type(cutout.uncertainty) is kind
@@ -70,7 +70,7 @@ def test_subclass_of_inverse_variance_is_filled_with_zero():
 
 
 def test_array_is_standard_deviation():
-    """An array as uncertainty holds standard deviations in the unit of the data."""
+    """An array as the uncertainty is a standard deviation in the unit of the data."""
     cutout = Cutout(IMAGE * u.Jy, WCS, **INNER, uncertainty=SIGMA)
     assert type(cutout.uncertainty) is StdDevUncertainty
     assert cutout.uncertainty.unit == u.Jy
@@ -84,7 +84,7 @@ def test_quantity_is_standard_deviation():
 
 @pytest.mark.parametrize("kind", KINDS[:3])
 def test_uncertainty_must_have_a_compatible_unit(kind):
-    """An uncertainty whose unit contradicts the unit of the data is an error."""
+    """An uncertainty is an error if its unit contradicts the unit of the data."""
     with pytest.raises(ValueError, match="uncertainty in s contradicts data in Jy"):
         Cutout(IMAGE * u.Jy, WCS, uncertainty=kind(SIGMA, unit=u.s))
 
@@ -107,7 +107,7 @@ def nddata():
 
 
 def test_attributes_of_nddata_are_used(nddata):
-    """The attributes of an NDData are the defaults of the arguments."""
+    """If an argument is omitted, the attribute of the NDData object is used."""
     cutout = Cutout(nddata, None, **INNER)
     assert_array_equal(cutout.data, IMAGE[IN])
     assert_array_equal(cutout.mask, BAD[IN])
@@ -131,7 +131,7 @@ def test_explicit_arguments_override_nddata(nddata):
 
 
 def test_flags_of_nddata():
-    """The flags of a CCDData are the data quality, unless the argument `dq` replaces them."""
+    """The flags of a CCDData are the data quality. An argument `dq` replaces them."""
     ccd = CCDData(IMAGE, unit="adu", wcs=WCS, flags=DQ)
     assert_array_equal(Cutout(ccd, None, **INNER).dq, DQ[IN])
     assert_array_equal(Cutout(ccd, None, **INNER).mask, DQ[IN] != 0)
@@ -140,14 +140,14 @@ def test_flags_of_nddata():
 
 @pytest.mark.parametrize("data", [NDData(IMAGE, unit="ct"), IMAGE * u.ct, Masked(IMAGE * u.ct)])
 def test_unit_argument_cannot_contradict_the_data(data):
-    """The argument `unit` may repeat the unit of the data. Another unit is an error."""
+    """The argument `unit` can only repeat the unit of the data. Another unit is an error."""
     assert Cutout(data, WCS, unit=u.count).unit == u.ct
     with pytest.raises(ValueError, match="unit of data is both Jy and ct"):
         Cutout(data, WCS, unit="Jy")
 
 
 def test_low_level_wcs_of_nddata():
-    """NDData wraps a low-level WCS, and the cutout keeps the wrapper."""
+    """NDData wraps a low-level WCS in a high-level WCS, and the cutout keeps this wrapper."""
     low = astropy.wcs.wcsapi.SlicedLowLevelWCS(WCS, Ellipsis)
     cutout = Cutout(NDData(IMAGE, wcs=low), None, **INNER)
     assert isinstance(cutout.image_wcs, HighLevelWCSWrapper)
@@ -163,7 +163,11 @@ def test_nddata_without_wcs_is_an_error():
 
 
 def test_pixels_are_copied():
-    """Image and cutout do not change with each other."""
+    """
+    Changing the image does not change the cutout.
+
+    Changing the cutout does not change the image.
+    """
     planes = {
         "data": IMAGE.copy(),
         "dq": DQ.copy(),
@@ -197,13 +201,13 @@ def test_views_are_read_only():
 
 
 def test_filled_pixels_are_copied():
-    """A cutout that needs fill values is a copy, also with `copy=False`."""
+    """A cutout with filled pixels is a copy, even with `copy=False`."""
     cutout = Cutout(IMAGE, WCS, **LEFT_BOX, copy=False, fillval=0)
     assert_array_equal(cutout.data, cut_left_box(IMAGE, 0))
 
 
 def test_changes_of_meta_stay_in_the_cutout():
-    """Changes of the metadata of a cutout do not change the metadata of the image."""
+    """Changing the metadata of a cutout does not change the metadata of the image."""
     meta = {"a": 1}
     cutout = Cutout(IMAGE, WCS, meta=meta)
     cutout.meta["b"], cutout.meta["a"] = 2, 3
@@ -213,12 +217,12 @@ def test_changes_of_meta_stay_in_the_cutout():
     assert dict(cutout.meta) == {"a": 1, "c": 4}
 
 
-# A cutout as the image
+# Cutouts of cutouts
 
 
 @pytest.mark.parametrize("blc", [(0, 0), (3, 5), (-2, -1)])
 def test_cutout_of_a_cutout_equals_cutout_of_the_image(blc):
-    """A cutout of a cutout is a cutout of the image."""
+    """A cutout of a cutout equals a cutout of the image."""
     kwargs = {"weight": WEIGHT, "uncertainty": SIGMA, "dqbitmask": 2, "exptime": 7,
               "meta": {"a": 1}, "data_units": "counts", "mode": "fill"}  # fmt: skip
     parent = Cutout(IMAGE, WCS, blc, (20, 19), DQ, **kwargs)
@@ -230,7 +234,7 @@ def test_cutout_of_a_cutout_equals_cutout_of_the_image(blc):
 
 
 def test_cutout_of_a_moved_cutout():
-    """A cutout follows the move of its parent and keeps the extraction slice."""
+    """A cutout of a moved cutout is also moved. Its slice of the image does not change."""
     parent = Cutout(IMAGE, WCS, **INNER, uncertainty=SIGMA)
     parent.dx, parent.dy = 0.25, -0.5
     parent.blc = (100, 200)
@@ -244,7 +248,7 @@ def test_cutout_of_a_moved_cutout():
 
 
 def test_pixels_beyond_the_parent_are_filled():
-    """Pixels beyond the parent are filled, although the image has values there."""
+    """Pixels outside the parent cutout are filled, even where the image has values."""
     parent = Cutout(IMAGE, WCS, **INNER)
     with pytest.raises(subpixal.PartialOverlapError, match="leaves the image"):
         Cutout(parent, None, (-2, 0), (3, 3))
@@ -259,7 +263,7 @@ def test_pixels_beyond_the_parent_are_filled():
 
 
 def test_cutout_with_a_wcs_argument_is_a_new_image():
-    """A cutout that comes with an argument `wcs` serves as an image of its own."""
+    """With an argument `wcs`, a cutout is treated as a separate image."""
     wcs = make_wcs("tan", (5, 10))
     new = Cutout(Cutout(IMAGE, WCS, **INNER), wcs, (1, 1), (3, 2))
     assert new.image_wcs is wcs
@@ -267,7 +271,7 @@ def test_cutout_with_a_wcs_argument_is_a_new_image():
 
 
 def test_explicit_arguments_override_the_parent():
-    """An explicit argument replaces the attribute of the parent."""
+    """An argument replaces the attribute of the parent cutout."""
     parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None)
     new = Cutout(parent, None, exptime=9, data_units="counts", dqbitmask=2)
     assert (new.exptime, new.data_units) == (9, "counts")
@@ -279,7 +283,7 @@ def test_exposure_time_may_be_a_quantity():
 
 
 def test_cutting_gives_no_warnings():
-    """Cutting gives no warnings, also for pixels that are NaN."""
+    """Cutting causes no warnings, even if pixels are NaN."""
     image = np.full(SHAPE, np.nan)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -288,7 +292,7 @@ def test_cutting_gives_no_warnings():
 
 
 def test_explicit_defaults_override_the_parent():
-    """An explicit argument overrides the parent, also if its value equals the default."""
+    """An argument replaces the attribute of the parent even if it equals the default value."""
     parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None, data_units="counts")
     same = Cutout(parent, None)
     assert (same.exptime, same.data_units, same.image.dqbitmask) == (7, "counts", None)
@@ -302,7 +306,7 @@ def test_explicit_defaults_override_the_parent():
 
 @pytest.mark.parametrize("name", ["create_primary_cutouts", "create_input_image_cutouts"])
 def test_explicit_defaults_override_the_image_in_functions(name):
-    """The functions distinguish an explicit default value from an omitted argument."""
+    """The functions distinguish an omitted argument from an argument with the default value."""
     parent = Cutout(IMAGE, WCS, dq=DQ, exptime=7, dqbitmask=None, data_units="rate")
     sources = [{"id": [1]}, np.pad([[1]], ((5, SHAPE[0] - 6), (5, SHAPE[1] - 6)))]
     if name == "create_input_image_cutouts":
@@ -320,7 +324,7 @@ def test_explicit_defaults_override_the_image_in_functions(name):
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("name", ["data", "mask", "flags", "weight", "uncertainty"])
 def test_overlapping_cutouts_are_independent(name, copy):
-    """Writing to a cutout changes neither the image nor a cutout that overlaps it."""
+    """Writing to a cutout changes neither the image nor an overlapping cutout."""
     sigma = StdDevUncertainty(SIGMA.copy(), copy=False)
     nd = CCDData(IMAGE.copy(), wcs=WCS, unit="adu", uncertainty=sigma, mask=BAD.copy())
     before = {"data": IMAGE, "mask": BAD, "uncertainty": SIGMA, "flags": DQ, "weight": WEIGHT}

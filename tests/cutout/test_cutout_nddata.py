@@ -1,4 +1,4 @@
-"""A cutout as NDData: its planes, slices, copies and pickles."""
+"""Behavior of a cutout as NDData: planes, slices, copies and pickles."""
 
 import copy
 import pickle
@@ -22,15 +22,15 @@ DQ = RNG.choice(np.array([0, 0, 0, 1, 2, 6], np.uint16), SHAPE)
 WEIGHT = RNG.uniform(1, 2, SHAPE)
 SIGMA = RNG.uniform(1, 2, SHAPE)
 PLANES = ("data", "mask", "flags", "weight", "segmentation")
-BOX = (9, 13)  # rows and columns
+BOX = (9, 13)  # Rows and columns.
 
 
 class Special(Cutout):
-    """Subclass as users define it."""
+    """Example of a subclass that a user defines."""
 
 
 def make_cutout(cls=Cutout, **kwargs):
-    """Return a filled and displaced cutout with all planes."""
+    """Return a displaced cutout with all planes that is partly outside its image."""
     kwargs = {
         "uncertainty": VarianceUncertainty(SIGMA), "unit": u.electron, "src_id": "a7",
         "exptime": 50.0, "src_pos": (5.5, 4.25), "src_weight": 0.5, "psf": np.eye(3),
@@ -44,7 +44,7 @@ def make_cutout(cls=Cutout, **kwargs):
 
 
 def get_attributes(cutout):
-    """Return all attributes of a cutout that are not pixels."""
+    """Return all attributes of a cutout except its pixels."""
     names = "src_id", "exptime", "data_units", "unit", "src_pos", "src_weight", "dx", "dy", "status"
     return {name: getattr(cutout, name) for name in names} | {"meta": dict(cutout.meta)}
 
@@ -56,7 +56,7 @@ def copy_planes(cutout):
 
 
 def assert_is_part(actual, expected, box):
-    """Check that a part has the attributes of the whole and the planes of its box."""
+    """Check that a part of a cutout has the right pixels, and the attributes of the cutout."""
     assert get_attributes(actual) == get_attributes(expected)
     assert type(actual) is type(expected)
     assert type(actual.uncertainty) is type(expected.uncertainty)
@@ -70,7 +70,7 @@ def assert_is_part(actual, expected, box):
 
 
 def test_cutout_is_nddata():
-    """A cutout is an NDData, and the attributes have the same meaning."""
+    """A cutout is an NDData object, and its attributes have the same meaning."""
     cutout = make_cutout()
     plain = NDData(cutout)
     assert isinstance(cutout, NDData)
@@ -84,7 +84,7 @@ def test_cutout_is_nddata():
 
 
 def test_cutout_as_array_is_its_data():
-    """NumPy converts a cutout to its data."""
+    """NumPy converts a cutout to the array of its data."""
     cutout = make_cutout()
     assert np.shares_memory(np.asarray(cutout), cutout.data)
     assert not np.shares_memory(np.array(cutout), cutout.data)
@@ -95,7 +95,7 @@ def test_cutout_as_array_is_its_data():
 
 
 def test_cutout_is_not_iterable():
-    """A cutout has no rows, so that iteration is an error."""
+    """Iteration over a cutout is an error."""
     with pytest.raises(TypeError, match="not iterable"):
         iter(make_cutout())
 
@@ -113,7 +113,11 @@ def test_repr_and_str():
 
 
 def test_html_lists_the_attributes():
-    """The HTML for notebooks lists attributes without pixels and escapes user text."""
+    """
+    The HTML for notebooks contains all attributes but no pixels.
+
+    Text from the user is escaped.
+    """
     html = make_cutout(src_id="<b>7")._repr_html_()
     rows = dict(re.findall("<tr><th>(.*?)</th><td>(.*?)</td></tr>", html))
     masked = np.count_nonzero(make_cutout().mask)
@@ -138,7 +142,7 @@ def test_html_lists_the_attributes():
 
 @pytest.mark.parametrize("name", [*PLANES, "dq", "uncertainty"])
 def test_set_plane_copies_the_values(name):
-    """Setting a plane copies the values, and the other planes stay unchanged."""
+    """Assigning an array to a plane copies its values and does not change other planes."""
     cutout = make_cutout()
     whole = copy_planes(cutout)
     new = np.arange(117).reshape(BOX)
@@ -166,7 +170,7 @@ def test_set_plane_of_another_shape_is_an_error(name, shape):
 
 @pytest.mark.parametrize("name", ["flags", "dq", "weight", "uncertainty", "segmentation"])
 def test_optional_planes_can_be_removed(name):
-    """Setting an optional plane to None removes it, and the plane can be set again."""
+    """Assigning None removes an optional plane. The plane can be assigned again."""
     cutout = make_cutout()
     setattr(cutout, name, None)
     assert getattr(cutout, name) is None
@@ -177,7 +181,7 @@ def test_optional_planes_can_be_removed(name):
 
 
 def test_quantities_as_data_are_converted():
-    """Data with a unit are converted to the unit of the cutout, or raise an error."""
+    """Assigned data are converted to the unit of the cutout. An incompatible unit is an error."""
     cutout = make_cutout()
     cutout.data = np.ones(BOX) * 1000 * u.electron
     assert_array_equal(cutout.data, np.full(BOX, 1000))
@@ -201,7 +205,7 @@ def test_flags_must_be_integers(name):
 
 
 def test_byte_order_of_new_planes_becomes_native():
-    """Planes that are set in another byte order are converted."""
+    """Assigned planes in another byte order are converted to the native order."""
     cutout = make_cutout()
     cutout.data = np.ones(BOX, ">f4")
     cutout.uncertainty = StdDevUncertainty(np.ones(BOX, ">f8"))
@@ -210,7 +214,7 @@ def test_byte_order_of_new_planes_becomes_native():
 
 
 def test_mask_is_boolean():
-    """The mask is a boolean array after setting None, a scalar or numbers."""
+    """The mask is a boolean array after None, a scalar or numbers are assigned."""
     cutout = make_cutout()
     bad = cutout.mask.copy()
     new = np.zeros(BOX, bool)
@@ -227,7 +231,7 @@ def test_mask_is_boolean():
 
 
 def test_operators_work_in_place():
-    """In-place operators change the pixels of the cutout, not a copy."""
+    """In-place operators change the pixels of the cutout and do not make a copy."""
     cutout = make_cutout()
     data = cutout.data
     cutout.data += 1
@@ -238,7 +242,7 @@ def test_operators_work_in_place():
 
 
 def test_set_uncertainty():
-    """An uncertainty that is set keeps its kind, and the original object stays unchanged."""
+    """An assigned uncertainty keeps its type. The assigned object does not change."""
     cutout, new = make_cutout(), InverseVariance(np.ones(BOX))
     cutout.uncertainty = new
     assert type(cutout.uncertainty) is InverseVariance
@@ -275,7 +279,7 @@ def test_set_other_attributes():
 
 @pytest.mark.parametrize("src_id", [7, 7.5, "a", None, (1, "b"), [1, [2, 3]], np.int64(7), 2**70])
 def test_src_id_may_be_any_object(src_id):
-    """A number, a string, None, a tuple and a list can be the id of a source."""
+    """The id of a source can be a number, a string, None, a tuple or a list."""
     assert Cutout(IMAGE, WCS, src_id=src_id).src_id == src_id
     cutout = Cutout(IMAGE, WCS, src_id=1)
     cutout.src_id = src_id
@@ -307,7 +311,7 @@ SLICES = {
 @pytest.mark.parametrize("item", SLICES.values(), ids=SLICES)
 @pytest.mark.parametrize("cls", [Cutout, Special])
 def test_slice_is_a_cutout(item, cls):
-    """A slice is a cutout whose planes, position and WCS belong to the part."""
+    """A slice is a cutout. Its planes, position and WCS describe only the selected part."""
     cutout = make_cutout(cls)
     cutout.blc = (100, 200)
     part = cutout[item]
@@ -331,13 +335,13 @@ def test_slice_is_a_cutout(item, cls):
     ids=str,
 )  # fmt: skip
 def test_invalid_indices_are_errors(item):
-    """An index that does not select a rectangle is an error."""
+    """An index is an error if it does not select a rectangle."""
     with pytest.raises(IndexError, match=r"sliced by one or two slices .* without step, got"):
         make_cutout()[item]
 
 
 def test_error_of_a_mask_index_shows_its_shape():
-    """The message shows type and shape of an array, not its values."""
+    """The error for an array as the index contains its type and its shape but no values."""
     with pytest.raises(IndexError, match=r"got an array of bool of shape \(9, 13\)$"):
         make_cutout()[make_cutout().mask]
 
@@ -354,7 +358,7 @@ def test_slice_of_a_slice():
 
 
 def test_slices_share_pixels_only():
-    """A slice shares the pixels of the cutout, as in NumPy, but not the other attributes."""
+    """As in NumPy, a slice shares its pixels with the cutout. Its other attributes are separate."""
     cutout = make_cutout()
     part = cutout[2:6, 3:9]
     part.data[0, 0], part.mask[1, 1], part.uncertainty.array[2, 2] = 99, True, 7
@@ -377,7 +381,7 @@ COPIES = {
 @pytest.mark.parametrize(("make_copy", "shares"), COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("cls", [Cutout, Special])
 def test_copies_are_equal(make_copy, shares, cls):
-    """A copy is equal to the original. Only shallow copies share the pixels."""
+    """A copy equals the original. Only shallow copies share its pixels."""
     cutout = make_cutout(cls)
     cutout.blc, cutout.weight = (1, 2), np.ones(BOX)
     new = make_copy(cutout)
@@ -394,7 +398,7 @@ def test_copies_are_equal(make_copy, shares, cls):
 
 
 def test_only_deep_copies_copy_the_wcs():
-    """Copies share the WCS of the image, and a deep copy has a WCS of its own."""
+    """Copies share the WCS of the image. A deep copy has its own WCS."""
     cutout = make_cutout()
     assert copy.copy(cutout).image_wcs is cutout.copy().image_wcs is WCS
     assert copy.deepcopy(cutout).image_wcs is not WCS
@@ -404,7 +408,7 @@ def test_only_deep_copies_copy_the_wcs():
 
 @pytest.mark.parametrize("method", ["deepcopy", "pickle"])
 def test_shared_wcs_stays_shared(method):
-    """Cutouts that share a WCS share it in a deep copy or a pickle of all cutouts."""
+    """If cutouts share a WCS, they also share it in a deep copy or a pickle of all of them."""
     first = make_cutout()
     cutouts = [first, first[2:], make_cutout(src_id=4).copy(), *CutoutCollection([make_cutout()])]
     new = copy.deepcopy(cutouts) if method == "deepcopy" else pickle.loads(pickle.dumps(cutouts))
@@ -416,7 +420,7 @@ def test_shared_wcs_stays_shared(method):
 
 
 def test_copies_of_views_are_independent():
-    """Copies of views of an image can be changed, and the image stays unchanged."""
+    """A copy of a view can be changed without changing the image."""
     image = IMAGE.copy()
     cutout = Cutout(image, WCS, (2, 3), (8, 9), copy=False)
     for make_copy, shares in COPIES.values():

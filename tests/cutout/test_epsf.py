@@ -1,4 +1,4 @@
-"""Cutouts of stars for the ePSFs of photutils."""
+"""Cutouts of stars as the input for effective PSFs (ePSFs) of photutils."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ IMAGE = draw(POSITIONS)
 
 
 def cut(positions=POSITIONS, image=IMAGE, wcs=WCS, half=10, **options):
-    """Return cutouts with a star in the central pixel."""
+    """Return cutouts. The central pixel of each cutout contains a star."""
     return CutoutCollection(
         Cutout(image, wcs, *(np.rint(np.add(position, by)).astype(int) for by in (-half, half)),
                src_id=k, src_pos=position, **options)
@@ -47,13 +47,13 @@ def cut(positions=POSITIONS, image=IMAGE, wcs=WCS, half=10, **options):
 
 
 def build(stars, **options):
-    """Return the ePSF of the stars."""
+    """Return the ePSF that photutils builds from the stars."""
     result = EPSFBuilder(oversampling=1, maxiters=5, progress_bar=False, **options)(stars)
     return result.epsf if hasattr(result, "epsf") else result[0]
 
 
 def check_epsf(epsf, atol=0.004):
-    """Check that the ePSF equals the PSF of the simulated stars."""
+    """Check that the ePSF equals the PSF in the simulation of the stars."""
     center = (np.array(epsf.data.shape[::-1]) - 1) / 2
     x, y = np.meshgrid(*(np.arange(-4, 5) + c for c in center))
     truth = CircularGaussianPRF(flux=1, x_0=center[0], y_0=center[1], fwhm=FWHM)
@@ -62,7 +62,7 @@ def check_epsf(epsf, atol=0.004):
 
 @pytest.mark.parametrize("kind", [None, *KINDS])
 def test_stars_equal_extract_stars(kind):
-    """Pixels, weights, centers, fluxes and the ePSF equal the ones of `extract_stars`."""
+    """Stars of cutouts and stars of `extract_stars` are equal and give equal ePSFs."""
     mask = np.random.default_rng(1).random(SHAPE) < 0.01
     uncertainty = None if kind is None else kind(SIGMA ** KINDS[kind])
     image = NDData(IMAGE, wcs=WCS, mask=mask, uncertainty=uncertainty, unit=u.electron)
@@ -86,7 +86,11 @@ def test_stars_equal_extract_stars(kind):
 
 
 def test_cutouts_of_different_sizes_give_the_psf():
-    """Cutouts of different sizes, with stars off the center, give the PSF and share pixels."""
+    """
+    Cutouts of different sizes with off-center stars give the right PSF.
+
+    Their pixels are not copied.
+    """
     cutouts = CutoutCollection(
         Cutout(IMAGE, WCS, (int(x) - 9 - k % 4, int(y) - 10), (int(x) + 11, int(y) + 9 + k % 3),
                src_id=k, src_pos=(x, y))
@@ -99,7 +103,7 @@ def test_cutouts_of_different_sizes_give_the_psf():
 
 
 def test_bad_pixels_have_no_weight():
-    """Masked pixels, NaN and pixels with an infinite error have the weight 0."""
+    """The weight is 0 for masked pixels, for NaN and for infinite errors."""
     sigma = np.ones((9, 9))
     sigma[4, 0] = 0
     cutout = Cutout(draw([(4.2, 3.9)], (9, 9)), WCS, uncertainty=InverseVariance(sigma))
@@ -114,7 +118,7 @@ def test_bad_pixels_have_no_weight():
 
 
 def test_stars_with_too_few_pixels_are_dropped():
-    """A warning names the dropped stars, and the others are returned."""
+    """A warning names stars that have too few pixels. The other stars are returned."""
     cutouts = cut()[:4]
     cutouts[1].mask = True
     cutouts[3].mask = True
@@ -127,14 +131,14 @@ def test_stars_with_too_few_pixels_are_dropped():
 
 @pytest.mark.parametrize("kinds", [("tan", "sip"), ("lookup", "gwcs")])
 def test_stars_of_several_exposures_give_the_psf(kinds):
-    """Stars of displaced exposures give the PSF, and linked stars keep their common position."""
+    """Stars of displaced exposures give the PSF. Linked stars keep a common position on the sky."""
     wcses = [make_wcs(kind, SHAPE, crpix=(90 + 7 * i, 95.0)) for i, kind in enumerate(kinds)]
     sky = wcses[0].pixel_to_world(*POSITIONS.T)
     everything = CutoutCollection()
     for k, wcs in enumerate(wcses):
         positions = np.transpose(wcs.world_to_pixel(sky))
         inside = ((positions > 11) & (positions < 185)).all(1)
-        # The image is shifted against its WCS, and the displacement corrects this.
+        # The displacement corrects a shift of the image relative to its WCS.
         shift = np.array([0.3, -0.4]) * k
         cutouts = cut(positions[inside], draw(positions[inside] + shift), wcs)
         for cutout, number in zip(cutouts, np.flatnonzero(inside), strict=True):

@@ -1,4 +1,4 @@
-"""Images that are not in memory, and the number of pixels that are read."""
+"""Images that are read on demand, and the number of pixels that are read."""
 
 import copy
 import pickle
@@ -53,7 +53,7 @@ PLANES = make_planes()
 
 
 class Recorder:
-    """Array like the ones of zarr or h5py that records the rows and columns that are read."""
+    """Array like those of zarr or h5py. It records the rows and columns that are read."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, []
@@ -105,7 +105,7 @@ KINDS = [as_memmap, as_section, as_compressed_section, as_dask, as_asdf, as_reco
 
 @pytest.fixture(params=KINDS)
 def lazy_planes(request, tmp_path):
-    """Yield the planes as arrays of another kind."""
+    """Yield the planes as arrays that are read on demand, of one type at a time."""
     found = {}
     with ExitStack() as opened:
         for name, plane in PLANES.items():
@@ -125,12 +125,12 @@ def cut_primary(planes, **options):
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_arrays_of_any_kind_give_the_same_cutouts(lazy_planes, copy):
-    """Cutouts of arrays of any kind equal the cutouts of arrays in memory in all planes."""
+    """Arrays of all types give the same cutouts as arrays in memory, in all planes."""
     assert_cutouts_equal(cut_primary(lazy_planes, copy=copy), cut_primary(PLANES))
 
 
 def test_arrays_of_any_kind_give_the_same_mapped_cutouts(lazy_planes):
-    """Arrays of any kind serve as exposures, and as segmentation images of another grid."""
+    """Arrays of all types can be exposures, and segmentation images on another grid."""
     primary, moved = cut_primary(PLANES), make_wcs("tan", SHAPE, crpix=(26, 31.3))
     results = []
     for planes in (PLANES, lazy_planes):
@@ -147,7 +147,7 @@ def test_arrays_of_any_kind_give_the_same_mapped_cutouts(lazy_planes):
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("corners", [((-3, 5), (9, 20)), ((0, 0), None)])
 def test_arrays_of_any_kind_give_the_same_single_cutout(lazy_planes, corners, copy):
-    """Single cutouts of arrays of any kind are equal, also cutouts of the whole image."""
+    """The constructor gives the same cutout for arrays of all types, also for the whole image."""
     cutouts = []
     for planes in (PLANES, lazy_planes):
         more = {"dq": planes["dq"], "weight": planes["weight"]}
@@ -161,7 +161,7 @@ def test_arrays_of_any_kind_give_the_same_single_cutout(lazy_planes, corners, co
 @pytest.mark.parametrize("scale", [{"bscale": 0.5, "bzero": 3}, {"bzero": 2**31}])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_scaled_integers_of_fits_files(tmp_path, scale, compressed):
-    """Scaled integers of a FITS file are cut as scaled values."""
+    """Integers with a scale in a FITS file are cut as the scaled values."""
     values = RNG.integers(0, 1000, SHAPE).astype(np.int32)
     hdu = fits.CompImageHDU(values) if compressed else fits.ImageHDU(values)
     hdu.header.update(scale)
@@ -175,7 +175,7 @@ def test_scaled_integers_of_fits_files(tmp_path, scale, compressed):
 
 
 def test_masks_of_any_kind_are_combined():
-    """Masks of any type and kind are combined."""
+    """Masks of all types are combined."""
     bits = (RNG.random((2, *SHAPE)) < 0.1).astype(np.uint8)
 
     def cut(image):
@@ -190,7 +190,7 @@ def test_masks_of_any_kind_are_combined():
 
 
 def test_only_needed_rows_are_read():
-    """Each plane reads the rows of cutouts once, adjacent rows together, and no other rows."""
+    """Only rows of cutouts are read, each once in each plane. Adjacent rows are read together."""
     planes = {name: Recorder(plane) for name, plane in PLANES.items()}
     cutouts = cut_primary(planes)
     needed = set()
@@ -207,7 +207,7 @@ def test_only_needed_rows_are_read():
 
 
 def test_only_needed_columns_are_read():
-    """If all sources lie in a part of the columns, the other columns are not read."""
+    """If all sources lie in some of the columns, only these columns are read."""
     data = Recorder(PLANES["data"])
     create_primary_cutouts({"id": [4]}, PLANES["labels"], data, WCS, pad=1)
     assert data.read == [(51, 58, 9, 18)]
@@ -222,7 +222,7 @@ def test_only_needed_columns_are_read():
     st.integers(1, 40),
 )
 def test_bands_give_the_pixels_of_the_boxes(boxes, rows):
-    """Bands of any size give the pixels of the boxes and read only their rows."""
+    """Reading an image in bands of rows gives the right pixels and reads only the rows of boxes."""
     boxes = PixelBoxes(*np.array(boxes).T)
     image = Recorder(RNG.integers(1, 1000, SHAPE))
     limit = rows * SHAPE[1]
@@ -242,7 +242,7 @@ def test_bands_give_the_pixels_of_the_boxes(boxes, rows):
 
 @pytest.mark.parametrize("rows", [16, 30, 1000])
 def test_bands_read_each_row_at_most_twice(monkeypatch, rows):
-    """If bands end within boxes, at most twice as many rows are read as the image has."""
+    """If boxes extend over several bands, rows are read at most twice in total."""
     monkeypatch.setattr(lazy, "_BAND_BYTES", rows * SHAPE[1] * 8)
     image = Recorder(RNG.integers(0, 10, SHAPE))
     y, x = np.mgrid[0:53, 0:43].reshape(2, -1)
@@ -254,7 +254,7 @@ def test_bands_read_each_row_at_most_twice(monkeypatch, rows):
 
 @given(st.integers(0, 200), st.integers(1, 40))
 def test_points_equal_the_array(number, rows):
-    """Single pixels of a lazy image equal the pixels of the array."""
+    """Single pixels that are read on demand equal the pixels of the array."""
     image, y = Recorder(PLANES["dq"]), RNG.integers(0, SHAPE[0], number)
     x = RNG.integers(0, SHAPE[1], number)
     with pytest.MonkeyPatch.context() as patch:
@@ -264,7 +264,7 @@ def test_points_equal_the_array(number, rows):
 
 
 def test_segments_across_bands_have_one_box(monkeypatch):
-    """A segment that extends over several bands has one box."""
+    """A segment in several bands of rows has a single box."""
     expected = label_boxes(PLANES["labels"])
     for name in ("_BAND_BYTES", "_CACHE_PIXELS"):
         monkeypatch.setattr(lazy, name, 4 * SHAPE[1])
@@ -277,14 +277,14 @@ def test_segments_across_bands_have_one_box(monkeypatch):
 
 @pytest.mark.parametrize("wrap", [np.ma.masked_array, lambda a: a * u.Jy])
 def test_mask_or_unit_of_pixels_is_an_error(wrap):
-    """A mask or a unit that comes only with the pixels would be lost, so that it is an error."""
+    """Pixels that are read with a mask or a unit raise an error, because both would be lost."""
     data = Recorder(wrap(PLANES["weight"]))
     with pytest.raises(TypeError, match="its mask or unit"):
         create_primary_cutouts(CATALOG, PLANES["labels"], data, WCS)
 
 
 def test_pixels_of_another_type_are_an_error():
-    """Pixels that do not fit into the type of the image are an error."""
+    """Reading pixels that the type of the image cannot hold is an error."""
     data = Recorder(PLANES["weight"])
     data.dtype = np.dtype("i2")
     with pytest.raises(TypeError, match="an image of int16 must not have pixels of float32"):
@@ -293,7 +293,7 @@ def test_pixels_of_another_type_are_an_error():
 
 @pytest.mark.parametrize("shape", [(60,), (60, 50, 2), (50, 60)])
 def test_shapes_are_checked_without_reading(shape):
-    """An array of another shape is an error before any pixel is read."""
+    """An array of the wrong shape is an error before any pixel is read."""
     weight = Recorder(np.zeros(shape))
     with pytest.raises(ValueError, match=r"imweight (has|must have 2)"):
         create_primary_cutouts(CATALOG, PLANES["labels"], PLANES["data"], WCS, imweight=weight)
@@ -310,7 +310,7 @@ def test_objects_in_memory_become_arrays(value):
 
 
 def peak_memory(function):
-    """Return the peak memory of a call in bytes, including the result, and the result."""
+    """Return the peak memory of a call in bytes and its result. The memory includes the result."""
     tracemalloc.start()
     try:
         result = function()
@@ -321,7 +321,7 @@ def peak_memory(function):
 
 @pytest.fixture(scope="module")
 def large():
-    """Planes of many pixels with few sources."""
+    """Large planes with few sources."""
     shape = (3000, 4000)
     labels = np.zeros(shape, np.int32)
     for label in range(1, 101):
@@ -339,7 +339,7 @@ def large():
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i2", "f8"])
 @pytest.mark.parametrize("copy", [True, False])
 def test_no_plane_is_copied(large, dtype, copy):
-    """Cutting never copies or converts a whole plane, for all kinds of planes and masks."""
+    """Cutting does not copy or convert a whole plane, for all types of planes and masks."""
     data = (large["data"] * 9 + 1).astype(dtype)
     image = NDData(
         np.ma.array(data, mask=large["mask"].view(bool)),
@@ -355,12 +355,12 @@ def test_no_plane_is_copied(large, dtype, copy):
             )
         )
         assert len(cutouts) == 100
-        # The smallest plane has 12 MB, so that no copy of a plane fits below the limit.
+        # The smallest plane has 12 MB, so that a copy of any plane would exceed the limit.
         assert peak < 10e6
 
 
 def test_memory_does_not_grow_with_the_image(large):
-    """The memory depends on the pixels of the cutouts, not on the size of the image."""
+    """The memory of cutting depends on the size of the cutouts, not on the size of the image."""
     catalog = {"id": np.arange(1, 101)}
     wcs = make_wcs("tan", large["data"].shape)
     peaks = []
@@ -377,7 +377,7 @@ def test_memory_does_not_grow_with_the_image(large):
 
 
 def test_large_labels_need_no_memory():
-    """A label of two billion needs no more memory than a label of two."""
+    """The label two billion takes no more memory than the label 2."""
     labels = np.zeros((1000, 1000), np.int32)
     labels[10:20, 10:20], labels[30:35, 30:35] = 1, 2
     small, _ = peak_memory(lambda: label_boxes(labels))
@@ -388,11 +388,11 @@ def test_large_labels_need_no_memory():
     assert huge < small + 10_000
 
 
-# The mask of a whole image
+# Masks of whole images
 
 
 def test_mask_of_the_whole_image_is_not_computed():
-    """Cutting cutouts out of a cutout of a whole image does not compute the mask of the image."""
+    """The mask of a whole image is not computed when it is only cut."""
     flags = Recorder(PLANES["dq"])
     data, variance = Recorder(PLANES["weight"]), Recorder(PLANES["uncertainty"])
     image = Cutout(
@@ -410,7 +410,7 @@ def test_mask_of_the_whole_image_is_not_computed():
 
 
 def test_changed_mask_of_the_image_is_used():
-    """Changes of the mask of an image affect its cutouts."""
+    """If the mask of an image is changed, later cutouts have the changed mask."""
     image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
     assert_array_equal(image.mask, PLANES["dq"] != 0)
     image.mask[...] = False
@@ -422,7 +422,7 @@ def test_changed_mask_of_the_image_is_used():
 
 
 def test_deferred_mask_belongs_to_the_original_pixels():
-    """A deferred mask is computed from the original pixels, also after pixels were replaced."""
+    """A deferred mask is computed from the original pixels, even after pixels are replaced."""
     image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
     image.data = np.full(SHAPE, np.nan)
     image.dq = None
@@ -430,7 +430,7 @@ def test_deferred_mask_belongs_to_the_original_pixels():
 
 
 def test_flags_argument_adds_to_the_mask_of_the_image():
-    """Other flags as argument mask pixels in addition to the mask of the image."""
+    """Flags in an argument mask pixels in addition to the pixels that the image masks."""
     image = Cutout(PLANES["weight"], WCS, dq=PLANES["dq"], copy=False)
     other_flags = np.zeros(SHAPE, np.uint8)
     cutouts = create_primary_cutouts(
@@ -445,7 +445,7 @@ def test_flags_argument_adds_to_the_mask_of_the_image():
     [copy.copy, copy.deepcopy, lambda c: pickle.loads(pickle.dumps(c)), lambda c: c[:, :]],
 )
 def test_copies_have_deferred_pixels(make_copy):
-    """Copies, pickles and slices have the deferred pixels and the deferred mask."""
+    """Copies, pickles and slices of an image have its deferred pixels and its deferred mask."""
     image = Cutout(LazyArray(PLANES["data"]), WCS, dq=PLANES["dq"], copy=False)
     new = make_copy(image)
     assert_array_equal(new.data, PLANES["data"])
@@ -453,7 +453,7 @@ def test_copies_have_deferred_pixels(make_copy):
 
 
 def test_deferred_pixels_are_read_once():
-    """Planes of a whole image are read once at the first use and are read-only."""
+    """Planes of a whole image are read once, at their first use. They are read-only."""
     image = Cutout(LazyArray(PLANES["data"]), WCS, dq=PLANES["dq"].astype(">u2"), copy=False)
     for name in ("data", "dq"):
         pixels = getattr(image, name)
@@ -465,7 +465,7 @@ def test_deferred_pixels_are_read_once():
 
 
 def test_repr_reads_no_pixels():
-    """The display of a large image reads no pixels and shows only known values."""
+    """The `repr` of a large image reads no pixels. It contains only values that are in memory."""
     data, variance = Recorder(PLANES["data"]), Recorder(PLANES["uncertainty"])
     image = Cutout(data, WCS, uncertainty=VarianceUncertainty(variance, copy=False), copy=False)
     text = image._repr_html_() + repr(image)
@@ -478,7 +478,7 @@ def test_repr_reads_no_pixels():
 
 
 def test_slices_read_only_their_rows():
-    """A slice of a large image equals the slice of an image in memory and reads only its rows."""
+    """A slice of a large image reads only its rows and equals the slice of an array."""
     planes = {name: Recorder(PLANES[name].astype(PLANES[name].dtype.newbyteorder(">")))
               for name in ("data", "weight", "uncertainty", "dq")}  # fmt: skip
     image = Cutout(wcs=WCS, **planes, copy=False)
@@ -490,7 +490,7 @@ def test_slices_read_only_their_rows():
     assert part.mask.any()
     for plane in planes.values():
         assert set(plane.rows) == set(range(10, 15))
-    # Pixels that were read are shared.
+    # Planes that were read before are shared with the slice.
     assert not part.data.flags.writeable
     assert np.shares_memory(part.data, part[1:].data)
     assert np.shares_memory(image.mask, image[10:15, 3:20].mask)

@@ -1,4 +1,4 @@
-"""Functions that `measure` applies to each cutout of a collection."""
+"""Results of `measure`, which applies a function to each cutout of a collection."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ SIGMA = RNG.uniform(1, 2, SHAPE)
 
 @pytest.fixture
 def cutouts():
-    """Cutouts of two sizes of two images, in mixed order."""
+    """Cutouts of two images, of two sizes and in mixed order."""
     boxes = [(4, (3, 5), WCS), (2, (20, 11), OTHER), (9, (0, 0), WCS)]
     return CutoutCollection(
         Cutout(IMAGE, wcs, blc, (blc[0] + 4, blc[1] + 3 + src_id % 2), src_id=src_id,
@@ -32,7 +32,11 @@ def cutouts():
 
 
 def test_function_gets_the_data_by_default(cutouts):
-    """The table has a row for each cutout, in the order of the collection."""
+    """
+    By default, the function gets the data.
+
+    The table has a row for each cutout, in their order.
+    """
     table = cutouts.measure(np.nanmean)
     assert isinstance(table, QTable)
     assert table.colnames == ["id", "image", "status", "message", "nanmean"]
@@ -44,7 +48,7 @@ def test_function_gets_the_data_by_default(cutouts):
 
 
 def test_function_gets_planes_by_position_or_name(cutouts):
-    """Arguments are planes or other attributes of a cutout, or the cutout itself."""
+    """Arguments of the function are planes, other attributes of a cutout, or the cutout itself."""
 
     def add(data, mask, *, error):
         return data[~mask].sum() + error.max()
@@ -74,7 +78,7 @@ def test_function_gets_planes_by_position_or_name(cutouts):
     ],
 )
 def test_results_keep_type_and_shape(function, cutouts):
-    """Numbers, tuples, arrays and strings become columns of their type and shape."""
+    """Numbers, tuples, arrays and strings become columns with the same type and shape."""
     values = [function(c.data) for c in cutouts]
     column = cutouts.measure(function)["value"]
     assert_array_equal(column, np.array(values))
@@ -82,7 +86,7 @@ def test_results_keep_type_and_shape(function, cutouts):
 
 
 def test_quantities_have_the_unit_of_the_first_result(cutouts):
-    """The column has the unit of the first result, if all units are compatible."""
+    """Results with compatible units become a column in the unit of the first result."""
     units = iter([u.Jy, u.mJy, u.Jy])
     table = cutouts.measure(lambda _: 2 * next(units))
     assert_array_equal(table["value"], [2, 0.002, 2] * u.Jy)
@@ -95,7 +99,7 @@ def test_quantities_have_the_unit_of_the_first_result(cutouts):
 
 
 def test_dicts_become_columns(cutouts):
-    """Each key becomes a column. The value of a missing key is NaN."""
+    """Each key of a dictionary becomes a column. Where a key is missing, the value is NaN."""
     keys = iter([("a", "b"), ("b",), ("a", "b", "c")])
     table = cutouts.measure(lambda d: dict.fromkeys(next(keys), d[0, 0]))
     first = [c.data[0, 0] for c in cutouts]
@@ -106,7 +110,7 @@ def test_dicts_become_columns(cutouts):
 
 
 def test_other_results_become_objects(cutouts):
-    """Results without a common shape and results that are no numbers stay objects."""
+    """Results that are not numbers, or that differ in shape, become a column of objects."""
     pieces = cutouts.measure(lambda d: d[0])["value"]
     assert pieces.dtype == float
     ragged = cutouts.measure(lambda d: d[:, 0])["value"]
@@ -117,7 +121,7 @@ def test_other_results_become_objects(cutouts):
 
 
 def test_errors_do_not_stop_the_measurement(cutouts):
-    """The row of a failed cutout has the message of the error and the value NaN."""
+    """If the function fails for a cutout, its row contains NaN and the error message."""
 
     def spoil(cutout):
         if cutout.src_id == 2:
@@ -149,7 +153,7 @@ def interrupt(_):
 
 
 def test_masked_results_become_nan(cutouts):
-    """A masked value becomes NaN, never the value below the mask."""
+    """A masked result becomes NaN. The value below the mask does not appear."""
 
     def median(data, mask):
         return np.ma.median(np.ma.array(data, mask=mask | (data.shape[0] == 4)))
@@ -161,7 +165,7 @@ def test_masked_results_become_nan(cutouts):
 
 
 def test_column_has_the_name_of_the_function(cutouts):
-    """The column has the name of the function, also for a partial function."""
+    """The name of the function becomes the name of the column, also for partial functions."""
     assert cutouts.measure(partial(np.percentile, q=30)).colnames[-1] == "percentile"
 
     def status(data):
@@ -174,7 +178,7 @@ def test_column_has_the_name_of_the_function(cutouts):
 
 @pytest.mark.parametrize("name", ["error_of_it", "_store", 3, None, np.ones(3)])
 def test_unknown_attributes_are_errors(name, cutouts):
-    """Names are checked before the first measurement."""
+    """Names of attributes are checked before the function is called."""
     with pytest.raises(ValueError, match="must be an attribute of a cutout, such as 'data'"):
         cutouts.measure(interrupt, name)
     with pytest.raises(ValueError, match="must be an attribute of a cutout, such as 'data'"):
@@ -188,7 +192,7 @@ def test_empty_collection_gives_an_empty_table():
 
 
 def test_table_survives_a_file(cutouts, tmp_path):
-    """The table is equal after writing and reading."""
+    """Writing and reading does not change the table."""
     table = cutouts.measure(lambda d: {"flux": d.sum() * u.Jy, "pos": (1.5, 2)})
     table.write(tmp_path / "measured.ecsv")
     again = QTable.read(tmp_path / "measured.ecsv")

@@ -1,4 +1,4 @@
-"""Images as NDData, CCDData and cutouts give the same cutouts as arrays."""
+"""NDData, CCDData and cutouts as images give the same cutouts as arrays."""
 
 import pickle
 from functools import cache
@@ -38,7 +38,7 @@ OPTIONS = {"dqbitmask": 2, "exptime": 7, "keep_segmentation": True, "pad": 3}
 
 @cache
 def planes(number):
-    """Return planes of all kinds of the combined image (-1) or of an exposure."""
+    """Return all planes of the combined image (-1) or of an exposure."""
     image = SCENE.combined if number < 0 else SCENE.exposures[number]
     rng = np.random.default_rng(number + 10)
     shape = image.data.shape
@@ -63,7 +63,7 @@ def make_image_arguments(number, kind, uncertainty=StdDevUncertainty):
     if kind == "nddata":
         return (NDData(p["data"], **nd), None, p["dq"], p["weight"]), {}
     if kind == "ccddata":
-        # CCDData accepts only a FITS WCS, so that the WCS of later exposures is an argument.
+        # CCDData accepts only a FITS WCS. The other exposures need the argument for the WCS.
         wcs = None if number < 2 else nd.pop("wcs")
         return (CCDData(p["data"], flags=p["dq"], **nd), wcs, None, p["weight"]), {}
     whole = Cutout(
@@ -80,7 +80,7 @@ def cut_primary():
 
 
 def cut_primary_from(image, arguments, options, at=(0, 0), size=None):
-    """Cut primary cutouts out of an image, or out of a part with the origin `at`."""
+    """Cut primary cutouts out of an image, or out of the part of it that begins at `at`."""
     x0, y0 = at
     ny, nx = SCENE.segmentation.shape if size is None else size
     labels = SCENE.segmentation[y0 : y0 + ny, x0 : x0 + nx]
@@ -114,7 +114,7 @@ CUTTERS = {
 @pytest.mark.parametrize("kind", ["nddata", "ccddata", "cutout"])
 @pytest.mark.parametrize("step", CUTTERS)
 def test_all_kinds_of_images_give_the_same_cutouts(step, kind, copy):
-    """Planes, boxes and WCSs equal the ones of the arrays bit for bit."""
+    """All types of images give the same planes, boxes and WCSs as arrays, bit for bit."""
     cut, number = CUTTERS[step]
     options = OPTIONS | {"copy": copy}
     for uncertainty in KINDS:
@@ -125,7 +125,7 @@ def test_all_kinds_of_images_give_the_same_cutouts(step, kind, copy):
 
 
 def assert_same_cutouts(actual, expected):
-    """Check that two collections have the same pixels at the same positions of one image."""
+    """Check that two collections have the same pixels at the same positions in one image."""
     assert actual.ids.tolist() == expected.ids.tolist()
     for one, other in zip(actual, expected, strict=True):
         assert one.planes == other.planes
@@ -148,7 +148,7 @@ def assert_same_cutouts(actual, expected):
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("step", CUTTERS)
 def test_parts_give_the_same_cutouts_as_the_image(step, copy, tmp_path):
-    """Complete cutouts of a part of an image equal the cutouts of the image."""
+    """If a cutout is completely on a part of an image, it equals the cutout of the image."""
     cut, number = CUTTERS[step]
     options = OPTIONS | {"copy": copy}
     expected = cut(*make_image_arguments(number, "cutout"), options)
@@ -163,7 +163,7 @@ def test_parts_give_the_same_cutouts_as_the_image(step, copy, tmp_path):
     assert 5 <= inside.sum() <= len(expected)
     complete = np.array([c.status == "ok" for c in actual])
     assert_same_cutouts(actual[complete], expected[inside])
-    # Copies, pickles and archives store the pixels anew.
+    # Copies, pickles and archives contain new arrays of pixels.
     assert_cutouts_equal(actual.copy(), actual)
     assert_cutouts_equal(pickle.loads(pickle.dumps(actual)), actual)
     actual.write(tmp_path / "cutouts.asdf")
@@ -172,7 +172,7 @@ def test_parts_give_the_same_cutouts_as_the_image(step, copy, tmp_path):
 
 @pytest.mark.parametrize("copy", [True, False])
 def test_pixels_beyond_a_part_are_filled(copy):
-    """Pixels beyond the part are filled, although the image has values there."""
+    """Pixels outside a part of an image are filled, even where the image has values."""
     whole, _ = make_image_arguments(0, "cutout")[0]
     part = Cutout(whole, None, (60, 30), (110, 110))
     cutouts, sources = create_input_image_cutouts(
@@ -199,7 +199,7 @@ def test_pixels_beyond_a_part_are_filled(copy):
 
 
 def test_parts_give_the_same_cutouts_in_both_directions():
-    """The cutouts of parts equal the cutouts of the images, on exposures and on combined images."""
+    """Parts of exposures and of combined images give the same cutouts as the whole images."""
     image, exposure = SCENE.combined, SCENE.exposures[1]
     drz, flt = Cutout(image.data, image.wcs), Cutout(exposure.data, exposure.wcs)
     options = {"mask_policy": "segment", "flt_mask_policy": "neighbors"}
@@ -217,7 +217,7 @@ def test_parts_give_the_same_cutouts_in_both_directions():
 
 
 def test_filled_part_has_only_the_pixels_of_the_part():
-    """A part that is filled to the size of the image gives no more pixels than the part."""
+    """Cutouts of a part that is filled to the size of its image are filled outside the part."""
     whole, _ = make_image_arguments(-1, "cutout")[0]
     ny, nx = whole.shape
     filled = Cutout(whole[30:, 40:], None, (-40, -30), (nx - 41, ny - 31), mode="fill")
@@ -230,7 +230,7 @@ def test_filled_part_has_only_the_pixels_of_the_part():
 
 
 def test_cutouts_of_a_displaced_and_moved_part():
-    """Cutouts follow the displacement and the move of the part."""
+    """If a part is displaced or moved, its cutouts are displaced or moved by the same amount."""
     exposure = SCENE.exposures[0]
     part = Cutout(exposure.data, exposure.wcs, (20, 10), (140, 110))
     part.dx, part.dy = 0.25, -0.5
@@ -249,7 +249,7 @@ def test_cutouts_of_a_displaced_and_moved_part():
 
 
 def test_cutouts_of_parts_share_one_image():
-    """Cutouts of several parts of an image are cutouts of one image."""
+    """Cutouts of several parts of an image all belong to this image."""
     image = SCENE.combined
     whole = Cutout(image.data, image.wcs, exptime=5)
     labels = SCENE.segmentation
@@ -264,7 +264,7 @@ def test_cutouts_of_parts_share_one_image():
 
 
 def test_segmentation_of_a_cutout_is_cut():
-    """A cutout of a cutout with a segmentation plane has its part of the plane."""
+    """If a cutout has a segmentation plane, its own cutouts have the same part of the plane."""
     p = planes(-1)
     (parent, *_) = create_primary_cutouts(CATALOG, SCENE.segmentation, p["data"], p["wcs"],
                                           keep_segmentation=True, size=21)  # fmt: skip

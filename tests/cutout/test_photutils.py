@@ -1,4 +1,4 @@
-"""photutils measures the same on cutouts and on the image."""
+"""Measurements of photutils on cutouts equal measurements on the image."""
 
 from functools import cache, partial
 
@@ -48,7 +48,7 @@ close = partial(assert_allclose, rtol=RTOL, atol=0)
 
 @cache
 def make_image(name, kind=StdDevUncertainty):
-    """Return an image as NDData with random errors and a random mask."""
+    """Return an NDData object with random errors and a random mask."""
     image = IMAGES[name]
     rng = np.random.default_rng(9)
     sigma = rng.uniform(0.01, 0.02, image.data.shape)
@@ -60,7 +60,7 @@ def make_image(name, kind=StdDevUncertainty):
 
 @cache
 def cut(name, kind=StdDevUncertainty, mode="strict"):
-    """Cut all sources, with only the mask of the image."""
+    """Cut all sources. Mask only the masked pixels of the image."""
     combined = SCENE.combined
     primary = create_primary_cutouts(
         SCENE.truth, SCENE.segmentation, combined.data, combined.wcs, size=27, mask_policy=None
@@ -90,7 +90,7 @@ SKY = (
 
 
 def assert_same_photometry(cutout, image, aperture, aperture_in_image, box=(0, 0)):
-    """Check that photometry and statistics of an aperture agree on cutout and image."""
+    """Check that an aperture gives the same photometry and statistics on cutout and image."""
     part, whole = (
         aperture_photometry(data, placed_aperture)
         for data, placed_aperture in ((cutout, aperture), (image, aperture_in_image))
@@ -110,7 +110,7 @@ def assert_same_photometry(cutout, image, aperture, aperture_in_image, box=(0, 0
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", IMAGES)
 def test_apertures_on_pixels_and_on_the_sky(name, kind):
-    """Apertures agree for all kinds of WCS and of uncertainty."""
+    """Apertures give the same sums on cutout and image, for all WCSs and types of uncertainty."""
     image, cutouts = make_image(name), cut(name, kind)
     assert len(cutouts) >= 5
     for cutout in cutouts[:4]:
@@ -128,7 +128,7 @@ def test_apertures_on_pixels_and_on_the_sky(name, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_apertures_on_arrays(kind):
-    """Apertures on the arrays, the error, the mask and the WCS of a cutout agree as well."""
+    """Apertures on the arrays and the WCS of a cutout give the same sums as on the image."""
     image = make_image("sip")
     for cutout in cut("sip", kind)[:5]:
         aperture = SKY[0](get_sky_position(cutout))
@@ -141,7 +141,11 @@ def test_apertures_on_arrays(kind):
 
 
 def test_photutils_drops_other_uncertainties():
-    """Photutils ignores variances. If this test fails, the documentation must change."""
+    """
+    Photutils ignores variances.
+
+    If this test fails, this statement in the documentation must change.
+    """
     cutout = cut("tan", VarianceUncertainty)[0]
     photometry = aperture_photometry(cutout, PIXEL[0](cutout.cutout_src_pos))
     assert "aperture_sum_err" not in photometry.colnames
@@ -151,7 +155,7 @@ def test_photutils_drops_other_uncertainties():
 @pytest.mark.parametrize("shift", [(2, -3), (0.3, -0.45)])
 @pytest.mark.parametrize("name", IMAGES)
 def test_sky_apertures_follow_the_displacement(name, shift):
-    """An aperture on the sky moves with the displacement of the cutout."""
+    """If a cutout is displaced, an aperture on the sky moves by the same displacement."""
     image = make_image(name)
     for cutout in cut(name)[:5]:
         cutout = cutout.copy()
@@ -169,7 +173,7 @@ def test_sky_apertures_follow_the_displacement(name, shift):
 
 @pytest.mark.parametrize("name", ["tan", "sip", "lookup"])
 def test_filled_pixels_do_not_count(name):
-    """Filled pixels are masked and count as little as pixels beyond the image."""
+    """Filled pixels are masked. Apertures ignore them like pixels beyond the image."""
     image = make_image(name)
     filled = [cutout for cutout in cut(name, mode="fill") if cutout.status == "filled"]
     measured = 0
@@ -187,7 +191,7 @@ def test_filled_pixels_do_not_count(name):
 
 
 def test_slices_and_nested_cutouts():
-    """Apertures agree on slices of cutouts and on cutouts of cutouts."""
+    """Apertures give the same sums on slices of cutouts and on cutouts of cutouts."""
     image = make_image("lookup")
     for cutout in cut("lookup")[:5]:
         aperture = SKY[0](get_sky_position(cutout))
@@ -197,13 +201,13 @@ def test_slices_and_nested_cutouts():
 
 
 def make_fixed():
-    """Return a PSF model with a fixed position."""
+    """Return a PSF model whose position is not fitted."""
     model = GaussianPRF(x_fwhm=3, y_fwhm=3)
     model.x_0.fixed = model.y_0.fixed = True
     return model
 
 
-# Without analytic derivatives, the steps of the fit depend on the origin of the pixels.
+# Without analytic derivatives, the fit takes steps that depend on the pixel coordinates.
 MODELS = {
     "derivatives": (partial(GaussianPSF, x_fwhm=3, y_fwhm=3), RTOL),
     "fixed": (make_fixed, RTOL),
@@ -215,11 +219,11 @@ MODELS = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_psf_photometry_with_all_uncertainties(kind, model, iterative):
-    """PSF fits agree on cutout and image, for all kinds of uncertainty."""
+    """PSF fits give the same results on cutout and image, for all types of uncertainty."""
     make_model, rtol = MODELS[model]
     options = {"fit_shape": (7, 7), "aperture_radius": 3}
     if iterative:
-        # The threshold is too high for any source, because all sources are given.
+        # All sources are given. The high threshold prevents the detection of others.
         options |= {"finder": DAOStarFinder(1e6 * UNIT, 3.0), "mode": "new", "maxiters": 1}
     measure = (IterativePSFPhotometry if iterative else PSFPhotometry)(make_model(), **options)
     for name in ("tan", "gwcs"):
@@ -239,7 +243,7 @@ def test_psf_photometry_with_all_uncertainties(kind, model, iterative):
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyUserWarning")
 @pytest.mark.parametrize("centroid", [centroid_com, centroid_quadratic, centroid_2dg])
 def test_centroids(centroid):
-    """Centroids of a cutout equal the ones of the same box of the image."""
+    """Centroids of a cutout equal centroids of the same box of the image."""
     image, cutouts = make_image("sip"), cut("sip")
     table = cutouts.measure(centroid, "data", mask="mask")
     assert set(table["status"]) == {"ok"}
@@ -254,7 +258,7 @@ def test_centroids(centroid):
 
 
 def test_background_keeps_the_unit():
-    """Background2D uses the pixels and their unit, and the mask is an argument."""
+    """Background2D measures a cutout with its unit. The mask is a separate argument."""
     image = make_image("tan")
     for cutout in cut("tan")[:3]:
         box = cutout.box.slices
@@ -288,7 +292,7 @@ def test_sources_detected_in_a_cutout():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sums_of_segments_equal_a_source_catalog(kind):
-    """The sums of the good pixels of cutouts equal the fluxes of a photutils catalog."""
+    """Sums of unmasked pixels of cutouts equal the fluxes of a photutils catalog."""
     image, converted = make_image("tan", kind), make_image("tan")
     segmentation = detect_sources(image.data, 0.05, 8, mask=image.mask)
     catalog = SourceCatalog(
@@ -306,7 +310,7 @@ def test_sums_of_segments_equal_a_source_catalog(kind):
     close(table["flux"], rows.segment_flux)
     close(table["flux_err"], rows.segment_flux_err)
     assert_allclose([c.src_pos for c in cutouts], rows.centroid, rtol=RTOL)
-    # The table gives the same cutouts, also with the column names of older versions.
+    # The table of the catalog gives the same cutouts, also with column names of older versions.
     current = catalog.to_table(columns=["label", "x_centroid", "y_centroid"])
     older = {
         "label": current["label"],
@@ -322,7 +326,7 @@ def test_sums_of_segments_equal_a_source_catalog(kind):
 @pytest.mark.parametrize("unit", [None, u.Jy, u.dimensionless_unscaled])
 @pytest.mark.parametrize("kind", KINDS)
 def test_error_is_a_standard_deviation(kind, unit):
-    """The attribute `error` holds standard deviations in the unit of the data."""
+    """The attribute `error` contains standard deviations in the unit of the data."""
     sigma = np.random.default_rng(1).uniform(1, 2, (5, 6))
     wcs = SCENE.combined.wcs
     cutout = Cutout(sigma, wcs, uncertainty=kind(sigma ** KINDS[kind]), unit=unit)
@@ -339,7 +343,7 @@ def test_error_is_a_standard_deviation(kind, unit):
 
 
 def test_error_without_standard_deviation():
-    """Without an uncertainty the error is None. An inverse variance of 0 is an infinite error."""
+    """Without an uncertainty, the error is None. Inverse variances of 0 give infinite errors."""
     wcs, ones = SCENE.combined.wcs, np.ones((2, 3))
     assert Cutout(ones, wcs).error is None
     assert np.isinf(Cutout(ones, wcs, uncertainty=InverseVariance(0 * ones)).error).all()

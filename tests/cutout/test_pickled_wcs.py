@@ -20,7 +20,11 @@ x, y = np.random.default_rng(3).uniform(-100, 500, (2, 50))
 
 
 def make_single_table(seed=0):
-    """Return a WCS whose pickle astropy cannot read: it has only one distortion table."""
+    """
+    Return a WCS with only one distortion table.
+
+    Astropy cannot read its own pickle of this WCS.
+    """
     wcs = make_wcs("lookup", SHAPE, center=tuple(np.random.default_rng(seed).random(2) * 90))
     wcs.cpdis2 = None
     return wcs
@@ -31,7 +35,7 @@ def make_single_table(seed=0):
     numbers=st.lists(st.floats(0.1, 89.0), min_size=6, max_size=6),
 )
 def test_pickles_are_exact(kind, numbers):
-    """World values of a pickled cutout are exact for WCS parameters with any number of digits."""
+    """Pickled cutouts have exact world values, for any number of digits in the WCS parameters."""
     wcs = make_wcs(kind, SHAPE, rotation=numbers[5])
     wcs.wcs.crval, wcs.wcs.crpix = numbers[:2], numbers[2:4]
     wcs.wcs.cd = wcs.wcs.cd * numbers[4]
@@ -52,7 +56,7 @@ COPIES = {
 @pytest.mark.parametrize("name", COPIES)
 @pytest.mark.parametrize("make", [make_single_table, lambda: make_wcs("gwcs", SHAPE)])
 def test_shared_wcs_stays_shared(name, make):
-    """Cutouts, collections and wrappers that share a WCS share it in the copy."""
+    """If cutouts, collections or wrappers share a WCS, their copies also share one."""
     wcs = make()
     sliced = SlicedLowLevelWCS(wcs, (slice(0, 300), slice(0, 400)))
     cutouts = [
@@ -73,7 +77,7 @@ def test_shared_wcs_stays_shared(name, make):
 
 
 def test_wcs_next_to_a_cutout_stays_shared():
-    """A WCS and its cutout in one pickle still share the WCS."""
+    """If a pickle contains a WCS and a cutout with this WCS, they still share it."""
     wcs = make_wcs("sip", SHAPE)
     for pair in ((wcs, Cutout(IMAGE, wcs)), (Cutout(IMAGE, wcs), wcs)):
         one, two = pickle.loads(pickle.dumps(pair))
@@ -81,7 +85,7 @@ def test_wcs_next_to_a_cutout_stays_shared():
 
 
 def test_deep_copies_do_not_pickle(monkeypatch):
-    """A deep copy copies the WCS itself and does not call the functions for pickles."""
+    """A deep copy copies the WCS directly, without the functions for pickles."""
     monkeypatch.setattr("subpixal.image.info.exact_wcs", lambda _: None)
     cutout = Cutout(IMAGE, make_single_table(), (3, 4), (30, 50))
     for new in (copy.deepcopy(cutout), copy.deepcopy(cutout.image), copy.copy(cutout.image)):
@@ -93,7 +97,7 @@ def test_deep_copies_do_not_pickle(monkeypatch):
 
 
 def test_pickle_includes_changes_of_the_wcs():
-    """A pickle holds the current state of the WCS."""
+    """A pickle contains the values of the WCS at the time of pickling."""
     wcs = make_single_table()
     cutout = Cutout(IMAGE, wcs, (3, 4), (30, 50))
     pickle.dumps(cutout)

@@ -1,4 +1,4 @@
-"""Positions of cutouts: the same rules for all kinds of WCSs, which describe the same sky."""
+"""Positions of cutouts. The same rules hold for all types of WCSs, which describe the same sky."""
 
 import pickle
 from functools import lru_cache
@@ -19,7 +19,8 @@ from subpixal import Cutout, NotConvergedError
 from subpixal.datasets import make_wcs
 
 SHAPE = NY, NX = 120, 150
-# Coarse pixels near the origin of the sky: 1e-9 pixel is far above rounding.
+# Pixels are coarse and near the origin of the sky, so that rounding errors are far below 1e-9
+# pixels.
 SKY = {"center": (1.5, 1.0), "scale": 2.0, "rotation": 25.0}
 DEG = SKY["scale"] / 3600
 KINDS = ("tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse")
@@ -28,7 +29,7 @@ IMAGE = np.arange(NX * NY, dtype=np.float32).reshape(SHAPE)
 
 
 class LowLevelOnly(BaseWCSWrapper):
-    """WCS with the low-level interface of APE 14 and nothing else."""
+    """WCS that has only the low-level interface of APE 14."""
 
     def pixel_to_world_values(self, *pixel):
         return self._wcs.pixel_to_world_values(*pixel)
@@ -48,7 +49,7 @@ def make_image_wcs(kind):
 
 
 def map_to_world(wcs, x, y):
-    """Return the world values of pixels from the WCS itself, also for pixels outside the image."""
+    """Return world values of pixels, also outside the image, directly from the WCS."""
     if not isinstance(wcs, BaseLowLevelWCS):
         wcs = wcs.low_level_wcs
     if hasattr(wcs, "bounding_box"):
@@ -57,12 +58,12 @@ def map_to_world(wcs, x, y):
 
 
 def assert_same_sky(actual, expected, pixels=1e-9):
-    """Compare world values near the equator to a fraction of a pixel."""
+    """Check that world values near the equator agree to a fraction of a pixel."""
     assert_allclose(actual, expected, rtol=0, atol=pixels * DEG)
 
 
 def make_cutout(position, wcs):
-    """Return a cutout and the position of its pixel (0, 0) in the image."""
+    """Return a cutout, and the position of its pixel (0, 0) in the image."""
     if position == "strict":
         return Cutout(IMAGE, wcs, (20, 31), (59, 49)), (20, 31)
     if position == "filled":
@@ -91,7 +92,7 @@ every_position = pytest.mark.parametrize("position", POSITIONS)
 @every_kind
 @every_position
 def test_pix2world_adds_the_origin_and_subtracts_the_displacement(kind, position):
-    """Pixel ``x`` of the cutout is pixel ``x + blc - dx`` of the image."""
+    """Pixel ``x`` of the cutout is at pixel ``x + blc - dx`` of the image."""
     wcs = make_image_wcs(kind)
     cutout, (x0, y0) = make_cutout(position, wcs)
     assert_same_sky(cutout.pix2world(X, Y), map_to_world(wcs, X + x0, Y + y0))
@@ -101,7 +102,7 @@ def test_pix2world_adds_the_origin_and_subtracts_the_displacement(kind, position
 @every_kind
 @every_position
 def test_wcs_maps_like_pix2world(kind, position):
-    """The WCS of a cutout includes the displacement."""
+    """The WCS of a cutout gives the same positions as `pix2world`, with the displacement."""
     cutout, _ = make_cutout(position, make_image_wcs(kind))
     assert_same_sky(map_to_world(cutout.wcs, X, Y), cutout.pix2world(X, Y))
     sky = cutout.wcs.pixel_to_world(X, Y)
@@ -114,14 +115,14 @@ def test_wcs_maps_like_pix2world(kind, position):
 @every_kind
 @every_position
 def test_world2pix_inverts_pix2world(kind, position):
-    """World positions map back to the pixels, with and without an inverse in the WCS."""
+    """World positions map back to the original pixels, even if the WCS has no inverse."""
     cutout, _ = make_cutout(position, make_image_wcs(kind))
     assert_allclose(cutout.world2pix(*cutout.pix2world(X, Y)), (X, Y), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS[1:] + WRAPPED_KINDS)
 def test_kinds_of_wcs_describe_the_same_sky(kind):
-    """The WCSs of these tests agree to half a pixel, so that the kinds are comparable."""
+    """The WCSs in these tests agree to half a pixel, so that results can be compared."""
     cutout, _ = make_cutout("filled", make_image_wcs(kind))
     reference, _ = make_cutout("filled", make_image_wcs("sip"))
     assert_same_sky(cutout.pix2world(X, Y), reference.pix2world(X, Y), pixels=0.5)
@@ -129,7 +130,7 @@ def test_kinds_of_wcs_describe_the_same_sky(kind):
 
 @pytest.mark.parametrize("kind", KINDS[:4])
 def test_cutout_of_a_fits_image_has_a_fits_wcs(kind):
-    """The WCS of the cutout is a FITS WCS, and the WCS of the image stays unchanged."""
+    """A cutout of an image with a FITS WCS has a FITS WCS. The WCS of the image does not change."""
     before = pickle.dumps(make_image_wcs(kind))
     cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     assert type(cutout.wcs) is astropy.wcs.WCS
@@ -139,7 +140,7 @@ def test_cutout_of_a_fits_image_has_a_fits_wcs(kind):
 
 @pytest.mark.parametrize("kind", KINDS[4:])
 def test_cutout_of_a_gwcs_image_has_a_gwcs(kind):
-    """The WCS of the cutout is a gwcs without bounding box."""
+    """A cutout of an image with a gwcs has a gwcs without a bounding box."""
     gwcs = pytest.importorskip("gwcs")
     cutout, _ = make_cutout("filled", make_image_wcs(kind))
     assert type(cutout.wcs) is gwcs.WCS
@@ -150,12 +151,12 @@ def test_cutout_of_a_gwcs_image_has_a_gwcs(kind):
 
 @pytest.mark.parametrize("kind", WRAPPED_KINDS)
 def test_other_wcs_are_wrapped(kind):
-    """The WCS of the cutout is a wrapper around any other WCS."""
+    """A cutout of an image with another type of WCS has a wrapper around this WCS."""
     assert isinstance(make_cutout("moved", make_image_wcs(kind))[0].wcs, HighLevelWCSWrapper)
 
 
 def test_wcs_is_made_again_after_a_move():
-    """The WCS is made once and made again after a change of the position."""
+    """The WCS of a cutout is made once, and again after each change of the position."""
     cutout, _ = make_cutout("strict", make_image_wcs("sip"))
     first = cutout.wcs
     assert cutout.wcs is first
@@ -180,7 +181,7 @@ def test_wcs_cannot_be_set():
     at=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
 def test_methods_and_wcs_agree_at_any_position(blc, naxis, displacement, at):
-    """The methods of a cutout and its WCS agree with the image and with each other."""
+    """The methods and the WCS of a cutout give the same positions as the image."""
     wcs = make_image_wcs("sip")
     cutout = Cutout(None, wcs, blc, np.add(blc, naxis) - 1)
     cutout.dx, cutout.dy = displacement
@@ -192,12 +193,12 @@ def test_methods_and_wcs_agree_at_any_position(blc, naxis, displacement, at):
     assert_allclose(cutout.world2pix(*world), (x, y), rtol=0, atol=1e-5)
 
 
-# Forms
+# Forms of arguments and results
 
 
 @pytest.mark.parametrize("kind", ["sip", "gwcs", "gwcs-noinverse"])
 def test_positions_come_in_the_form_of_the_arguments(kind):
-    """Two arrays of any common shape or one table return positions in the same form."""
+    """Two arrays give two arrays of the same shape. One table of positions gives one table."""
     cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     table = np.stack([X, Y], axis=-1)
     for method in (cutout.pix2world, cutout.world2pix):
@@ -216,7 +217,11 @@ def test_positions_come_in_the_form_of_the_arguments(kind):
 
 
 def test_world_values_keep_the_order_and_units_of_the_wcs():
-    """World values are the low-level values of the WCS: in this test latitude first, in arcsec."""
+    """
+    World values have the order and the units of the WCS.
+
+    Here, these are latitude first and arcsec.
+    """
     header = make_image_wcs("sip").to_header(relax=True)
     header.update(
         CTYPE1="GLAT-TAN", CTYPE2="GLON-TAN", CRVAL1=3600, CRVAL2=7200, CDELT1=2, CDELT2=2
@@ -244,7 +249,7 @@ def test_coordinates_are_broadcast():
 
 @pytest.mark.parametrize("kind", ["sip", "gwcs"])
 def test_origin_of_one(kind):
-    """With ``origin=1``, the first pixel has number 1."""
+    """With ``origin=1``, the first pixel has the coordinate 1."""
     cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     world = cutout.pix2world(X, Y)
     assert_same_sky(cutout.pix2world(X + 1, Y + 1, origin=1), world)
@@ -271,7 +276,7 @@ def test_invalid_forms_of_positions_are_errors(args):
 
 @pytest.mark.parametrize("kind", ["tan", "sip", "gwcs", "gwcs-noinverse"])
 def test_positions_that_do_not_map(kind):
-    """A position that does not map is NaN, or an error with the number of the position."""
+    """If a position does not map, it is NaN, or an error contains its number."""
     cutout, _ = make_cutout("strict", make_image_wcs(kind))
     ra, dec = np.transpose([cutout.pix2world(3, 4), (181.5, 1.0), (np.nan, 1.0), (91.5, 80.0)])
     x, y = cutout.world2pix(ra, dec)
@@ -284,7 +289,7 @@ def test_positions_that_do_not_map(kind):
 
 
 def test_class_constants_are_defaults():
-    """The constants of a class are the defaults of the arguments of `world2pix`."""
+    """The constants of the class are the default arguments of `world2pix`."""
 
     class Loud(Cutout):
         DEFAULT_QUIET = False
@@ -314,7 +319,7 @@ def test_class_constants_are_defaults():
 
 
 def test_bbox_holds_outer_corners():
-    """The box holds the outer corners of the corner pixels in the documented order."""
+    """The bounding box contains the outer corners of the corner pixels, in the documented order."""
     cutout, _ = make_cutout("displaced", make_image_wcs("sip"))
     x1, y1, x2, y2 = 19.5, 30.5, 59.5, 49.5
     assert_array_equal(cutout.get_bbox(), [(x1, y1), (x1, y2), (x2, y2), (x2, y1)])
@@ -325,7 +330,7 @@ def test_bbox_holds_outer_corners():
 
 @every_kind
 def test_bbox_on_the_sky_includes_the_displacement(kind):
-    """The bounding box on the sky holds the positions of the displaced corners."""
+    """The bounding box on the sky contains the sky positions of the displaced corners."""
     cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     assert cutout.get_bbox("world").shape == (4, 2)
     assert_array_equal(cutout.get_bbox(wrt="world"), cutout.pix2world(cutout.get_bbox("blc")))
@@ -342,7 +347,7 @@ def test_bbox_of_unknown_coordinates_is_an_error():
 
 
 def test_move_keeps_pixels_and_slices():
-    """Setting a corner changes the position of the pixels, and the slices stay unchanged."""
+    """Assigning a corner moves the pixels of the cutout. The slices do not change."""
     cutout = Cutout(IMAGE, make_image_wcs("sip"), (-3, 4), (10, 20), mode="fill")
     pixels, slices = cutout.data.copy(), (cutout.extraction_slice, cutout.insertion_slice)
     assert slices == (np.s_[4:21, 0:11], np.s_[0:17, 3:14])
@@ -375,7 +380,7 @@ def test_displacements_must_be_finite_numbers(name, value):
 
 
 def test_source_position_stays_after_a_move():
-    """The source position refers to the image, so that displacements and moves do not change it."""
+    """The source position is relative to the image. Displacements and moves do not change it."""
     cutout = Cutout(IMAGE, make_image_wcs("sip"), (20, 31), (59, 48), src_pos=(33.25, 40.5))
     assert cutout.src_pos == (33.25, 40.5)
     assert cutout.cutout_src_pos == (13.25, 9.5)
@@ -390,7 +395,7 @@ def test_source_position_stays_after_a_move():
 
 
 def test_source_position_can_be_set():
-    """The source position is the center by default and can be any two numbers."""
+    """By default, the source position is the center. It can be set to any two numbers."""
     cutout = Cutout(IMAGE, make_image_wcs("sip"), (20, 31), (59, 49))
     assert cutout.src_pos == (39.5, 40)
     cutout.src_pos = np.array([-3, 1e4])
@@ -406,7 +411,11 @@ def test_source_position_can_be_set():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pscale_is_in_degrees(kind):
-    """The pixel scale is the one of astropy in degrees. Distortion tables change it slightly."""
+    """
+    The pixel scale is in degrees and equals the one of astropy.
+
+    Distortion tables change it slightly.
+    """
     cutout, _ = make_cutout("displaced", make_image_wcs(kind))
     assert_allclose(cutout.pscale, DEG, rtol=2e-2 if kind == "lookup" else 1e-4)
     if kind == "tan":
@@ -421,7 +430,7 @@ def test_pscale_is_in_degrees(kind):
 # photutils would call the numerical inverse of gwcs, which does not support TAN.
 @pytest.mark.parametrize("kind", [k for k in KINDS + WRAPPED_KINDS if k != "gwcs-noinverse"])
 def test_sky_aperture_measures_the_same_on_cutout_and_image(kind):
-    """An aperture on the sky has the same sum on a cutout and on the image."""
+    """The sum in an aperture on the sky is the same on a cutout and on the image."""
     photutils = pytest.importorskip("photutils.aperture")
     from astropy.nddata import NDData, StdDevUncertainty
 

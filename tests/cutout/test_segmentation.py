@@ -1,4 +1,4 @@
-"""Segmentation images: labels, boxes of labels and mask policies."""
+"""Segmentation images: labels, boxes around labels, and mask policies."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,8 @@ from subpixal.cutout._create.segmentation import (
 )
 from subpixal.geometry import PixelBoxes
 
-# Few different labels, so that runs are long and end at the ends of rows; small and huge labels.
+# Few different labels make long runs of equal pixels that end at row ends. Labels are small or
+# huge.
 LABELS = st.sampled_from([0, 0, 1, 2, 7, -3, 2_000_000_000, -2_000_000_000])
 DTYPES = ["<i4", ">i4", "<i8", ">i8"]
 
@@ -28,7 +29,7 @@ def get_corners(boxes):
 
 
 def find_boxes(segmentation):
-    """Return the boxes of all labels with a separate search of the image for each label."""
+    """Return the boxes of all labels from a separate search for each label."""
     found = {}
     for label in np.unique(segmentation):
         if label != 0:
@@ -44,7 +45,7 @@ def find_boxes(segmentation):
     st.sampled_from([np.ascontiguousarray, np.asfortranarray, lambda a: a[::-1, ::-1]]),
 )
 def test_boxes_equal_a_search_for_each_label(segmentation, layout):
-    """The boxes equal the results of a search of the image for each label."""
+    """The boxes of all labels equal the boxes from a separate search for each label."""
     labels, boxes = label_boxes(layout(segmentation))
     assert dict(zip(labels.tolist(), get_corners(boxes), strict=True)) == find_boxes(
         layout(segmentation)
@@ -55,7 +56,7 @@ def test_boxes_equal_a_search_for_each_label(segmentation, layout):
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", ">u2", "i2", "u4", "u8"])
 def test_labels_of_all_integer_types(dtype):
-    """Labels of any integer type are found, up to the largest label below 2**63."""
+    """Labels can have any integer type. The largest possible label is 2**63 - 1."""
     largest = min(np.iinfo(dtype).max, 2**63 - 1)
     segmentation = np.array([[0, largest], [1, 1]], dtype)
     labels, boxes = label_boxes(segmentation)
@@ -64,7 +65,7 @@ def test_labels_of_all_integer_types(dtype):
 
 
 def test_runs_end_with_the_row():
-    """The box of a label at the end of a row and at the start of the next row has both pixels."""
+    """If a label ends a row and begins the next row, its box contains both pixels."""
     segmentation = np.array([[0, 0, 5], [5, 0, 0]])
     _, boxes = label_boxes(segmentation)
     assert get_corners(boxes) == [[0, 0, 2, 1]]
@@ -72,7 +73,7 @@ def test_runs_end_with_the_row():
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (3, 4), (1, 1)])
 def test_image_without_labels_has_no_boxes(shape):
-    """An image without labels has no boxes, also an image without pixels."""
+    """An image without labels gives no boxes, and neither does an image without pixels."""
     labels, boxes = label_boxes(np.zeros(shape, np.int32))
     assert labels.shape == (0,)
     assert len(boxes) == 0
@@ -90,19 +91,19 @@ def test_image_without_labels_has_no_boxes(shape):
     ],
 )
 def test_arrays_of_integers_are_accepted(wrap):
-    """Arrays of integers of any kind and a SegmentationImage are accepted."""
+    """All types of integer arrays and a SegmentationImage are accepted."""
     array = np.array([[0, 1, 1], [0, 0, 3]])
     assert_array_equal(parse_segmentation(wrap(array), (2, 3)), array)
 
 
 def test_masked_labels_become_background():
-    """A masked pixel of a segmentation image belongs to the background."""
+    """Masked pixels of a segmentation image belong to the background."""
     array = np.ma.masked_equal([[4, 1], [0, 4]], 4)
     assert parse_segmentation(array, (2, 2)).tolist() == [[0, 1], [0, 0]]
 
 
 def test_segmentation_image_is_not_copied():
-    """A segmentation image is not copied, because it is large."""
+    """A segmentation image is used without a copy, because it is large."""
     array = np.zeros((3, 4), np.int32)
     assert np.shares_memory(parse_segmentation(array), array)
     array = np.array([[0, 1], [2, 2]])
@@ -145,14 +146,14 @@ def test_combine_seg_mask_overrides_mask_policy(mask_policy, combine_seg_mask, p
 
 @pytest.mark.parametrize("bad", ["Segment", "", 1, True, ["segment"]])
 def test_unknown_mask_policy_is_an_error(bad):
-    """The error names the argument."""
+    """The error for an unknown mask policy names the argument."""
     with pytest.raises(ValueError, match="mask_policy must be one of"):
         parse_mask_policy(bad, None)
 
 
 @pytest.mark.parametrize("bad", ["no", 2, [True]])
 def test_combine_seg_mask_must_be_a_boolean(bad):
-    """Other values are errors, so that 'no' does not count as true."""
+    """Other types are errors. Otherwise, 'no' would count as true."""
     with pytest.raises(TypeError, match="combine_seg_mask must be"):
         parse_mask_policy("segment", bad)
 
@@ -167,13 +168,13 @@ SCENE = np.array(
 
 
 def test_british_spelling_of_a_mask_policy():
-    """The policy 'neighbours' is the policy 'neighbors'."""
+    """The spelling 'neighbours' of the policy 'neighbors' is accepted."""
     assert parse_mask_policy("neighbours", None) == "neighbors"
 
 
 @pytest.mark.parametrize("policy", MASK_POLICIES)
 def test_pixels_that_the_policies_mask(policy):
-    """Each policy masks the pixels of other sources, relative to the label of the cutout."""
+    """Each policy masks the right pixels of other sources around a given label."""
     expected = {
         "segment": (SCENE != 1, SCENE != 2),
         "neighbors": (SCENE == 2, SCENE == 1),
@@ -199,12 +200,12 @@ def _is_nearer(other, own):
 
 @pytest.mark.parametrize(("labels", "masked"), [([[0, 0]], False), ([[0, 5]], True)])
 def test_uberseg_without_own_segment(labels, masked):
-    """Without the segment of the source, all pixels are nearer to a neighbor, if there is one."""
+    """If a source has no segment, all pixels are masked, unless there is no neighbor."""
     assert (nearer_to_neighbor(np.array(labels), 1) == masked).all()
 
 
 def test_mask_of_no_boxes_is_empty():
-    """Without boxes, the mask has no pixels."""
+    """The mask for zero boxes has no pixels."""
     segmentation = Segmentation(SCENE, policy="uberseg")
     empty = PixelBoxes([], [], [], [])
     mask = segmentation.mask(segmentation.cut(empty), np.empty(0, np.int64), empty)

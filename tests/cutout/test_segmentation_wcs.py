@@ -1,4 +1,4 @@
-"""Segmentation images on another grid than the image that is cut."""
+"""Segmentation images on a grid that differs from the grid of the image to cut."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def primary(scene):
 
 
 def map_labels(cutout, scene):
-    """Return the labels of the pixels of a cutout, each mapped exactly."""
+    """Return the labels of the pixels of a cutout. Each pixel is mapped without interpolation."""
     ny, nx = scene.segmentation.shape
     y, x = np.indices(cutout.shape)
     x, y = PixelMap(cutout.image_wcs, scene.combined.wcs)(x + cutout.blc[0], y + cutout.blc[1])
@@ -46,7 +46,7 @@ def map_labels(cutout, scene):
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("number", range(len(KINDS)), ids=KINDS)
 def test_labels_on_exposures(scene, primary, number, copy):
-    """Pixels of an exposure have the label of the nearest pixel of the segmentation image."""
+    """A pixel of an exposure gets the label of the nearest pixel of the segmentation image."""
     flt = scene.exposures[number]
     found, _ = create_input_image_cutouts(
         primary, flt.data, flt.wcs, segmentation_image=scene.segmentation,
@@ -61,12 +61,12 @@ def test_labels_on_exposures(scene, primary, number, copy):
         total += labels.size
         bad = ~np.isfinite(cutout.data) | (cutout.segmentation != cutout.src_id)
         assert_array_equal(cutout.mask, bad)
-    # A center on the border of two pixels may belong to either pixel.
+    # If the center maps to the border between two pixels, both labels are right.
     assert differing <= 0.002 * total
 
 
 def test_kept_labels_equal_the_segmentation_image(scene, primary):
-    """On its own grid, the kept segmentation plane equals the segmentation image."""
+    """A cutout on the same grid has the labels of the segmentation image."""
     for cutout in primary:
         inside = scene.segmentation[cutout.extraction_slice]
         assert_array_equal(cutout.segmentation[cutout.insertion_slice], inside)
@@ -75,7 +75,7 @@ def test_kept_labels_equal_the_segmentation_image(scene, primary):
 
 @pytest.mark.parametrize("policy", ["segment", "neighbors", "uberseg", None])
 def test_exposure_and_combined_image_have_their_own_policy(scene, primary, policy):
-    """`create_cutouts` has a mask policy for each image and one option to keep the segmentation."""
+    """The mask policies of the images are separate options. One option keeps the labels of both."""
     drz, flt = scene.combined, scene.exposures[0]
     flt_cutouts, drz_cutouts = create_cutouts(
         primary, scene.segmentation, drz.data, drz.wcs, flt.data, flt.wcs,
@@ -95,7 +95,7 @@ def test_exposure_and_combined_image_have_their_own_policy(scene, primary, polic
 
 
 def test_sources_of_another_grid(scene):
-    """Sources of a segmentation image on another grid are cut at their positions in the image."""
+    """Sources in a segmentation image on another grid are cut at their positions in the image."""
     flt = scene.exposures[0]
     found = create_primary_cutouts(
         scene.truth["id", "ra", "dec"], scene.segmentation, flt.data, flt.wcs,
@@ -127,7 +127,7 @@ def test_pixel_positions_refer_to_the_segmentation_image(scene):
 
 
 def test_copy_of_the_wcs_as_segmentation_wcs(scene):
-    """A copy of the WCS of the image gives the same cutouts as no `segmentation_wcs`."""
+    """A copy of the WCS of the image as `segmentation_wcs` does not change the cutouts."""
     drz = scene.combined
     wcs = make_wcs("tan", drz.data.shape)
     options = {"data_units": "rate"}
@@ -144,7 +144,7 @@ def test_copy_of_the_wcs_as_segmentation_wcs(scene):
 
 
 def test_combined_image_on_another_grid(scene, primary):
-    """Combined image and segmentation image may have different grids."""
+    """The combined image and the segmentation image can have different grids."""
     flt, drz = scene.exposures[0], scene.combined
     cutouts, _ = create_input_image_cutouts(primary, flt.data, flt.wcs)
     other = make_wcs("tan", (150, 160), scale=0.08)
@@ -169,7 +169,7 @@ def test_mask_policy_needs_a_segmentation_image(scene, primary):
 @pytest.mark.parametrize("kind", ["tan", "gwcs"])
 @pytest.mark.parametrize("off", [0, 0.3, 0.7, 1000, 1e6])
 def test_wcs_of_the_segmentation_image_must_match(kind, off, scene):
-    """A WCS that differs from the one of the image is an error, unless it is an argument."""
+    """A segmentation image with a different WCS is an error without the argument for its WCS."""
     wcs = make_wcs(kind, scene.segmentation.shape)
     other = offset_wcs(wcs, (off, 0), scene.segmentation.shape)
     catalog, data = {"id": scene.truth["id"]}, scene.combined.data

@@ -155,7 +155,7 @@ def test_different_units_and_uncertainties_are_errors():
     with pytest.raises(ValueError, match="must have one kind of uncertainty, these have 2"):
         stack(*mixed)
     assert stack(*mixed, planes=("data", "mask")).uncertainty is None
-    # A cutout without uncertainty is compatible with all kinds.
+    # A cutout without an uncertainty can be stacked with uncertainties of all types.
     found = stack(cut(uncertainty=VarianceUncertainty(WEIGHT), unit=u.adu), cut(unit=u.adu))
     assert found.uncertainty_type is VarianceUncertainty
     assert found.uncertainty_unit == u.adu**2

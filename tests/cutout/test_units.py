@@ -1,4 +1,4 @@
-"""Counts and rates: the units of pixels, and the conversion between them."""
+"""Counts and rates: the units of pixels, and their conversion."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ UNDECIDED = [None, u.dimensionless_unscaled, u.percent, u.mag, u.m, u.ABmag, u.c
 )
 @pytest.mark.parametrize("argument", ["counts", "rate"])
 def test_unit_determines_data_units(unit, expected, argument):
-    """A unit of counts or rates determines `data_units`, and the argument has no effect."""
+    """A unit of counts or of rates determines `data_units`, and the argument is ignored."""
     cutout = Cutout(IMAGE, WCS, unit=unit, data_units=argument)
     assert cutout.data_units == expected
     assert Cutout(NDData(IMAGE, unit=unit), WCS, data_units=argument).data_units == expected
@@ -45,14 +45,14 @@ def test_unit_determines_data_units(unit, expected, argument):
 @pytest.mark.parametrize("unit", UNDECIDED, ids=str)
 @pytest.mark.parametrize("argument", ["counts", "rate"])
 def test_argument_determines_data_units(unit, argument):
-    """The argument determines `data_units` if the unit allows both."""
+    """If the unit allows counts and rates, the argument determines `data_units`."""
     cutout = Cutout(IMAGE, WCS, unit=unit, data_units=argument)
     assert cutout.data_units == argument
     assert cutout.unit == unit
 
 
 def test_setting_data_units_does_not_scale():
-    """Setting `data_units` changes the label and keeps the pixels."""
+    """Setting `data_units` does not change the pixels."""
     cutout = Cutout(IMAGE, WCS)
     cutout.data_units = "counts"
     assert cutout.data_units == "counts"
@@ -66,7 +66,7 @@ def test_setting_data_units_does_not_scale():
     ("unit", "expected", "other"), [(u.ct, "counts", "rate"), (u.Jy, "rate", "counts")]
 )
 def test_data_units_cannot_contradict_the_unit(unit, expected, other):
-    """Setting `data_units` to a value that the unit excludes is an error."""
+    """Setting `data_units` is an error if the new value contradicts the unit."""
     cutout = Cutout(IMAGE, WCS, unit=unit)
     cutout.data_units = expected
     message = f"data_units cannot be {other!r}: pixels in {unit} are {expected!r}"
@@ -80,7 +80,7 @@ def test_data_units_cannot_contradict_the_unit(unit, expected, other):
 
 @pytest.mark.parametrize("unit", [None, u.dimensionless_unscaled])
 def test_conversion_without_unit(unit):
-    """The conversion scales pixels without a unit and sets `data_units`."""
+    """If pixels have no unit, the conversion scales them and sets `data_units`."""
     rate = Cutout(IMAGE, WCS, unit=unit, exptime=4, uncertainty=SIGMA, src_id=3)
     counts = rate.to_counts()
     assert (counts.data_units, counts.unit, counts.exptime) == ("counts", unit, 4)
@@ -100,7 +100,7 @@ def test_conversion_without_unit(unit):
      (u.photon / u.pix, u.photon / u.pix / u.s, 240)],
 )  # fmt: skip
 def test_conversion_multiplies_by_the_time_of_the_unit(counts, rate, factor):
-    """The unit is multiplied by its own unit of time."""
+    """The conversion multiplies a unit such as 1 / s by the time in the unit."""
     new = Cutout(IMAGE, WCS, unit=rate, exptime=240).to_counts()
     assert (new.unit, new.data_units) == (counts, "counts")
     assert_allclose(new.data, IMAGE * factor, rtol=1e-6)
@@ -117,7 +117,7 @@ def test_rates_are_per_second(unit):
 @pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance])
 @pytest.mark.parametrize("unit", [None, u.electron])
 def test_uncertainties_are_converted(kind, unit):
-    """Uncertainties of all kinds are scaled like the standard deviations that they represent."""
+    """All types of uncertainties are scaled like the standard deviations that they represent."""
     uncertainty = StdDevUncertainty(SIGMA).represent_as(kind)
     cutout = Cutout(IMAGE, WCS, (-1, 0), (4, 3), unit=unit, exptime=8, data_units="counts",
                     mode="fill", uncertainty=uncertainty)  # fmt: skip
@@ -133,7 +133,7 @@ def test_uncertainties_are_converted(kind, unit):
 
 
 def test_uncertainty_with_its_own_unit_is_converted():
-    """The unit of an uncertainty is converted like the unit of the data."""
+    """If an uncertainty has its own unit, the unit is converted like the unit of the data."""
     cutout = Cutout(IMAGE, WCS, unit=u.electron, exptime=8,
                     uncertainty=StdDevUncertainty(SIGMA, unit=1000 * u.electron))  # fmt: skip
     assert cutout.to_rate().uncertainty.unit == 1000 * u.electron / u.s
@@ -141,7 +141,7 @@ def test_uncertainty_with_its_own_unit_is_converted():
 
 
 def test_unknown_uncertainty_is_dropped_with_a_warning():
-    """An uncertainty of unknown kind cannot be scaled, so that it is dropped with a warning."""
+    """Uncertainties of unknown type cannot be scaled. They are dropped with a warning."""
     cutout = Cutout(IMAGE, WCS, exptime=8, uncertainty=UnknownUncertainty(SIGMA))
     with pytest.warns(SubpixalWarning, match="dropping .* UnknownUncertainty") as caught:
         new = cutout.to_counts()
@@ -153,13 +153,13 @@ def test_unknown_uncertainty_is_dropped_with_a_warning():
 @pytest.mark.parametrize("unit", [u.Jy, u.MJy / u.sr, u.erg / u.s / u.cm**2 / u.AA, u.mag, u.ABmag])
 @pytest.mark.parametrize("method", ["to_counts", "to_rate"])
 def test_flux_densities_cannot_be_converted(unit, method):
-    """A flux density is neither counts nor a rate of counts."""
+    """A flux density cannot be converted, because it is neither counts nor a rate of counts."""
     with pytest.raises(u.UnitsError, match="are not counts"):
         getattr(Cutout(IMAGE, WCS, unit=unit, exptime=8), method)()
 
 
 def test_exposure_time_must_be_valid():
-    """The conversion needs a positive exposure time, and `exptime` cannot be negative."""
+    """The conversion needs a positive exposure time. A negative `exptime` is always an error."""
     with pytest.raises(ValueError, match=r"exptime must be positive .* it is 0\.0"):
         Cutout(IMAGE, WCS, exptime=0).to_counts()
     with pytest.raises(ValueError, match="exptime must be a finite number of seconds, 0 or more"):
@@ -176,7 +176,7 @@ def test_conversion_of_a_rate_to_a_rate_is_a_copy():
 
 
 def test_conversion_keeps_all_other_planes_and_attributes():
-    """The conversion scales only data and uncertainty, and keeps the type of floats."""
+    """The conversion changes only data and uncertainty. It keeps the type of floats."""
     cutout = Cutout(IMAGE, WCS, (1, 1), (3, 2), IMAGE.astype("u2"), SIGMA, 5, exptime=8,
                     unit=u.electron / u.s, src_weight=2, uncertainty=SIGMA)  # fmt: skip
     cutout.dx, cutout.meta["a"] = 0.5, 1
@@ -191,7 +191,7 @@ def test_conversion_keeps_all_other_planes_and_attributes():
 
 
 def test_conversion_uses_the_exposure_time_of_the_cutout():
-    """The exposure time that was set on the cutout overrides the one of the image."""
+    """An exposure time that is set on the cutout replaces the exposure time of the image."""
     cutout = Cutout(IMAGE, WCS, exptime=8)
     cutout.exptime = 2
     assert_array_equal(cutout.to_counts().data, 2 * IMAGE)

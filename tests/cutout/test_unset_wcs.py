@@ -1,4 +1,4 @@
-"""A FITS WCS whose attributes were set by hand, without a call of ``set``."""
+"""FITS WCS whose attributes are set one by one, without a call of its method ``set``."""
 
 import numpy as np
 from astropy.wcs import WCS
@@ -7,7 +7,7 @@ from subpixal import Cutout
 
 
 def test_wcs_without_units_is_set_up():
-    """A WCS has no units before its ``set`` is called. `Cutout` does the call."""
+    """The WCS has no units before a call of ``set``. `Cutout` calls this method."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval, wcs.wcs.crpix, wcs.wcs.cdelt = [10, 20], [5, 5], [-1e-4, 1e-4]
