@@ -1,8 +1,9 @@
-"""FITS WCSs as plain values.
+"""
+Conversion of FITS WCSs to plain values and back.
 
 The FITS headers and the pickles of astropy round numbers to 12 to 15 digits, and they cannot
-express every `astropy.wcs.WCS`. The plain values of this module are exact: header cards of wcslib
-with 17 digits, and the attributes that header cards do not have.
+express every `astropy.wcs.WCS`. The plain values of this module are exact. They consist of header
+cards of wcslib with 17 digits, and of the attributes of the WCS that header cards cannot express.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ TABLES = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 
 POLYNOMIALS = ("a", "b", "ap", "bp")
 
-# Pixels; largest accepted difference between a WCS and its copy in a file or in a pickle.
+# Largest accepted distance between a WCS and its copy in a file or in a pickle, in pixels.
 MAX_SEPARATION = 1e-6
 
 
 def find_fits_wcs(wcs: Any) -> WCS | None:
     """
-    Return the `astropy.wcs.WCS` in a WCS.
+    Return the `astropy.wcs.WCS` inside a WCS.
 
     Parameters
     ----------
@@ -48,8 +49,9 @@ def find_fits_wcs(wcs: Any) -> WCS | None:
     Returns
     -------
     `~astropy.wcs.WCS` or None
-        ``wcs`` itself or the WCS inside its wrappers. `None` if there is none, or if it is a
-        subclass, which may have more content than this module keeps.
+        ``wcs`` itself, or the WCS inside the wrappers of ``wcs``. `None` if that is not an
+        `astropy.wcs.WCS`. An instance of a subclass also gives `None`, because this module could
+        lose additional attributes of the subclass.
     """
     while isinstance(wcs, HighLevelWCSWrapper | BaseWCSWrapper):
         wcs = getattr(wcs, _inner_name(wcs))
@@ -57,7 +59,7 @@ def find_fits_wcs(wcs: Any) -> WCS | None:
 
 
 def replace_fits_wcs(wcs: Any, new: Any) -> Any:
-    """Return a WCS with another object in the place of its FITS WCS, in copies of its wrappers."""
+    """Return a copy of a WCS and its wrappers that has ``new`` in the place of the FITS WCS."""
     if not isinstance(wcs, HighLevelWCSWrapper | BaseWCSWrapper):
         return new
     name = _inner_name(wcs)
@@ -77,19 +79,24 @@ def exact_state(wcs: WCS) -> dict[str, Any]:
     Parameters
     ----------
     wcs : `~astropy.wcs.WCS`
-        The WCS, which stays unchanged.
+        The WCS. The function does not change it.
 
     Returns
     -------
     dict
-        ``cards``: list of header cards for wcslib; ``key``: letter of the description;
-        ``preserve_units``: `True` if the units are those of the cards; ``pixel_shape`` and
-        ``pixel_bounds``; ``cd`` or ``crota``: the matrix in another form than in the cards;
-        ``dateref`` and ``obsgeo``: values that astropy derives; ``sip``: ``crpix`` and the
-        matrices ``a``, ``b``, ``ap``, ``bp``; ``tables``: ``data``, ``crpix``, ``crval`` and
-        ``cdelt`` of each lookup table by name.
+        The state has the following keys, some of them only if the WCS has such values:
+
+        - ``cards``: list of header cards for wcslib;
+        - ``key``: letter of the description in a header with several WCSs;
+        - ``preserve_units``: `True` if the WCS keeps the units of the cards;
+        - ``pixel_shape`` and ``pixel_bounds``: the attributes of the WCS;
+        - ``cd`` or ``crota``: the matrix in the form that the WCS uses, if the cards use another;
+        - ``dateref`` and ``obsgeo``: values that wcslib would otherwise derive from the cards;
+        - ``sip``: ``crpix`` and the matrices ``a``, ``b``, ``ap``, ``bp`` of the SIP polynomials;
+        - ``tables``: ``data``, ``crpix``, ``crval`` and ``cdelt`` of each lookup table, by the
+          name of the table.
     """
-    # Work on a copy, because writing a header may change the parameters.
+    # Use a copy of the parameters, because the method that writes a header may change them.
     params = copy.deepcopy(wcs.wcs)
     header = params.to_header(WCSHDO_all | WCSHDO_P17)
     cards = [header[i : i + 80].rstrip() for i in range(0, len(header), 80)]
@@ -111,7 +118,7 @@ def exact_state(wcs: WCS) -> dict[str, Any]:
 
 
 def _get_values_without_cards(params: Wcsprm) -> dict[str, Any]:
-    """Return the parameters that the cards of wcslib do not have, or have in another form."""
+    """Return the parameters that the cards of wcslib omit or express in another form."""
     values = {}
     for name, is_set in (("cd", params.has_cd()), ("crota", params.has_crota())):
         if is_set and not params.has_pc():
@@ -119,7 +126,7 @@ def _get_values_without_cards(params: Wcsprm) -> dict[str, Any]:
     if params.dateref:
         values["dateref"] = params.dateref
     if np.isfinite(params.obsgeo).all():
-        # Cards have either X, Y, Z or L, B, H.
+        # Cards have either OBSGEO-X, -Y and -Z or OBSGEO-L, -B and -H, not both.
         values["obsgeo"] = params.obsgeo.tolist()
     return values
 
@@ -141,25 +148,25 @@ def _table_to_state(table: DistortionLookupTable) -> dict[str, Any]:
 
 def restore_state(state: dict[str, Any], wcs: Any = None) -> Any:
     """
-    Return the WCS of a state.
+    Make the WCS that a state describes.
 
     Parameters
     ----------
     state : dict
         A result of `exact_state`.
     wcs : object, optional
-        A FITS WCS, or a wrapper with one inside, that gets the content of the state in place; by
-        default a new FITS WCS.
+        A FITS WCS, or a wrapper around a FITS WCS. The state replaces the content of this FITS
+        WCS. By default, the function makes a new FITS WCS.
 
     Returns
     -------
     object
-        ``wcs``, or the new WCS.
+        ``wcs``, or the new WCS if ``wcs`` is not given.
     """
     wcs = WCS() if wcs is None else wcs
     fits_wcs: Any = find_fits_wcs(wcs)
     params = _make_parameters(state)
-    # The constructor is the only way to set `preserve_units`.
+    # Call the constructor, because there is no other way to set `preserve_units`.
     WCS.__init__(fits_wcs, naxis=params.naxis, preserve_units=state["preserve_units"])
     fits_wcs.wcs = params
     fits_wcs.pixel_shape = state.get("pixel_shape")
@@ -204,13 +211,13 @@ def _make_parameters(state: dict[str, Any]) -> Wcsprm:
 
 def check_separation(found: Any, wcs: Any, shape: tuple[int, int] | None = None) -> None:
     """
-    Check that the copy of a WCS is good enough.
+    Raise an error if the copy ``found`` of a WCS ``wcs`` is not accurate enough.
 
     Raises
     ------
     ValueError
         If the WCSs differ by more than 1e-6 pixels at positions in and around an image of the
-        shape ``(ny, nx)``.
+        shape ``(ny, nx)``, or if their world axes differ.
     """
     error = largest_separation(found, wcs, shape)
     if error > MAX_SEPARATION:
@@ -220,12 +227,14 @@ def check_separation(found: Any, wcs: Any, shape: tuple[int, int] | None = None)
 
 class ExactWCS:
     """
-    Replacement of a WCS in pickles and archives, which is read as the WCS itself.
+    Stand-in for a WCS while a pickle or an archive is written.
+
+    A reader of the pickle or of the archive gets the WCS itself.
 
     Parameters
     ----------
     wcs : object
-        A FITS WCS, or a wrapper with one inside.
+        A FITS WCS, or a wrapper around a FITS WCS.
     """
 
     def __init__(self, wcs: Any) -> None:
@@ -237,11 +246,12 @@ class ExactWCS:
             state = exact_state(fits_wcs)
             check_separation(replace_fits_wcs(self.wcs, restore_state(state)), self.wcs)
         except Exception as error:
-            # wcslib has no common class of errors.
+            # Catch all exceptions, because the errors of wcslib have no common base class.
             msg = f"the WCS {fits_wcs.wcs.name!r} cannot be pickled: {error}"
             raise ValueError(msg) from error
         if _is_restored_by_astropy(fits_wcs):
-            # If the WCS is elsewhere in the pickle, both are one object after unpickling.
+            # Pass on the WCS itself. If the pickle also contains the WCS in another place, both
+            # places then get the same object.
             return restore_state, (state, self.wcs)
         if self.wcs is fits_wcs:
             return restore_state, (state,)
@@ -250,21 +260,22 @@ class ExactWCS:
 
 def _is_restored_by_astropy(wcs: WCS) -> bool:
     """
-    Return `True` if astropy can unpickle a WCS, perhaps to a WCS that differs.
+    Return `True` if astropy can pickle and unpickle a WCS, even if the result is not exact.
 
-    Its reader of headers fails for a table of the first axis alone, and for SIP without CTYPE.
+    The unpickling of astropy reads a header. It fails if only the first axis has a lookup table,
+    and if a WCS with SIP polynomials has no CTYPE.
     """
     is_single_table = wcs.cpdis1 is not None and wcs.cpdis2 is None
     return not is_single_table and (wcs.sip is None or all(wcs.wcs.ctype))
 
 
-# By the id of the WCS. Pickles and archives contain one node for each object.
+# Replacements by the id of the WCS. A pickle or an archive then writes a shared WCS only once.
 _EXACT: WeakValueDictionary[int, ExactWCS] = WeakValueDictionary()
 
 
 def exact_wcs(wcs: Any) -> Any:
     """
-    Return a replacement of a WCS that pickles and archives restore exactly.
+    Return a stand-in for a WCS, from which pickles and archives restore the exact WCS.
 
     Parameters
     ----------
@@ -274,8 +285,8 @@ def exact_wcs(wcs: Any) -> Any:
     Returns
     -------
     ExactWCS or object
-        ``wcs`` itself if it has no FITS WCS inside. As long as a replacement exists, it is the
-        same object for each call.
+        The stand-in. Further calls return the same object as long as it exists. If ``wcs`` contains
+        no FITS WCS, the result is ``wcs`` itself.
     """
     if find_fits_wcs(wcs) is None:
         return wcs

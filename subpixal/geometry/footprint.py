@@ -1,4 +1,4 @@
-"""Region of the sky that an image can cover, for a fast rejection of far positions."""
+"""Region of the sky that an image can cover, to reject positions far from the image quickly."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from .array_types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Footprint"]
 
-# Pixels; single positions at most this far off the image are inverted.
+# Single sky positions are converted to pixels if they may lie within this distance of the image, in
+# pixels.
 REACH = 256
 
-# Safety factor of radius and reach, because the image may bulge between control points.
+# Safety factor for the radius of the cap and for the reach around the image, because the edges of
+# the image may bulge between control points.
 CAP_MARGIN = 1.25
 
-# With fewer control points, the extent of the image is unknown.
+# With fewer good control points, the extent of the image is unknown.
 MIN_POINTS = 17
 
-# Shorter vectors count as zero when they are normalized.
+# Smallest length by which a vector is divided to normalize it.
 TINY = 1e-15
 
 
@@ -25,9 +27,10 @@ class Footprint:
     """
     Region of the sky that an image and its surroundings can cover.
 
-    The region is the intersection of a cap and of a rectangle. The cap is centered on the control
-    points. The rectangle is aligned with the pixels and excludes most of the cap around an oblong
-    image. The rectangle lies in a plane, so that only images smaller than a hemisphere have one.
+    The region is the intersection of a cap and a rectangle. The cap is centered on the control
+    points. The rectangle is aligned with the pixels of the image. If the image is oblong, the
+    rectangle excludes most of the cap. Because the rectangle lies in a plane, only an image smaller
+    than a hemisphere has a rectangle. For a larger image, the region is the whole cap.
 
     Parameters
     ----------
@@ -36,12 +39,13 @@ class Footprint:
     derivatives : array of shape (2, 3, K)
         Derivatives of the points by x and by y.
     axes : array of shape (2, 3)
-        Pseudo-inverse of the mean of the derivatives.
+        Pseudo-inverse of the mean derivatives.
     spacing : array of shape (2,)
-        Pixels between two control points, along x and y.
+        Distances between two control points along x and y, in pixels.
     covered : array of shape (2,)
-        Pixels that the control points extend beyond the image, along x and y; negative if
-        control points are missing.
+        Distances along x and y, in pixels, by which the control points extend beyond the image. The
+        values are negative if some control points are bad, because the good ones may then end
+        inside the image.
     """
 
     def __init__(
@@ -61,37 +65,38 @@ class Footprint:
             center = points.mean(1)
             self.center = center / max(np.linalg.norm(center), TINY)
             self._radius = CAP_MARGIN * np.arccos(np.clip(self.center @ points, -1, 1)).max()
-            # An upper limit of the angle of a pixel, along the diagonal and for skewed pixels, too.
+            # Upper limit of the angle that a pixel covers in any direction, even if it is skewed.
             self._pixel_angle = np.sqrt((derivatives**2).sum((0, 1)).max())
         if self._has_rectangle:
             self._axes = axes
             pixels = np.einsum("km,jmn->kjn", axes, derivatives)
             self._stretch = np.abs(pixels)
-            # Between control points, the image bulges as far as the derivatives change.
+            # The change of the derivatives limits how far the image bulges between control points.
             self._bulge = (np.ptp(pixels, axis=2) * spacing).sum(1) / 8
             along_axes = axes @ points
             self._low, self._high = along_axes.min(1), along_axes.max(1)
 
     def may_overlap(self, target: FloatArray) -> BoolArray:
-        """Return `True` for unit vectors of shape (3, N) that may be on the image or near it."""
+        """Return `True` for unit vectors, of shape (3, N), that may be on or near the image."""
         return np.asarray(self.center @ target >= self._min_cosine(REACH))
 
     def boxes_may_overlap(self, target: FloatArray, start: IntArray, reach: float) -> BoolArray:
         """
-        Return `True` for boxes that may overlap or contain the image and its surroundings.
+        Return `True` for boxes that may overlap the image or its surroundings, or contain them.
 
-        Boxes are compared in three coordinates of the sky. Two are along the axes of the pixels,
-        the third is along the center of the image. A box with all its edges on the opposite
-        hemisphere does not count as a box around the image.
+        The test compares ranges of three coordinates. Two coordinates follow the pixel axes of the
+        image. The third follows the direction to the center of the image. A box can contain the
+        image while its edges are far away. If all its edges are on the opposite hemisphere,
+        however, the result is `False`.
 
         Parameters
         ----------
         target : array of shape (3, P)
-            Unit vectors of points around the boxes, one box after the other.
+            Unit vectors of points on the edges of the boxes, one box after the other.
         start : array of int, shape (N,)
             Index of the first point of each box.
         reach : float
-            Distance from the image, in pixels, up to which boxes count.
+            Largest distance in pixels between the image and a box near the image.
 
         Returns
         -------
@@ -101,18 +106,19 @@ class Footprint:
         coordinates = axes @ target
         least = np.fmin.reduceat(coordinates, start, axis=1)
         most = np.fmax.reduceat(coordinates, start, axis=1)
-        # An edge bulges at most this much between two of the points.
+        # Upper limit of the bulge of an edge between two points.
         bulge = (most - least) / 2
         return np.asarray(((least - bulge <= high) & (most + bulge >= low)).all(0))
 
     def _limits(self, reach: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return three axes, and the least and the largest coordinates of the region along them."""
+        """Return three axes, and the range of the coordinates of the region along each axis."""
         cosine = self._min_cosine(reach)
         axes = np.array([self.center] * 3)
         low = np.full((3, 1), -np.inf)
         high = np.full((3, 1), np.inf)
         low[2] = min(cosine, 0.0)
-        # A plane cannot separate a region that is larger than a hemisphere.
+        # Use the rectangle only for a region smaller than a hemisphere. A larger region cannot be
+        # separated from other positions by a plane.
         if cosine > 0 and self._has_rectangle:
             axes[:2] = self._axes
             extension = (self._stretch * self._beyond(reach)[:, None]).sum(1).max(1) + self._bulge
@@ -126,5 +132,5 @@ class Footprint:
         return float(np.cos(radius)) if radius < np.pi else -np.inf
 
     def _beyond(self, reach: float) -> FloatArray:
-        """Return the pixels from the control points to the edge of the region, along x and y."""
+        """Return distances in pixels from the control points to the edge of the region."""
         return np.maximum(CAP_MARGIN * reach - self._covered, 0.0)

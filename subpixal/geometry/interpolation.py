@@ -1,9 +1,9 @@
 """
 Mapped centers of all pixels of boxes.
 
-The map over a small box is smooth. It is computed at nine points of each box and interpolated by
-quadratic polynomials. Nine more points check the result. Boxes that fail the check are mapped
-pixel by pixel.
+The map is smooth over a small box. The module maps nine points of each box, and interpolates
+between them with quadratic polynomials. Nine more mapped points check the interpolation. If a box
+fails the check, the module maps each of its pixels.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["InterpolatedCenters"]
 
-# Pixels; largest error of an interpolated position.
+# Largest accepted error of an interpolated position, in pixels.
 TOLERANCE = 0.05
 
-# Nodes of the interpolation along an axis; the centers of the outer pixels are at -1 and 1.
+# Nodes of the interpolation along an axis. The centers of the first and the last pixel are at -1
+# and at 1.
 NODES = np.array([-1.0, 0.0, 1.0])
 
-# Points of the check along an axis. The error for a cubic is largest near the last point. No point
-# is a simple fraction, because the error for a periodic distortion can be zero there.
+# Points along an axis at which the interpolation is checked. The interpolation error for a cubic is
+# largest near the last point. No point is a simple fraction, because the error for a periodic
+# distortion can be zero at simple fractions.
 CHECKS = np.array([-0.93, -0.31, 0.58])
 
 
@@ -42,12 +44,12 @@ class InterpolatedCenters:
     Parameters
     ----------
     transform : callable
-        ``transform(x, y)`` returns mapped x, y. There is one call for all boxes, and one more if
-        some boxes are too distorted for interpolation.
+        ``transform(x, y)`` returns the mapped positions x, y. The class calls the function once for
+        all boxes, and a second time if some boxes are too distorted for interpolation.
     boxes : PixelBoxes
-        The boxes.
+        The boxes before mapping.
     tolerance : float
-        Pixels; largest error of an interpolated position.
+        Largest accepted error of an interpolated position, in pixels.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class InterpolatedCenters:
         self._nodes, checks = _map_nodes(transform, boxes)
         weights = _lagrange(CHECKS)
         expected = np.einsum("ai,bj,cnji->cnba", weights, weights, self._nodes)
-        # Allow half of the tolerance at the checks, because the error may be larger elsewhere.
+        # Accept only half of the tolerance at the check points, because the error may be larger at
+        # other points.
         good = (np.abs(expected - checks) <= tolerance / 2).all(axis=(0, 2, 3))
         self._exact: dict[int, FloatArray] = {}
         numbers = np.flatnonzero(~good)
@@ -75,13 +78,13 @@ class InterpolatedCenters:
         Parameters
         ----------
         selected : slice
-            Range of boxes; by default all.
+            Range of boxes. By default, all boxes.
 
         Returns
         -------
         array of float, shape (2, P)
-            Mapped x and y of the pixels of each box, row by row, one box after the
-            other; NaN for a pixel that does not map.
+            Mapped x and y of the pixels, one box after the other, row by row in each box. NaN for
+            a pixel that does not map.
         """
         boxes = self._boxes[selected]
         centers = np.empty((2, boxes.total_area))
@@ -99,7 +102,7 @@ class InterpolatedCenters:
 
 
 def _map_nodes(transform: Transform, boxes: PixelBoxes) -> list[FloatArray]:
-    """Return mapped nodes and mapped check points, both of shape (2, N, 3, 3)."""
+    """Return the mapped nodes and the mapped check points, each of shape (2, N, 3, 3)."""
     x, y = boxes.center
     grids = []
     for steps in (NODES, CHECKS):
@@ -112,18 +115,18 @@ def _map_nodes(transform: Transform, boxes: PixelBoxes) -> list[FloatArray]:
 
 
 def _half_size(size: IntArray) -> FloatArray:
-    """Return the distance of the outer nodes from the center."""
-    # The nodes of a single pixel must differ.
+    """Return the distance in pixels from the center of a box to the outer nodes."""
+    # The nodes must differ even if the box is a single pixel wide.
     return np.maximum((size - 1) / 2, 0.5)
 
 
 def _lagrange(t: ArrayLike) -> FloatArray:
-    """Return the Lagrange polynomials of the nodes at positions, of shape (positions, nodes)."""
+    """Return the Lagrange polynomial of each node at positions, shape (positions, nodes)."""
     t = np.asarray(t)[:, None]
     return np.hstack([t * (t - 1) / 2, 1 - t * t, t * (t + 1) / 2])
 
 
 @lru_cache(maxsize=1024)
 def _weights(size: int) -> FloatArray:
-    """Return the weights of the nodes for each pixel of an axis."""
+    """Return the weights of the nodes for each of the pixels along an axis of a box."""
     return _lagrange((np.arange(size) - (size - 1) / 2) / _half_size(np.array(size)))

@@ -1,7 +1,7 @@
 """
-Pixel grid of an image on the sky.
+Pixel grid of an image: conversion between pixel positions and the sky.
 
-The forward transform of the WCS confirms every pixel position that this module returns.
+The transform from pixels to the sky confirms every pixel position that this module returns.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
 
 __all__ = ["ACCURACY", "MAXITER", "PixelGrid"]
 
-# Pixels; default of the largest error of a position.
+# Default of the largest allowed error of a position, in pixels.
 ACCURACY = 1e-5
 
-# Default of the largest number of Newton steps.
+# Default of the largest allowed number of Newton steps.
 MAXITER = 50
 
-# Radians; uncertainty of unit vectors from world values in double precision.
+# Rounding error of a unit vector from world values in double precision, in radians.
 ROUNDING = 2e-15
 
-# Shape ``(ny, nx)`` that the search assumes if the shape of the image is unknown.
+# Shape ``(ny, nx)`` that a search assumes if the shape of the image is unknown.
 TYPICAL_SHAPE = (1000, 1000)
 
 
 class PixelGrid:
     """
-    WCS and shape of an image, and the transforms between its pixels and the world.
+    WCS and shape of an image, with the transforms between pixel positions and world values.
 
     Parameters
     ----------
     wcs : object
-        An APE 14 WCS of two pixel axes, low or high level.
+        A low-level or high-level APE 14 WCS with two pixel axes.
     shape : tuple of int, optional
-        ``(ny, nx)`` of the image; by default the shape in the WCS.
+        ``(ny, nx)`` of the image. By default, the WCS gives the shape.
 
     Attributes
     ----------
     wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
-        The low-level WCS.
+        The low-level APE 14 interface of the WCS.
     shape : tuple of int or None
-        ``(ny, nx)`` of the image, `None` if it is unknown.
+        ``(ny, nx)`` of the image, or `None` if the shape is unknown.
     world : WorldAxes
         The world axes of the WCS.
     """
@@ -68,17 +68,17 @@ class PixelGrid:
 
     def to_world(self, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, ...]:
         """
-        Return world values of pixel positions on and off the image.
+        Return the world values of pixel positions on or off the image.
 
         Parameters
         ----------
         x, y : array
-            0-based pixel positions, of one shape.
+            0-based pixel positions. Arrays of different shapes are broadcast.
 
         Returns
         -------
         tuple of array
-            One for each world axis, in the order and units of the WCS.
+            World values, one array for each world axis, in the order and units of the WCS.
         """
         x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
         if not x.size:
@@ -87,7 +87,9 @@ class PixelGrid:
 
     def to_vectors(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return the vectors of pixel positions, whose straight distances are meaningful.
+        Return points of the world for pixel positions, as vectors.
+
+        The straight distance between two vectors is a meaningful distance.
 
         Parameters
         ----------
@@ -97,7 +99,7 @@ class PixelGrid:
         Returns
         -------
         array of shape (M, N)
-            Unit vectors on the sky, M = 3; world values otherwise.
+            If the world is the sky, unit vectors with M = 3. Otherwise, world values.
         """
         return self.world.vectors(self.to_world(x, y))
 
@@ -105,31 +107,32 @@ class PixelGrid:
         self, *world: ArrayLike, accuracy: float = ACCURACY, maxiter: int = MAXITER
     ) -> tuple[FloatArray, FloatArray]:
         """
-        Return pixel positions of world values, confirmed by the forward transform.
+        Return the pixel positions of world values.
 
-        The search starts from a polynomial through control points over the image. If that fails,
-        the search starts from the inverse of the WCS, and at last from the nearest control point.
-        Newton's method refines the positions. If the distortion folds over, a point can have
-        several positions. The result is the position on the same branch as the image.
+        Newton's method refines each position until the transform from pixels to the world confirms
+        it. The search starts from polynomials fitted to control points over the image. Where this
+        search fails, it starts again from the inverse of the WCS, and then from the nearest control
+        point. If the distortion folds over, several pixel positions can have the same world values.
+        The result is the position on the same branch as the image.
 
         Parameters
         ----------
         *world : array
-            One for each world axis, in the order and units of the WCS.
+            World values, one array for each world axis, in the order and units of the WCS.
         accuracy : float
-            Largest error of a position, in pixels.
+            Largest allowed error of a position, in pixels.
         maxiter : int
-            Largest number of Newton steps.
+            Largest allowed number of Newton steps.
 
         Returns
         -------
         x, y : array
-            0-based pixel positions; NaN for a point that does not map.
+            0-based pixel positions; NaN for a point without a confirmed position.
 
         Raises
         ------
         ValueError
-            If the accuracy is not positive or the number of steps negative.
+            If ``accuracy`` is not a positive number or ``maxiter`` is negative.
         """
         world = np.broadcast_arrays(*(np.asarray(w, float) for w in world))
         shape = world[0].shape
@@ -150,34 +153,37 @@ class PixelGrid:
         maxiter: int = MAXITER,
     ) -> tuple[FloatArray, FloatArray, BoolArray]:
         """
-        Return pixel positions of points around boxes, and of one more point for each box.
+        Return the pixel positions of points around boxes, and of one extra point for each box.
 
-        Boxes farther than ``reach`` pixels from the image are skipped, and so are their points.
-        All points of the other boxes are inverted, even those off the image. The extra point of
-        such a box is inverted if it is inside the box or near the image.
+        The method skips boxes farther than ``reach`` pixels from the image, and returns NaN for
+        their points. For the other boxes, it finds the positions of all points around the box, on
+        or off the image. It finds the position of the extra point only if that point is inside the
+        box or near the image.
 
         Parameters
         ----------
         world : sequence of array, shape (P,)
             World values, one array for each world axis. The points around the boxes come first,
-            one box after the other. Then come the extra points, one for each box, or none.
+            one box after the other. The extra points follow. There is one for each box, or none.
         start : array of int, shape (N,)
             Index of the first point of each box.
         count : int
             Number of points around all boxes.
         inside : array of bool, shape (N,)
-            `True` for extra points inside their boxes; empty without extra points.
+            `True` if the extra point of a box lies inside the box. The array is empty if there are
+            no extra points.
         reach : float
-            Distance from the image in pixels up to which boxes count.
+            Largest distance in pixels between the image and a box that is not skipped.
         accuracy, maxiter
             As in `to_pixel`.
 
         Returns
         -------
         x, y : array of shape (P,)
-            0-based pixel positions; NaN for a point that does not map or is skipped.
+            0-based pixel positions; NaN for a skipped point and for a point without a confirmed
+            position.
         candidate : array of bool, shape (N,)
-            `True` for boxes that may overlap the image and its surroundings.
+            `True` for boxes that may lie within ``reach`` pixels of the image.
         """
         target = self.world.vectors(world)
         candidate = self._boxes_may_overlap(target[:, :count], start, reach)
@@ -222,7 +228,7 @@ class PixelGrid:
         accuracy: float,
         maxiter: int,
     ) -> FloatArray:
-        """Return positions of the chosen points, of shape (2, N); NaN for other points."""
+        """Return positions, of shape (2, N), of the chosen points, and NaN for other points."""
         _check_search(accuracy, maxiter)
         positions = np.full((2, target.shape[1]), np.nan)
         if chosen.any():
@@ -256,7 +262,7 @@ class PixelGrid:
                 accuracy=accuracy,
                 maxiter=maxiter,
                 max_step=float(max(*self._search_shape, 100)),
-                # World values are rounded, so that residuals on the sky stay above this length.
+                # World values are rounded, so that a residual on the sky cannot become smaller.
                 close=ROUNDING if self.world.is_sky else 0.0,
                 common=control_points.common_inverse,
             )
@@ -270,7 +276,7 @@ class PixelGrid:
         """
         Reference position ``(x, y)`` of the image.
 
-        The reference pixel of a FITS WCS, the center of the image for other WCSs.
+        For a FITS WCS, this is the reference pixel. For another WCS, it is the center of the image.
         """
         if self._adapter.reference is not None:
             return self._adapter.reference
@@ -279,7 +285,7 @@ class PixelGrid:
 
     def pixel_area(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return the areas of pixels on the sky, from the forward transform.
+        Return the areas of pixels on the sky, from the transform of the pixel corners.
 
         Parameters
         ----------
@@ -289,10 +295,10 @@ class PixelGrid:
         Returns
         -------
         array of shape (N,)
-            Areas in square degrees, or in squared world units if the world is not the sky.
+            Areas in square degrees. If the world is not the sky, areas in squared world units.
         """
         x, y = (np.atleast_1d(np.asarray(p, float)) for p in (x, y))
-        # Use the corners of the pixel, because lookup tables have kinks and no derivative there.
+        # Use the corners of the pixel, because a lookup table has kinks without derivatives.
         u = np.concatenate([x - 0.5, x + 0.5] * 2)
         v = np.repeat([y - 0.5, y + 0.5], 2, axis=0)
         corners = np.split(self.to_vectors(u, v.ravel()), 4, axis=1)
@@ -305,7 +311,7 @@ class PixelGrid:
 
     def pixel_scale(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return the sides of squares with the areas of pixels.
+        Return the pixel scales: the sides of squares with the same areas as the pixels.
 
         Parameters
         ----------
@@ -315,13 +321,14 @@ class PixelGrid:
         Returns
         -------
         array of shape (N,)
-            Square roots of `pixel_area`, in degrees, or in world units if the world is not the sky.
+            Square roots of `pixel_area`, in degrees. If the world is not the sky, they are in world
+            units.
         """
         return np.sqrt(self.pixel_area(x, y))
 
     def jacobian(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return the local Jacobian, from the forward transform.
+        Return the derivatives of the world position by x and by y at pixel positions.
 
         Parameters
         ----------
@@ -331,13 +338,13 @@ class PixelGrid:
         Returns
         -------
         array of shape (N, 2, 2)
-            On the sky, the rows are offsets to the east and to the north in degrees of a great
-            circle, and the columns are x and y. At a pole, the right ascension defines the east.
-            For other world axes, the rows are the derivatives of the world values, and there may
-            be more than two.
+            The columns are x and y. On the sky, the rows are offsets to the east and to the north,
+            in degrees of a great circle. At a pole, the right ascension of the position defines the
+            east. For other world axes, the rows are the world values, and there may be more than
+            two rows.
         """
         x, y = (np.atleast_1d(np.asarray(p, float)) for p in (x, y))
-        # Use central differences over a pixel, because lookup tables have kinks.
+        # Use differences over a whole pixel, because a lookup table has kinks without derivatives.
         count = len(x)
         u = np.concatenate([x - 0.5, x + 0.5, x, x])
         v = np.concatenate([y, y, y - 0.5, y + 0.5])
@@ -356,14 +363,14 @@ class PixelGrid:
 
 
 def _get_shape(wcs: Any) -> tuple[int, int] | None:
-    """Return the shape of an image from its WCS, or `None` if it has neither shape nor bounds."""
+    """Return the shape in a WCS, or else the shape of its bounds; `None` without both."""
     if wcs.array_shape is not None:
         ny, nx = wcs.array_shape
         return ny, nx
     bounds = wcs.pixel_bounds
     if bounds is None or None in bounds:
         return None
-    # An upper bound is the edge or the center of the last pixel; both give the same size.
+    # An upper bound may be the edge or the center of the last pixel. Both give the same size.
     nx, ny = (max(1, int(np.floor(high)) + 1) for _, high in bounds)
     return ny, nx
 
@@ -373,7 +380,7 @@ def _are_finite(points: FloatArray) -> BoolArray:
 
 
 def _to_index(chosen: BoolArray) -> slice | IntArray:
-    """Return the index of chosen elements: a slice if all are chosen, which avoids copies."""
+    """Return an index of the chosen elements. A slice for all elements avoids copies."""
     return slice(None) if chosen.all() else np.flatnonzero(chosen)
 
 

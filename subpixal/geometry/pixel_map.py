@@ -1,7 +1,7 @@
 """
 Mapping from the pixels of one image to the pixels of another.
 
-All points go through one vectorized call of each WCS.
+A map evaluates each WCS once for all points.
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ if TYPE_CHECKING:
 
 __all__ = ["PixelMap", "corner_distance", "same_grid"]
 
-# Pixels; the edges of boxes with a larger bulge are sampled more closely.
+# Largest bulge of a curved edge, in pixels, that needs no closer samples.
 MAX_LOOSENESS = 0.2
 
-# Factors of closer sampling, applied in turn.
+# Factors by which the samples of an edge become closer, from one attempt to the next.
 REFINEMENTS = (4, 16, 64, 256)
 
-# A curve counts as torn if this fraction of its bulge remains after a refinement. The bulges of
-# continuous curves shrink more.
+# A curve counts as torn if more than this fraction of its bulge remains after a refinement. The
+# bulge of a continuous curve becomes smaller than that.
 TORN_FRACTION = 0.9
 
-# Smallest refinement at which curves are tested for tears; the samples are closer than a pixel.
+# Smallest refinement at which curves are tested for tears. The samples are then closer than a
+# pixel.
 TORN_REFINEMENT = 64
 
-# Pixels; boxes with a larger bulge after all refinements become NaN.
+# Largest accepted bulge after all refinements, in pixels. Boxes with larger bulges become NaN.
 FINAL_LOOSENESS = 0.9
 
-# Pixels; corners of equal grids are closer than this.
+# Corresponding corners of two equal grids differ by less than this, in pixels.
 SAME_CORNER = 0.5
 
 
 class PixelMap:
     """
-    Map from the pixels of one image through the sky to the pixels of another.
+    Map from the pixels of a first image to the pixels of a second image, through the sky.
 
     Parameters
     ----------
     image_in, image_out : PixelGrid or object
-        The images, or their APE 14 WCSs of two pixel axes. They may differ in
-        celestial frame, axis order and units.
+        The first and the second image, or APE 14 WCSs with two pixel axes. The world axes of the
+        two images may differ in celestial frame, order and units.
 
     Raises
     ------
@@ -61,18 +62,18 @@ class PixelMap:
     def __init__(self, image_in: PixelGrid | Any, image_out: PixelGrid | Any) -> None:
         self.image_in = _to_grid(image_in)
         self.image_out = _to_grid(image_out)
-        # Convert no values, because this raises the error for world axes of different kinds.
+        # Convert empty arrays, to raise an error early for world axes of different kinds.
         self._convert(tuple(np.empty(0) for _ in self.image_in.world.units))
 
     def _convert(self, world: Sequence[FloatArray]) -> tuple[FloatArray, ...]:
-        """Convert world values of the first image to those of the second."""
+        """Convert world values of the first image to the world axes of the second image."""
         return self.image_in.world.values_in(self.image_out.world, world)
 
     def __call__(
         self, x: ArrayLike, y: ArrayLike, *, accuracy: float = ACCURACY, maxiter: int = MAXITER
     ) -> tuple[FloatArray, FloatArray]:
         """
-        Map positions.
+        Map pixel positions from the first image to the second.
 
         Parameters
         ----------
@@ -100,10 +101,11 @@ class PixelMap:
         maxiter: int = MAXITER,
     ) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
         """
-        Map rectangles, and one position for each, with one call of each WCS.
+        Map rectangles, and one position for each rectangle, from the first image to the second.
 
-        If the edges of a rectangle are strongly curved, it is mapped again with closer samples, so
-        that the new rectangle is tight.
+        The method evaluates each WCS once for all rectangles and positions. A rectangle with
+        strongly curved edges is mapped again with closer samples of the edges, so that the mapped
+        rectangle is tight.
 
         Parameters
         ----------
@@ -111,24 +113,26 @@ class PixelMap:
             xmin, ymin, xmax, ymax of the rectangles in continuous pixel
             coordinates: a single pixel *i* has the edges *i* - 0.5 and *i* + 0.5.
         x, y : array of float, shape (N,)
-            One position for each rectangle, or none. A position is mapped if its rectangle is
-            mapped. A position outside of its rectangle must also be near the second image.
+            One position for each rectangle, or empty arrays. A position is mapped only if its
+            rectangle is mapped. A position outside its rectangle must also lie near the second
+            image.
         reach : float
-            Distance from the second image in pixels up to which rectangles are mapped.
+            Largest distance in pixels between the second image and a rectangle that is mapped.
         accuracy, maxiter
             As in `PixelGrid.to_pixel`.
 
         Returns
         -------
         edges : array of float, shape (4, N)
-            Edges in the second image that enclose the mapped rectangles, whose sides may be
-            curved. NaN for a rectangle that does not map or that is torn, because it contains the
-            seam of a map of the whole sky or a pole that the map stretches to a line.
+            Edges of rectangles in the second image that enclose the mapped rectangles, which may
+            have curved sides. The edges are NaN if a rectangle does not map. They are also NaN if
+            the map tears the rectangle. A map of the whole sky tears rectangles at its seam, and at
+            a pole that the map stretches to a line.
         x, y : array of float, shape (N,)
             The positions in the second image.
         candidate : array of bool, shape (N,)
-            `True` for rectangles that may overlap the second image and its surroundings. The
-            others are NaN, without a search for their positions.
+            `True` for rectangles that may lie within ``reach`` pixels of the second image. The
+            other rectangles were not mapped and are NaN.
         """
         edges, x, y = (np.asarray(values, float) for values in (edges, x, y))
         box_count = edges.shape[1]
@@ -151,7 +155,7 @@ class PixelMap:
     def _tighten(
         self, edges: FloatArray, mapped: FloatArray, bulge: FloatArray, search: dict[str, Any]
     ) -> None:
-        """Map boxes with curved edges again with closer and closer samples, in place."""
+        """Map boxes with curved edges again, with closer and closer samples; change the results."""
         curved = np.flatnonzero(bulge > MAX_LOOSENESS)
         for refinement in REFINEMENTS:
             if not curved.size:
@@ -172,7 +176,7 @@ def _to_grid(image: PixelGrid | Any) -> PixelGrid:
 
 def corner_distance(image_in: PixelGrid, image_out: PixelGrid) -> float:
     """
-    Return the distance between the corners of two images.
+    Return the largest distance between corresponding corners of two images.
 
     Parameters
     ----------
@@ -182,8 +186,8 @@ def corner_distance(image_in: PixelGrid, image_out: PixelGrid) -> float:
     Returns
     -------
     float
-        The largest difference in x or y, in pixels of ``image_out``; infinite if a corner of
-        ``image_in`` does not map to ``image_out``.
+        Largest difference in x or in y, in pixels of ``image_out``. The value is infinite if a
+        corner of ``image_in`` does not map to ``image_out``.
     """
     if image_in.wcs is image_out.wcs:
         return 0.0
@@ -197,17 +201,17 @@ def corner_distance(image_in: PixelGrid, image_out: PixelGrid) -> float:
 
 def same_grid(image_in: PixelGrid, image_out: PixelGrid) -> bool:
     """
-    Return `True` if two images have the same pixels on the sky.
+    Return `True` if the pixels of two images cover the same areas on the sky.
 
     Parameters
     ----------
     image_in, image_out : PixelGrid
-        The images, with known shapes.
+        The images. Their shapes must be known.
 
     Returns
     -------
     bool
-        `True` if the shapes are equal and all corners agree to half a pixel.
+        `True` if the shapes are equal and corresponding corners agree to half a pixel.
     """
     same_shape = image_in.shape == image_out.shape
     return same_shape and corner_distance(image_in, image_out) < SAME_CORNER

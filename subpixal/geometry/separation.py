@@ -1,4 +1,4 @@
-"""Distance of two WCSs in pixels."""
+"""Distance in pixels between the world positions of two WCSs at the same pixel."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .pixel_grid import TYPICAL_SHAPE, PixelGrid
 
 __all__ = ["has_same_axes", "largest_separation", "pixel_separation"]
 
-# Random positions at which two WCSs are compared.
+# Number of random pixel positions at which two WCSs are compared.
 SAMPLES = 60
 
-# Pixels around the image in which two WCSs are compared, too.
+# Some of the positions lie off the image, at most this far from an edge, in pixels.
 MARGIN = 100
 
 
 def has_same_axes(actual: PixelGrid, expected: PixelGrid) -> bool:
-    """Return `True` if the world axes of two grids have the same types, units and frame."""
+    """Return `True` if the world axes of two grids have equal types, units and frames."""
     a = actual.world
     b = expected.world
     if (a.types, a.units, a.is_sky) != (b.types, b.units, b.is_sky):
@@ -45,16 +45,16 @@ def pixel_separation(
     Returns
     -------
     array of shape (N,)
-        Distances in pixels of ``expected``. They are 0 where both world positions are equal or
-        NaN, and infinite where only one of them is NaN.
+        Distances in pixels of ``expected``. A distance is 0 if the world positions are equal or
+        both NaN. It is infinite if only one of them is NaN.
     """
     expected_points = expected.to_vectors(x, y)
     actual_points = actual.to_vectors(x, y)
     difference = actual_points - expected_points
     inverse, size = pseudo_inverse(jacobian(expected.to_vectors, x, y, expected_points))
     pixels = np.hypot(*np.einsum("kmn,mn->kn", inverse, difference))
-    # Use the straight distance if it is longer, because the step to the opposite point of the sky
-    # is zero.
+    # Use the straight distance if it is larger. For two opposite points of the sky, the distance
+    # that the derivatives give is zero.
     pixels = np.maximum(pixels, np.sqrt(np.einsum("mn,mn->n", difference, difference)) / size)
     pixels[np.isnan(pixels)] = np.inf
     both_nan = np.isnan(actual_points) & np.isnan(expected_points)
@@ -64,22 +64,25 @@ def pixel_separation(
 
 def largest_separation(actual: Any, expected: Any, shape: tuple[int, int] | None = None) -> float:
     """
-    Return the largest distance between two WCSs at positions in and around an image.
+    Return the largest distance between the world positions of two WCSs at the same pixels.
+
+    The WCSs are compared at random pixel positions in and around an image.
 
     Parameters
     ----------
     actual, expected : object
-        APE 14 WCSs of two pixel axes.
+        APE 14 WCSs with two pixel axes.
     shape : tuple of int, optional
-        ``(ny, nx)`` of the image; by default the shape of ``expected``, or 1000 by 1000 pixels.
+        ``(ny, nx)`` of the image. By default, the shape in ``expected``, or 1000 by 1000 pixels if
+        ``expected`` has no shape.
 
     Returns
     -------
     float
-        Distance in pixels, infinite if the world axes differ.
+        Distance in pixels; infinite if the world axes differ.
     """
     with warnings.catch_warnings():
-        # Some units and positions cause warnings that do not affect the distance.
+        # Ignore warnings about units and positions, because they do not affect the distance.
         warnings.simplefilter("ignore")
         actual_grid = PixelGrid(actual, shape)
         expected_grid = PixelGrid(expected, shape)

@@ -1,7 +1,8 @@
 """
-Meaning of the world axes of a WCS, and conversion of values between two WCSs.
+World axes of a WCS: physical types, units and celestial frame, and conversion of world values.
 
-Sky positions are compared as unit vectors, so right ascension 0 and the poles are no special cases.
+Sky positions are compared as unit vectors. Right ascension 0 and the poles therefore need no
+special treatment.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ __all__ = ["WorldAxes", "is_celestial"]
 
 class WorldAxes:
     """
-    World axes of a WCS, with their properties in APE 14.
+    World axes of a WCS, described by properties of the APE 14 interface.
 
     Parameters
     ----------
     types : sequence of str or None
-        Physical types of the axes.
+        The property ``world_axis_physical_types``.
     units : sequence of str
-        Units of the axes.
+        The property ``world_axis_units``.
     classes : mapping
-        Object classes.
+        The property ``world_axis_object_classes``.
     components : sequence
-        Object components.
+        The property ``world_axis_object_components``.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class WorldAxes:
     units : list of `~astropy.units.Unit`
         Units of the axes.
     frame : `~astropy.coordinates.BaseCoordinateFrame` or None
-        The celestial frame; `None` unless the axes are the two of the sky.
+        The celestial frame if the axes are longitude and latitude on the sky, otherwise `None`.
     """
 
     def __init__(
@@ -72,38 +73,40 @@ class WorldAxes:
         return self.frame is not None
 
     def lonlat(self, values: Sequence[ArrayLike]) -> tuple[FloatArray, FloatArray]:
-        """Return longitude and latitude in radians from world values."""
+        """Return the longitudes and latitudes of world values, in radians."""
         i, j = self._lonlat
         lon_unit, lat_unit = self._radians
         return np.multiply(values[i], lon_unit), np.multiply(values[j], lat_unit)
 
     def values(self, lon: ArrayLike, lat: ArrayLike) -> tuple[FloatArray, ...]:
-        """Return world values, in the order and units of the WCS, of angles in radians."""
+        """Return world values, in the order and units of the WCS, from angles in radians."""
         lon_unit, lat_unit = self._radians
         pair = np.mod(lon, 2 * np.pi) / lon_unit, np.divide(lat, lat_unit)
         return pair if self._lonlat == (0, 1) else pair[::-1]
 
     def vectors(self, values: Sequence[ArrayLike]) -> FloatArray:
         """
-        Return the vectors of world values, whose straight distances are meaningful.
+        Return points of the world as vectors.
+
+        The straight distance between two vectors is a meaningful distance.
 
         Parameters
         ----------
         values : sequence of array
-            One for each world axis, of one shape.
+            World values, one array for each world axis; all arrays have the same shape.
 
         Returns
         -------
         array
-            On the sky, unit vectors of shape (3, N); otherwise the values, of shape
-            (world axes, N).
+            If the world is the sky, unit vectors of shape (3, N). Otherwise, the world values, of
+            shape (world axes, N).
         """
         if not self.is_sky:
             return np.array(values, float)
         lon, lat = self.lonlat(values)
         points = np.empty((3, *np.shape(lon)))
         with np.errstate(invalid="ignore"):
-            # Write into one array, because fresh memory costs as much as the sines.
+            # Write into one array, because new arrays would take as much time as the sines.
             np.cos(lon, out=points[0, ...])
             np.sin(lon, out=points[1, ...])
             np.sin(lat, out=points[2, ...])
@@ -114,25 +117,24 @@ class WorldAxes:
         """
         Convert world values to the world axes of another WCS.
 
-        Equal celestial frames need no conversion. Other celestial frames need one vectorized
-        transformation.
+        If the celestial frames differ, one vectorized transformation converts all sky positions.
 
         Parameters
         ----------
         other : WorldAxes
-            Axes of the other WCS.
+            World axes of the other WCS.
         values : sequence of array
-            World values in these axes.
+            World values, in the order and units of the world axes of this WCS.
 
         Returns
         -------
         tuple of array
-            World values of the same points in the other axes.
+            World values of the same points, in the order and units of ``other``.
 
         Raises
         ------
         ValueError
-            If the axes are not of the same kind.
+            If the world axes of the two WCSs are not of the same kind.
         """
         if self.frame is not None and other.frame is not None:
             lon, lat = self.lonlat(values)
@@ -155,13 +157,13 @@ class WorldAxes:
 
 
 def is_celestial(wcs: Any) -> bool:
-    """Return `True` if a WCS maps two pixel axes to a position on the sky and to nothing else."""
+    """Return `True` if a WCS maps two pixel axes to sky positions and to no further axes."""
     classes = [kind[0] for kind in wcs.world_axis_object_classes.values()]
     return SkyCoord in classes and wcs.pixel_n_dim == wcs.world_n_dim == 2
 
 
 def _to_frame(frame: Any) -> Any:
-    """Return a frame object from a frame or the name of a frame."""
+    """Return the frame object for a frame or for the name of a frame."""
     if not isinstance(frame, str):
         return frame
     return SkyCoord(0, 0, unit="deg", frame=frame).frame.replicate_without_data()
@@ -171,7 +173,7 @@ def _axis_number(argument: str | int, frame: BaseCoordinateFrame) -> int:
     """Return 0 for longitude and 1 for latitude."""
     if not isinstance(argument, str):
         return argument
-    # Frames have their own names for the longitude, such as ra, l, or az.
+    # Each frame has its own names for longitude and latitude, such as ra and dec, or l and b.
     return ("lon", "lat").index(frame.representation_component_names.get(argument, argument))
 
 
@@ -182,7 +184,7 @@ def _transform(
     good = np.isfinite(lon) & np.isfinite(lat)
     lonlat = np.full((2, *np.shape(lon)), np.nan)
     sky = UnitSphericalRepresentation(lon[good] * u.rad, lat[good] * u.rad, copy=False)
-    # Do not use SkyCoord, which passes the equinox of the old frame on to the new one.
+    # Do not use SkyCoord, because it would copy the equinox of the old frame to the new frame.
     new = frame_in.realize_frame(sky).transform_to(frame_out)
     new = new.represent_as(UnitSphericalRepresentation)
     lonlat[:, good] = new.lon.rad, new.lat.rad
