@@ -1,4 +1,4 @@
-"""WCSs of every kind for the same part of the sky."""
+"""WCSs of all types for the same part of the sky."""
 
 import gwcs
 import numpy as np
@@ -18,7 +18,7 @@ SHAPE, ORIGIN = (300, 400), (70, 50)
 
 
 class PlainLowLevelWCS(BaseWCSWrapper):
-    """WCS with the low-level interface only. It records its calls."""
+    """WCS with only the low-level interface. It records its calls."""
 
     def __init__(self, wcs):
         super().__init__(wcs)
@@ -38,7 +38,7 @@ class PlainLowLevelWCS(BaseWCSWrapper):
 
 
 class PlainHighLevelWCS:
-    """WCS with the high-level interface only."""
+    """WCS with only the high-level interface."""
 
     def __init__(self, wcs):
         self._high = HighLevelWCSWrapper(PlainLowLevelWCS(wcs))
@@ -48,7 +48,7 @@ class PlainHighLevelWCS:
 
 
 def make_larger(wcs):
-    """Return the FITS WCS of a larger image that contains the image of ``wcs`` from ORIGIN on."""
+    """Return the FITS WCS of a larger image. In it, the image of ``wcs`` begins at ORIGIN."""
     wcs = wcs.deepcopy()
     wcs.wcs.crpix = wcs.wcs.crpix + ORIGIN
     if wcs.sip is not None:
@@ -65,7 +65,7 @@ def cut_larger(wcs):
 
 
 def make_gwcs(wcs, before=None, after=None, unit=u.deg):
-    """Return a gwcs with a transform added before or after the transform of another gwcs."""
+    """Return a copy of a gwcs with one more transform, either before or after its own transform."""
     transform = wcs.forward_transform.copy()
     transform.bounding_box = None
     transform = transform if before is None else before | transform
@@ -79,7 +79,7 @@ def make_gwcs(wcs, before=None, after=None, unit=u.deg):
 
 
 def make_quantity_gwcs(wcs):
-    """Return a gwcs with units in its transforms and bounding box that maps pixels as a TAN WCS."""
+    """Return a gwcs like a TAN WCS, with units in its transforms and its bounding box."""
     (ra, dec), (x, y) = wcs.wcs.crval, wcs.wcs.crpix - 1
     matrix = wcs.pixel_scale_matrix * u.deg
     transform = (
@@ -120,7 +120,7 @@ def use_arcsec(wcs):
 
 
 def build_wcs(kind, **arguments):
-    """Return a WCS of any kind. The arguments are the ones of `make_wcs`."""
+    """Return a WCS of the given type. The other arguments are those of `make_wcs`."""
     arguments = {"shape": SHAPE, "center": (1.1, 0.7), "rotation": 33.0} | arguments
     if kind in MADE:
         return make_wcs(kind, **arguments)
@@ -131,7 +131,7 @@ def build_wcs(kind, **arguments):
         large = make_gwcs(make_wcs("gwcs", **arguments), before=move)
         nx, ny = SHAPE[1] + 2 * ORIGIN[0], SHAPE[0] + 2 * ORIGIN[1]
         large.pixel_shape = nx, ny
-        # The bounding box contains the image only. The pixels around it are outside.
+        # The bounding box contains only the image, and not the pixels around the image.
         large.bounding_box = (69.5, nx - 70.5), (49.5, ny - 50.5)
         return cut_larger(large)
     if kind == "radian":
@@ -150,17 +150,17 @@ def build_wcs(kind, **arguments):
 
 @pytest.fixture(params=MADE + DERIVED)
 def kind(request):
-    """Return the name of each kind of WCS."""
+    """Yield the name of each type of WCS."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def build():
-    """Return the function that builds a WCS of any kind."""
+    """Return the function that builds a WCS of a given type."""
     return build_wcs
 
 
 @pytest.fixture(scope="session")
 def plain_low_level():
-    """Return the class of low-level WCSs that record their calls."""
+    """Return the class of the low-level WCSs that record their calls."""
     return PlainLowLevelWCS

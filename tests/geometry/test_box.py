@@ -1,4 +1,4 @@
-"""Rectangle of pixels: intersection, union, sizes, corners, slices and invalid arguments."""
+"""Rectangles of pixels: intersections, unions, sizes, corners, slices and invalid arguments."""
 
 import dataclasses
 import pickle
@@ -20,13 +20,13 @@ edge = st.floats(-20, 20) | st.integers(-40, 40).map(lambda n: n / 2)
 
 @st.composite
 def boxes(draw):
-    """Draw a box of 1 to 21 pixels in each direction."""
+    """Draw a random box of 1 to 21 pixels in each direction."""
     x, y = draw(corner), draw(corner)
     return PixelBox(x, y, x + draw(size), y + draw(size))
 
 
 def pixels(box):
-    """Return the set of the pixels (x, y) of a box."""
+    """Return the set of the pixel coordinates (x, y) of a box."""
     if box is None:
         return set()
     rows = range(box.ymin, box.ymax + 1)
@@ -36,7 +36,11 @@ def pixels(box):
 @FIXED
 @given(boxes(), boxes())
 def test_intersection_contains_the_common_pixels(a, b):
-    """The intersection contains exactly the common pixels, for both orders of the operands."""
+    """
+    The intersection contains exactly the common pixels.
+
+    The order of the boxes does not matter.
+    """
     assert pixels(a & b) == pixels(a) & pixels(b)
     assert (a & b) == (b & a)
 
@@ -44,7 +48,7 @@ def test_intersection_contains_the_common_pixels(a, b):
 @FIXED
 @given(boxes(), boxes(), boxes())
 def test_intersection_and_union_are_associative(a, b, c):
-    """The intersection and the union of three boxes do not depend on the order."""
+    """The order of two intersections, or of two unions, does not change the result."""
     assert (a | b) | c == a | (b | c) == c | a | b
     left, right = a & b, b & c
     assert (left and left & c) == (right and a & right)
@@ -53,7 +57,7 @@ def test_intersection_and_union_are_associative(a, b, c):
 @FIXED
 @given(boxes(), boxes())
 def test_union_is_the_smallest_box_around_both(a, b):
-    """The union contains both boxes, and the pixels of the boxes touch each of its sides."""
+    """The union contains both boxes, and each side of the union touches one of them."""
     union = a | b
     assert a in union
     assert b in union
@@ -65,7 +69,7 @@ def test_union_is_the_smallest_box_around_both(a, b):
 @FIXED
 @given(boxes(), boxes())
 def test_box_contains_boxes_of_its_pixels(a, b):
-    """A box is in another box exactly if all of its pixels are."""
+    """A box contains another box exactly if it contains all pixels of the other box."""
     assert (a in b) == (pixels(a) <= pixels(b))
     assert a in a
 
@@ -73,7 +77,7 @@ def test_box_contains_boxes_of_its_pixels(a, b):
 @FIXED
 @given(boxes(), shifts, shifts, st.integers(0, 50))
 def test_opposite_shift_and_pad_restore_the_box(box, dx, dy, pad):
-    """A shift or padding and its opposite give the original box."""
+    """A shift or a padding, followed by its opposite, gives the original box."""
     moved = box.shift(dx, dy)
     assert moved.shift(-dx, -dy) == box
     assert moved.shape == box.shape
@@ -87,7 +91,7 @@ def test_opposite_shift_and_pad_restore_the_box(box, dx, dy, pad):
 @FIXED
 @given(boxes())
 def test_sizes_count_pixels(box):
-    """Sizes count pixels. The order is (y, x) in ``shape`` and (x, y) in all other attributes."""
+    """Sizes are numbers of pixels. Only ``shape`` has the order (y, x)."""
     assert len(pixels(box)) == box.width * box.height
     assert box.shape == (box.height, box.width)
     assert box.naxis == (box.width, box.height)
@@ -97,7 +101,7 @@ def test_sizes_count_pixels(box):
 
 
 def test_values_of_one_box():
-    """The attributes of a box of 10 x 5 pixels have the expected values and orders."""
+    """All attributes of a box of 10 x 5 pixels have the expected values."""
     box = PixelBox(2, 3, 11, 7)
     assert (box.blc, box.trc) == ((2, 3), (11, 7))
     assert (box.width, box.height, box.shape, box.naxis) == (10, 5, (5, 10), (10, 5))
@@ -111,7 +115,7 @@ def test_values_of_one_box():
 @FIXED
 @given(boxes())
 def test_corners_are_the_outer_corners_of_pixels(box):
-    """The corners span the width and height of the box, centered on its center."""
+    """The corners of a box are as far apart as its width and its height, around its center."""
     corners = box.corners
     assert_array_equal(np.ptp(corners, axis=0), box.naxis)
     assert_array_equal(corners.mean(0), box.center)
@@ -121,7 +125,7 @@ def test_corners_are_the_outer_corners_of_pixels(box):
 @FIXED
 @given(boxes())
 def test_slices_cut_the_pixels(box):
-    """The slices cut the pixels of the box out of an array. A negative corner is an error."""
+    """The slices select the pixels of the box in an array. Negative corners are an error."""
     if min(box.blc) < 0:
         with pytest.raises(ValueError, match=r"blc must not be negative .*\(.*\)"):
             _ = box.slices
@@ -142,14 +146,14 @@ def test_from_float_gives_the_pixels_of_the_rectangle(a, b, c, d):
         reached = [i for i in range(-30, 31) if low < i + 0.5 and high > i - 0.5]
         if reached:
             assert (first, last) == (reached[0], reached[-1])
-        else:  # the rectangle is a point on the border between two pixels
+        else:  # The rectangle is a point on the border between two pixels.
             assert first == last
             assert low == high
             assert abs(low - first) == 0.5
 
 
 def test_from_float_of_edges_on_pixel_borders():
-    """An edge on the border of two pixels adds no pixel. An edge beyond the border adds one."""
+    """An edge on the border of two pixels includes one of them, and an edge beyond it both."""
     assert PixelBox.from_float(-0.5, -0.5, 3.5, 1.5) == PixelBox(0, 0, 3, 1)
     assert PixelBox.from_float(-0.6, -0.5, 3.5, 1.51) == PixelBox(-1, 0, 3, 2)
     assert PixelBox.from_float(2, 3, 2, 3) == PixelBox(2, 3, 2, 3)
@@ -158,7 +162,7 @@ def test_from_float_of_edges_on_pixel_borders():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", range(4))
 def test_from_float_of_edges_that_are_not_finite_is_an_error(bad, place):
-    """The error contains the edge that is not finite."""
+    """The error contains the value of the edge that is not finite."""
     edges = [0.0, 0.0, 5.0, 5.0]
     edges[place] = bad
     with pytest.raises(ValueError, match=r"edges of a box must be finite, got .*(nan|inf)"):
@@ -167,7 +171,7 @@ def test_from_float_of_edges_that_are_not_finite_is_an_error(bad, place):
 
 @pytest.mark.parametrize("edges", [(10, 0, 0, 5), (0, 5, 10, 4)])
 def test_from_float_of_reversed_edges_is_an_error(edges):
-    """Edges in the wrong order are an error, also if they are only one pixel apart."""
+    """An upper edge below the lower edge is an error, even if they differ by one pixel."""
     with pytest.raises(ValueError, match="must be in the order xmin, ymin, xmax, ymax"):
         PixelBox.from_float(*edges)
 
@@ -175,14 +179,14 @@ def test_from_float_of_reversed_edges_is_an_error(edges):
 @pytest.mark.parametrize("bad", [1.0, 1.5, np.float32(2), "1", None])
 @pytest.mark.parametrize("name", ["xmin", "ymin", "xmax", "ymax"])
 def test_corners_must_be_integers(name, bad):
-    """The error names the corner that is not an integer. A float such as 1.0 is no integer."""
+    """The error names the corner that is not an integer. Floats such as 1.0 are errors, too."""
     arguments = {"xmin": 0, "ymin": 0, "xmax": 9, "ymax": 9, name: bad}
     with pytest.raises(TypeError, match=f"{name} must be an integer, got"):
         PixelBox(**arguments)
 
 
 def test_numpy_integers_become_int():
-    """A box stores integers of all NumPy types as `int`."""
+    """A box converts NumPy integers of all types to `int`."""
     box = PixelBox(np.int16(1), np.uint8(2), np.int64(3), 4)
     assert box == PixelBox(1, 2, 3, 4)
     assert {type(value) for value in dataclasses.astuple(box)} == {int}
@@ -190,13 +194,13 @@ def test_numpy_integers_become_int():
 
 @pytest.mark.parametrize("corners", [(1, 0, 0, 5), (0, 1, 5, 0)])
 def test_box_without_pixels_is_an_error(corners):
-    """A box whose last pixel lies before its first pixel is an error."""
+    """A box is an error if its last pixel is before its first pixel."""
     with pytest.raises(ValueError, match="xmax and ymax must not be less"):
         PixelBox(*corners)
 
 
 def test_invalid_pad_and_shift_are_errors():
-    """A negative padding that leaves no pixel is an error, and so is a shift by a float."""
+    """A negative padding is an error if no pixel remains. A shift by a float is also an error."""
     with pytest.raises(ValueError, match="xmax and ymax must not be less"):
         PixelBox(0, 0, 3, 9).pad(-2)
     with pytest.raises(TypeError, match="must be an integer"):
@@ -204,7 +208,11 @@ def test_invalid_pad_and_shift_are_errors():
 
 
 def test_box_is_frozen_and_hashable():
-    """The corners of a box cannot change. Equal boxes have equal hashes, and pickles are equal."""
+    """
+    The corners of a box cannot change.
+
+    Equal boxes have equal hashes. A pickle restores the box.
+    """
     box = PixelBox(0, 1, 2, 3)
     with pytest.raises(dataclasses.FrozenInstanceError):
         box.xmin = 5
@@ -214,7 +222,7 @@ def test_box_is_frozen_and_hashable():
 
 @pytest.mark.parametrize("other", [(0, 0, 1, 1), 3, None])
 def test_boxes_combine_with_boxes_only(other):
-    """An object of another type does not combine with a box and is never equal to one."""
+    """A box cannot be combined with an object of another type and never equals one."""
     box = PixelBox(0, 0, 1, 1)
     with pytest.raises(TypeError, match="unsupported operand"):
         _ = box & other

@@ -1,4 +1,8 @@
-"""Cache of control points: reuse for the same WCS, and new points after each change of the WCS."""
+"""
+Cache of control points.
+
+It serves the same WCS again, and is renewed after a change of the WCS.
+"""
 
 import gc
 import weakref
@@ -13,13 +17,13 @@ X, Y = np.array([3.0, 150.2, 390.7]), np.array([280.1, 5.5, 100.0])
 
 
 def map_there_and_back(wcs):
-    """Map pixels to the sky with one pixel grid, and back with another grid of the same WCS."""
+    """Map pixels to the sky with one pixel grid, and back with another one of the same WCS."""
     return PixelGrid(wcs).to_pixel(*PixelGrid(wcs).to_world(X, Y))
 
 
 @pytest.fixture
 def recorder(plain_low_level):
-    """Class of WCSs that record the number of points of each call."""
+    """Class of WCSs that record the number of points in each call."""
 
     class Recorder(plain_low_level):
         def pixel_to_world_values(self, *pixels):
@@ -30,7 +34,7 @@ def recorder(plain_low_level):
 
 
 def test_second_grid_reuses_control_points(build, recorder):
-    """A second grid of the same WCS maps the control points, but not again for derivatives."""
+    """A second grid of the same WCS uses the derivatives at the control points of the first."""
     wcs = recorder(build("sip"))
     found = map_there_and_back(wcs)
     assert sum(wcs.calls) > 850
@@ -42,7 +46,7 @@ def test_second_grid_reuses_control_points(build, recorder):
 
 
 def test_each_shape_has_its_control_points(build, recorder):
-    """Grids of one WCS with two shapes do not share control points."""
+    """Two grids with the same WCS and different shapes have separate control points."""
     wcs = recorder(build("sip"))
     for shape in ((300, 400), (600, 500)):
         wcs.calls.clear()
@@ -64,7 +68,7 @@ def test_each_shape_has_its_control_points(build, recorder):
     ids=["far", "near", "crpix", "mirrored", "latitude first", "galactic", "sip"],
 )
 def test_change_of_the_wcs_renews_control_points(build, change):
-    """After a change in place, boxes and positions equal those of a new copy of the WCS."""
+    """After a change of a WCS in place, it gives the same positions as a new copy."""
     wcs = build("sip")
     old = wcs.deepcopy()
     map_there_and_back(wcs)
@@ -84,7 +88,7 @@ STRETCH = np.array([[10.0, -9.0], [-9.0, 10.0]])
 @pytest.mark.parametrize("turn", [np.eye(2), np.diag([1.0, -1.0])])
 @pytest.mark.parametrize("matrix", [STRETCH, np.linalg.inv(STRETCH), [[0.0, 1.0], [1.0, 0.0]]])
 def test_change_across_a_diagonal_renews_control_points(build, turn, matrix):
-    """A change that moves no position on a diagonal of the image renews the control points."""
+    """A change of the WCS is found even if positions on a diagonal stay the same."""
     wcs, sky = build("tan"), build("tan")
     wcs.wcs.crpix = 200.5, 200.5
     wcs.pixel_shape = 400, 400
@@ -101,7 +105,7 @@ def test_change_across_a_diagonal_renews_control_points(build, turn, matrix):
 
 @pytest.mark.parametrize("kind", ["sip", "gwcs"])
 def test_cache_does_not_keep_the_wcs_alive(kind, build):
-    """The memory of a WCS with cached control points is freed with its last reference."""
+    """The cache does not keep a WCS in memory that has no other references."""
     wcs = build(kind)
     map_there_and_back(wcs)
     gone = weakref.ref(wcs)
@@ -111,7 +115,7 @@ def test_cache_does_not_keep_the_wcs_alive(kind, build):
 
 
 def test_wcs_without_hash_maps_positions(build, recorder):
-    """A WCS that cannot be the key of a cache still maps positions."""
+    """A WCS without a hash, which cannot be the key of a cache, maps positions correctly."""
 
     class Unhashable(recorder):
         __hash__ = None

@@ -1,4 +1,4 @@
-"""Boxes around mapped rectangles: all pixels inside, and hardly larger than needed."""
+"""Boxes around mapped rectangles contain all mapped pixels and are hardly larger than necessary."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ FIXED = settings(derandomize=True, max_examples=60)
 
 @st.composite
 def boxes(draw, size=100):
-    """Draw the edges (xmin, ymin, xmax, ymax) of a rectangle of whole pixels."""
+    """Draw the edges (xmin, ymin, xmax, ymax) of a random rectangle of whole pixels."""
     x, y = draw(st.integers(-500, 500)), draw(st.integers(-500, 500))
     width, height = draw(st.integers(1, size)), draw(st.integers(1, size))
     return np.array([x, y, x + width, y + height]) - 0.5
@@ -22,7 +22,7 @@ def boxes(draw, size=100):
 
 @st.composite
 def maps(draw):
-    """Draw a rotated cubic map with a distortion of 5 % at 500 pixels, more than in any camera."""
+    """Draw a rotated cubic map. Its distortion of 5 % at 500 pixels is more than in any camera."""
     angle, scale = draw(st.floats(0, 7)), draw(st.floats(0.4, 2.5))
     coefficients = [draw(st.floats(-1, 1)) for _ in range(14)]
 
@@ -38,13 +38,13 @@ def maps(draw):
 
 
 def enclose(edges, forward):
-    """Return the boxes, shape (4, N), around mapped rectangles."""
+    """Return the boxes around mapped rectangles, with shape (4, N)."""
     x, y, start = perimeter(*edges)
     return extents(*forward(x, y), start)[0]
 
 
 def sample_edges(edges, n):
-    """Return points on the four edges of a rectangle, much closer than those of `perimeter`."""
+    """Return points on the four edges of a rectangle, closer together than those of `perimeter`."""
     x1, y1, x2, y2 = edges
     t, one = np.linspace(0, 1, n), np.ones(n)
     x, y = x1 + (x2 - x1) * t, y1 + (y2 - y1) * t
@@ -58,21 +58,25 @@ def sample_pixels(edges):
 
 
 def extremes(x, y):
-    """Return the smallest box (xmin, ymin, xmax, ymax) around points."""
+    """Return the edges (xmin, ymin, xmax, ymax) of the smallest box around points."""
     return np.array([x.min(), y.min(), x.max(), y.max()])
 
 
 @FIXED
 @given(st.lists(boxes(), min_size=1, max_size=4), st.sampled_from([1, 4, 16]))
 def test_perimeter_goes_around_each_rectangle(rectangles, refinement):
-    """Points go around each rectangle, include its corners, and keep below the largest spacing."""
+    """
+    The points go around each rectangle and include its corners.
+
+    Their spacing is below the limit.
+    """
     x, y, start = perimeter(*np.transpose(rectangles), refinement=refinement)
     assert start[0] == 0
     for k, (x1, y1, x2, y2) in enumerate(rectangles):
         part = slice(start[k], start[k + 1] if k + 1 < len(start) else None)
         u, v = x[part], y[part]
         count, odd = divmod(len(u), 8)
-        assert not odd  # each of the four edges has an even number of intervals
+        assert not odd  # Each of the four edges has an even number of intervals.
         assert count >= 1
         assert ((u == x1) | (u == x2) | (v == y1) | (v == y2)).all()
         corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
@@ -84,11 +88,13 @@ def test_perimeter_goes_around_each_rectangle(rectangles, refinement):
         middle = u[count : 2 * count + 1 : count], v[count : 2 * count + 1 : count]
         assert_allclose([m[0] for m in middle], [(x1 + x2) / 2, y1], rtol=1e-12)
         area = (u * np.roll(v, -1) - v * np.roll(u, -1)).sum() / 2
-        assert area == pytest.approx((x2 - x1) * (y2 - y1))  # a positive area: anticlockwise
+        assert area == pytest.approx(
+            (x2 - x1) * (y2 - y1)
+        )  # The area is positive if the points go around anticlockwise.
 
 
 def test_no_boxes_give_empty_arrays():
-    """The functions accept zero boxes and return arrays of length zero."""
+    """For zero boxes, the functions return arrays of length zero."""
     x, y, start = perimeter(*np.empty((4, 0)))
     assert x.shape == y.shape == start.shape == (0,)
     assert [part.shape for part in extents(x, y, start)] == [(4, 0), (0,)]
@@ -104,7 +110,7 @@ def test_box_that_is_not_finite_becomes_nan():
 
 
 def test_point_that_does_not_map_makes_its_box_nan():
-    """One NaN among the points of a box makes all its edges NaN. The other boxes do not change."""
+    """If a point of a box maps to NaN, all edges of this box become NaN, but of no other box."""
     edges = np.array([[0.0, 10, 20], [0, 0, 0], [5, 15, 25], [5, 5, 5]])
     x, y, start = perimeter(*edges)
     for k in range(start[1], start[2]):
@@ -118,7 +124,7 @@ def test_point_that_does_not_map_makes_its_box_nan():
 @FIXED
 @given(boxes(), st.floats(-1e4, 1e4), st.floats(-1e4, 1e4))
 def test_translation_keeps_the_size(edges, dx, dy):
-    """A translation changes the size of a box by rounding errors only."""
+    """A translation changes the size of a box only by rounding errors."""
     found = enclose(edges[:, None], lambda x, y: (x + dx, y + dy))[:, 0]
     assert_allclose(found, edges + np.array([dx, dy, dx, dy]), rtol=0, atol=1e-10)
 
@@ -126,7 +132,7 @@ def test_translation_keeps_the_size(edges, dx, dy):
 @FIXED
 @given(boxes(), st.integers(-5000, 5000), st.integers(-5000, 5000))
 def test_translation_by_whole_pixels_is_exact(edges, dx, dy):
-    """A translation by whole pixels, also by zero, shifts the pixels of a box exactly."""
+    """A translation by a whole number of pixels, or by zero, shifts the pixels of a box exactly."""
     box = PixelBox.from_float(*edges)
     found = enclose(edges[:, None], lambda x, y: (x + dx, y + dy))
     moved = whole_pixels(found, tolerance=1e-9)
@@ -137,7 +143,7 @@ def test_translation_by_whole_pixels_is_exact(edges, dx, dy):
 @given(boxes(), maps())
 @example(np.array([-0.5, -0.5, 0.5, 0.5]), lambda x, y: (x, y))
 def test_box_encloses_every_pixel(edges, forward):
-    """A box contains the mapped centers and corners of all pixels, and the edges between them."""
+    """A box contains the mapped centers, corners and edges of all pixels."""
     found = enclose(edges[:, None], forward)
     box = whole_pixels(found, tolerance=1e-9)[:, 0]
     for u, v in (forward(*sample_pixels(edges)), forward(*sample_edges(edges, 999))):
@@ -150,7 +156,7 @@ def test_box_encloses_every_pixel(edges, forward):
 @FIXED
 @given(boxes(), maps())
 def test_box_is_hardly_larger_than_needed(edges, forward):
-    """A box is on each side at most one pixel larger than the smallest possible box."""
+    """On each side, a box exceeds the smallest possible box by at most one pixel."""
     box = whole_pixels(enclose(edges[:, None], forward), tolerance=1e-9)[:, 0]
     exact = extremes(*forward(*sample_edges(edges, 999)))
     tight = whole_pixels(exact[:, None], tolerance=1e-9)[:, 0]
@@ -167,7 +173,7 @@ def test_box_is_hardly_larger_than_needed(edges, forward):
     st.floats(0, 7),
 )
 def test_bulge_of_a_quadratic_is_bounded(a, b, c, width, height, angle):
-    """The extents contain a quadratic also between its samples, for any number of samples."""
+    """For any number of samples, the extents contain a quadratic also between the samples."""
 
     def forward(x, y):
         u, v = x + a * y * y + b * x * y, y + c * x * x
@@ -181,7 +187,7 @@ def test_bulge_of_a_quadratic_is_bounded(a, b, c, width, height, angle):
 
 
 def test_box_contains_an_edge_that_bulges_between_corners():
-    """A box around the mapped corners alone would miss the middle of a curved edge."""
+    """A box contains the middle of a curved edge. A box around the mapped corners would not."""
 
     def forward(x, y):
         return x, y + 0.002 * (x - 50) ** 2
@@ -194,7 +200,7 @@ def test_box_contains_an_edge_that_bulges_between_corners():
 
 @pytest.mark.parametrize("kink", [3.0, 8.0, 12.5, 31.0, 50.0])
 def test_box_contains_an_edge_with_a_kink(kink):
-    """A box contains an edge with a kink, as from a lookup table, for each place of the kink."""
+    """A box contains an edge with a kink at any place, as in a lookup table."""
 
     def forward(x, y):
         return x, y - 0.05 * np.abs(x - kink)
@@ -208,17 +214,17 @@ def test_box_contains_an_edge_with_a_kink(kink):
 @FIXED
 @given(st.lists(boxes(30), min_size=2, max_size=6), maps())
 def test_boxes_do_not_depend_on_each_other(rectangles, forward):
-    """A box has the same extents alone and together with other boxes."""
+    """A box has the same extents alone as together with other boxes."""
     together = enclose(np.transpose(rectangles), forward)
     alone = [enclose(edges[:, None], forward)[:, 0] for edges in rectangles]
-    # NumPy may use other instructions for powers of arrays of another length.
+    # The length of an array can change the instructions that NumPy uses for powers.
     assert_allclose(together.T, alone, rtol=1e-13, atol=1e-11)
 
 
 @FIXED
 @given(st.lists(boxes(), min_size=1, max_size=5), st.floats(-0.49, 0.49))
 def test_whole_pixels_agree_with_from_float(rectangles, fraction):
-    """Many boxes at once equal the single boxes of `PixelBox.from_float`."""
+    """Many boxes at once equal the boxes that `PixelBox.from_float` returns one by one."""
     edges = np.transpose(rectangles) + np.array([[fraction], [0], [-fraction], [fraction]])
     edges[2:] = np.maximum(edges[:2], edges[2:])
     found = whole_pixels(edges)
@@ -228,9 +234,9 @@ def test_whole_pixels_agree_with_from_float(rectangles, fraction):
 
 
 def test_whole_pixels_ignore_overlaps_within_the_tolerance():
-    """A box does not include a pixel that it overlaps by at most the tolerance."""
+    """A box excludes a pixel if it overlaps the pixel by no more than the tolerance."""
     edges = np.array([[-0.501, -0.52], [-0.5, -0.5], [9.501, 9.52], [4.5, 4.5]])
     assert_array_equal(whole_pixels(edges).T, [[-1, 0, 10, 4], [-1, 0, 10, 4]])
     assert_array_equal(whole_pixels(edges, tolerance=0.01).T, [[0, 0, 9, 4], [-1, 0, 10, 4]])
-    # A rectangle of width 0 gives one pixel, never a negative number of pixels.
+    # A rectangle of width 0 gives one pixel.
     assert_array_equal(whole_pixels(np.full((4, 1), 2.5), tolerance=0.1)[:, 0], [3, 3, 3, 3])

@@ -34,7 +34,11 @@ def make_wcs_without_header_form():
 
 
 def test_state_restores_all_values():
-    """A new WCS and an existing WCS get all values of a state. A repetition changes nothing."""
+    """
+    A state restores all values, in a new WCS and in an existing WCS.
+
+    Restoring twice changes nothing.
+    """
     wcs = make_wcs_without_header_form()
     wcs.pixel_bounds = [(-200, 1000.5), None]
     state = exact_state(wcs)
@@ -53,7 +57,7 @@ def test_state_restores_all_values():
 
 
 def test_state_restores_units():
-    """A restored WCS in arcsec gives world values in arcsec."""
+    """If a WCS in arcsec is restored, its world values are in arcsec."""
     wcs = make_wcs("tan", SHAPE)
     wcs = restore_state(exact_state(wcs) | {"preserve_units": True})
     wcs.wcs.cunit = ["arcsec", "arcsec"]
@@ -64,7 +68,7 @@ def test_state_restores_units():
 
 @pytest.mark.parametrize("change", ["crpix", "units", "nan", "turn", "table"])
 def test_largest_separation_finds_differences(change):
-    """Each difference gives more than 1e-6 pixels, except a shift of the longitude by 360 deg."""
+    """All differences exceed 1e-6 pixels, except a shift of the longitude by 360 deg."""
     wcs = make_wcs("lookup", SHAPE)
     found = wcs.deepcopy()
     assert largest_separation(found, wcs) == 0
@@ -99,7 +103,7 @@ def test_largest_separation_finds_differences(change):
     ids=["plain", "high", "sliced", "offset"],
 )
 def test_pickles_are_exact(kind, wrap):
-    """Pickles keep all values and shared objects, and do not change the original WCS."""
+    """Pickles preserve all values and shared objects. Pickling does not change the original WCS."""
     inner = (
         make_wcs_without_header_form()
         if kind == "no header form"
@@ -127,7 +131,7 @@ def test_pickles_are_exact(kind, wrap):
 
 
 def test_pickle_of_an_unsupported_wcs_is_an_error():
-    """The error names the WCS that pickles cannot restore."""
+    """The error names a WCS that a pickle could not restore."""
 
     class Subclass(WCS):
         pass
@@ -141,7 +145,7 @@ def test_pickle_of_an_unsupported_wcs_is_an_error():
 
 
 def test_pickle_of_a_table_for_both_axes():
-    """One table object for both axes becomes two equal tables."""
+    """If both axes share a table object, the pickle restores two equal tables."""
     wcs = make_wcs("lookup", SHAPE)
     table = DistortionLookupTable(np.ones((4, 5), np.float32) / 3, (1, 2), (1 / 3, 4), (99, 98))
     wcs.cpdis1 = wcs.cpdis2 = table

@@ -1,4 +1,4 @@
-"""Boxes near the horizon of a projection, from images that cover both sides of the horizon."""
+"""Boxes near the horizon of a projection, mapped from images that extend across the horizon."""
 
 import numpy as np
 import pytest
@@ -39,9 +39,9 @@ def axes(center):
 
 @st.composite
 def fields(draw):
-    """Draw a tangent point, an image of more than half of the sky, and boxes near the horizon."""
+    """Draw a tangent point, an image of more than half the sky, and boxes near the horizon."""
     center = draw(st.tuples(st.floats(0, 360), st.floats(-89, 89)))
-    # The horizon is a circle around the center of the image, or another curve in the image.
+    # In the image, the horizon is a circle around the center or another curve.
     middle = draw(st.sampled_from([center, (center[0] + 70, -center[1]), (center[0] + 180, 0)]))
     image_in = make_wcs(draw(st.sampled_from(["ZEA", "ARC"])), middle, draw(st.floats(0, 7)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -58,7 +58,7 @@ def fields(draw):
 
 def map_densely(image_in, image_out, box, step=0.25):
     """
-    Return the box around a mapped box and its height above the horizon.
+    Return the box around a mapped box, and the height of the mapped box above the horizon.
 
     The formula of the projection maps all pixels of the box to a TAN or SIN image. The height is
     the smallest one of all positions, in degrees.
@@ -79,22 +79,22 @@ def map_densely(image_in, image_out, box, step=0.25):
 @FEW
 @given(field=fields(), angle=st.floats(0, 7))
 def test_boxes_near_the_horizon(projection, field, angle):
-    """Boxes that reach beyond the horizon are NaN. All others are complete and hardly too large."""
+    """Boxes across the horizon are NaN. Other boxes are complete and hardly too large."""
     center, image_in, boxes = field
     image_out = make_wcs(projection, center, angle)
-    # The image ends far from the horizon, so that boxes need a large reach.
+    # Boxes need a large reach, because the image ends far from the horizon.
     found, *_, candidate = PixelMap(image_in, image_out).boxes(boxes + HALF, reach=2000)
     good = np.isfinite(found).all(0)
     assert_array_equal(np.isfinite(found).any(0), good)
     for k, box in enumerate(boxes.T):
         tight, height = map_densely(image_in, image_out, box)
         if not np.isfinite(tight).all():
-            # A part of the box is beyond the horizon of the first image.
+            # A part of this box is beyond the horizon of the first image.
             assert not good[k]
             continue
         if height < -1e-6:
             assert not good[k]
-        # The scale of a TAN grows without limit towards the horizon: no box is tight there.
+        # The scale of a TAN grows without limit towards the horizon. Boxes there are too large.
         if height > (4 if projection == "TAN" else 1e-3):
             assert candidate[k]
             assert good[k]
@@ -102,5 +102,5 @@ def test_boxes_near_the_horizon(projection, field, angle):
             size = (tight[2:] - tight[:2]).max()
             outward = (found[:, k] - tight) * [-1, -1, 1, 1]
             assert outward.min() > -1e-9 * size - 1e-6
-            # The dense points miss only a small fraction of the size of a curved edge.
+            # The box around the dense points is smaller than the true box by a tiny fraction.
             assert outward.max() < 0.25 + 0.003 * size

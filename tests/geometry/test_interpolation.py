@@ -1,4 +1,4 @@
-"""Interpolation of the mapped centers of all pixels of boxes."""
+"""Interpolation of the mapped positions of all pixels of boxes."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SHAPE = (300, 400)
 
 
 def centers(box):
-    """Return the pixel centers of one box, row by row."""
+    """Return the centers of the pixels of one box, row by row."""
     v, u = np.mgrid[box.ymin : box.ymax + 1, box.xmin : box.xmax + 1]
     return u.ravel().astype(float), v.ravel().astype(float)
 
@@ -40,7 +40,7 @@ def test_interpolated_positions_equal_exact_positions(kind):
     mapped = InterpolatedCenters(counter, boxes).mapped()
     exact = np.hstack([pixel_map(*centers(box)) for box in boxes])
     assert counter.calls == 1
-    # Lookup tables have kinks, which the interpolation smooths.
+    # The interpolation smooths the kinks of lookup tables.
     assert_allclose(mapped, exact, atol=0.02 if kind == "lookup" else 0.002)
 
 
@@ -49,7 +49,7 @@ def test_interpolated_positions_equal_exact_positions(kind):
     box=st.tuples(*[st.integers(-50, 50)] * 2, *[st.integers(1, 30)] * 2),
 )
 def test_quadratic_maps_have_rounding_errors_only(coefficients, box):
-    """The interpolation reproduces a biquadratic map."""
+    """The interpolation reproduces a biquadratic map exactly, except for rounding errors."""
     a = np.array(coefficients).reshape(2, 6)
 
     def transform(x, y):
@@ -61,7 +61,7 @@ def test_quadratic_maps_have_rounding_errors_only(coefficients, box):
 
 
 def test_maps_that_are_not_smooth_are_exact():
-    """One more call maps all pixels of the boxes where the interpolation is not good enough."""
+    """If the interpolation of a box is not accurate, one more call maps all its pixels."""
 
     def transform(x, y):
         return x + 3 * np.sin(x), y + np.where(x > 100, 3 * np.cos(2 * y), 0.0)
@@ -78,7 +78,7 @@ def test_maps_that_are_not_smooth_are_exact():
 
 
 def test_pixels_without_a_position_are_nan():
-    """Pixels without a position are NaN, and pixels next to them keep their positions."""
+    """Pixels without a position are NaN. Adjacent pixels keep their positions."""
 
     def transform(x, y):
         return np.where(x < 5, x, np.nan), y
@@ -89,6 +89,6 @@ def test_pixels_without_a_position_are_nan():
 
 
 def test_no_boxes_give_no_positions():
-    """The positions of zero boxes are an empty array."""
+    """For zero boxes, the result is an empty array."""
     boxes = PixelBoxes([], [], [], [])
     assert InterpolatedCenters(lambda x, y: (x, y), boxes).mapped().shape == (2, 0)

@@ -1,4 +1,4 @@
-"""Boxes of one image in the pixels of another image."""
+"""Boxes of one image that are mapped to the pixels of another image."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ SHAPE = (300, 400)
     st.sampled_from(["sip", "lookup", "gwcs"]),
 )
 def test_mapped_boxes_contain_all_mapped_pixels(build, boxes, rotation, made):
-    """A mapped box contains the mapped centers and corners of its pixels, and hardly more."""
+    """A mapped box contains the mapped centers and corners of its pixels and is hardly larger."""
     to_out = PixelMap(
         build("sip", rotation=20.0), build(made, rotation=rotation, center=(1.1003, 0.7002))
     )
@@ -43,7 +43,7 @@ def test_mapped_boxes_contain_all_mapped_pixels(build, boxes, rotation, made):
 
 
 def test_boxes_on_the_same_grid_do_not_change(build):
-    """A box maps to itself between two WCSs of the same pixel grid."""
+    """A box maps to itself if both WCSs have the same pixel grid."""
     blc, trc = np.array([[-10, 5, 390], [3, 7, 250]]), np.array([[20, 5, 420], [30, 8, 310]])
     edges = np.concatenate([blc - 0.5, trc + 0.5])
     for kind_in, kind_out in (("sip", "gwcs"), ("gwcs-noinverse", "tpv"), ("lookup", "lookup")):
@@ -54,14 +54,14 @@ def test_boxes_on_the_same_grid_do_not_change(build):
 
 
 def test_box_much_larger_than_the_image_maps(build):
-    """A box that surrounds a small image maps completely."""
+    """All of a box that surrounds a small image is mapped."""
     to_out = PixelMap(build("tan", shape=(4000, 4000)), build("tan"))
     found = to_out.boxes(np.array([[-0.5], [-0.5], [3999.5], [3999.5]]))[0][:, 0]
     assert_allclose(found, [-1800.5, -1850.5, 2199.5, 2149.5], rtol=0, atol=1e-4)
 
 
 def test_boxes_need_one_call_of_the_wcs(build, plain_low_level):
-    """One call of the first WCS maps all boxes and positions."""
+    """One call of the WCS of the first image maps all boxes and positions."""
     counted = plain_low_level(build("sip"))
     to_out = PixelMap(counted, build("gwcs"))
     to_out.boxes(np.tile([[0.0], [0], [9], [9]], 500), np.arange(500.0), np.arange(500.0))
@@ -69,7 +69,7 @@ def test_boxes_need_one_call_of_the_wcs(build, plain_low_level):
 
 
 def test_box_that_leaves_the_sky_is_nan(build):
-    """A box that leaves the sky of the other image is NaN. Other boxes stay finite."""
+    """A box is NaN if a part of it has no position in the other image. Other boxes stay finite."""
     to_out = PixelMap(build("tan", scale=50.0), build("sip"))
     edges = np.array([[199.0, 0, 199.4], [149, 0, 149.4], [200, 10, 199.6], [150, 10, 149.6]])
     found, x, y, _ = to_out.boxes(edges, [199.5, 0.0, 199.5], [149.5, 0.0, 149.5])
@@ -92,7 +92,11 @@ WIDE = [
 
 @pytest.mark.parametrize(("one", "other", "field", "scale"), WIDE)
 def test_boxes_of_wide_fields_are_tight(one, other, field, scale):
-    """A box contains its curved edges and is less than a pixel larger on each side."""
+    """
+    A box contains its curved edges.
+
+    On each side, it is less than a pixel larger than necessary.
+    """
     to_out = PixelMap(make_wide(one, field, 1.0), make_wide(other, field, scale))
     rng = np.random.default_rng(4)
     low = rng.uniform(0.1 * field, 0.5 * field, (2, 60))
@@ -129,7 +133,7 @@ def make_wide(projection, field, scale):
     ],
 )  # fmt: skip
 def test_boxes_across_the_seam_of_an_all_sky_image_are_nan(projection, center):
-    """Exactly the boxes with the seam of an all-sky image inside are NaN."""
+    """A box is NaN exactly if the seam of an all-sky image passes through it."""
     header = {
         "NAXIS": 2, "NAXIS1": 720, "NAXIS2": 360, "CDELT1": -0.5, "CDELT2": 0.5,
         "CTYPE1": f"RA---{projection}", "CTYPE2": f"DEC--{projection}",
@@ -145,7 +149,7 @@ def test_boxes_across_the_seam_of_an_all_sky_image_are_nan(projection, center):
     for x1, y1, x2, y2 in edges.T:
         grid = np.meshgrid(np.linspace(x1, x2, 85), np.linspace(y1, y2, 85))
         beyond = source.pixel_to_world_values(*grid)[0] - 180
-        # The right ascension passes 180 degrees at the seam. A passage of 0 is no seam.
+        # The seam is at a right ascension of 180 degrees. The right ascension 0 is not at a seam.
         near = np.abs(beyond) < 90
         on_seam.append(
             ((np.diff(np.sign(beyond)) != 0) & near[:, 1:]).any()
@@ -156,7 +160,7 @@ def test_boxes_across_the_seam_of_an_all_sky_image_are_nan(projection, center):
 
 
 def test_positions_near_the_end_of_the_sky_are_exact():
-    """Positions are exact at a pole of CEA, where derivatives exist on one side only."""
+    """Positions are exact at a pole of CEA, where derivatives exist only on one side."""
     header = {
         "NAXIS": 2, "NAXIS1": 720, "NAXIS2": 360, "CDELT1": -0.5, "CDELT2": 0.5,
         "CTYPE1": "RA---CEA", "CTYPE2": "DEC--CEA", "CRPIX1": 360.5, "CRPIX2": 180.5,
@@ -175,7 +179,7 @@ def test_positions_near_the_end_of_the_sky_are_exact():
 
 
 def test_boxes_of_rough_lookup_tables_are_finite(build):
-    """A lookup table that varies from pixel to pixel makes boxes larger, but not NaN."""
+    """If a lookup table varies from pixel to pixel, boxes become larger and stay finite."""
     rng = np.random.default_rng(3)
     rough, plain = build("tan"), build("tan")
     rough.cpdis2 = DistortionLookupTable(
@@ -190,7 +194,7 @@ def test_boxes_of_rough_lookup_tables_are_finite(build):
 
 
 def test_accuracy_does_not_shrink_boxes(build):
-    """Less accurate positions do not make boxes smaller."""
+    """Boxes do not become smaller if positions are less accurate."""
     to_out = PixelMap(build("tan"), build("tan", rotation=20.0))
     edges = np.array([[10.0], [20.0], [30.0], [50.0]]) - 0.5
     exact, *_ = to_out.boxes(edges)

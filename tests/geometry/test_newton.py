@@ -1,4 +1,4 @@
-"""Newton iteration of many positions at once: derivatives, convergence, limits and failures."""
+"""Newton iteration for many positions at once: derivatives, convergence, limits and failures."""
 
 import numpy as np
 import pytest
@@ -16,18 +16,18 @@ def linear(x, y):
 
 
 def curved(x, y):
-    """Smooth map of the plane, one-to-one at the positions of these tests."""
+    """Smooth map of the plane that is one-to-one near the positions in these tests."""
     return np.array([x + 0.002 * x * y, y - 0.001 * x**2 + 1e-5 * y**3])
 
 
 def sphere(x, y):
-    """Map pixels of one degree to unit vectors."""
+    """Map pixels with a size of one degree to unit vectors."""
     lon, lat = np.deg2rad(x), np.deg2rad(y)
     return np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
 
 
 class Counting:
-    """Forward function that records the number of points of each call."""
+    """Forward function that records the number of points in each call."""
 
     def __init__(self, function):
         self.function, self.sizes = function, []
@@ -43,7 +43,7 @@ def make_points(n, seed=1, size=20):
 
 
 def test_jacobian_of_a_linear_map():
-    """The differences of a linear map equal its matrix for every step."""
+    """The finite differences of a linear map equal its matrix for every step size."""
     x, y = make_points(20)
     for step in (0.01, 1.0, 8.0):
         found = jacobian(linear, x, y, linear(x, y), step=step)
@@ -52,7 +52,7 @@ def test_jacobian_of_a_linear_map():
 
 
 def test_jacobian_of_a_curved_map():
-    """The error of the derivatives is at most half a step times the second derivatives."""
+    """The errors of derivatives are at most half a step times the second derivatives."""
     x, y = make_points(50)
     dx, dy = jacobian(curved, x, y, curved(x, y), step=1e-3)
     assert_allclose(dx, [1 + 0.002 * y, -0.002 * x], rtol=0, atol=1e-3 * 0.0011)
@@ -60,7 +60,7 @@ def test_jacobian_of_a_curved_map():
 
 
 def test_jacobian_does_not_map_known_points_again():
-    """The Jacobian maps two points for each position, because the base points are arguments."""
+    """The Jacobian maps two points for each position. The mapped position is an argument."""
     x, y = make_points(30)
     forward = Counting(curved)
     found = jacobian(forward, x, y, curved(x, y))
@@ -71,7 +71,7 @@ def test_jacobian_does_not_map_known_points_again():
 
 
 def test_pseudo_inverse_is_least_squares():
-    """The steps equal those of a least-squares fit to a residual in three dimensions."""
+    """The steps equal a least-squares fit to a residual in three dimensions."""
     rng = np.random.default_rng(2)
     derivatives, residual = rng.normal(size=(2, 3, 40)), rng.normal(size=(3, 40))
     inverse, size = pseudo_inverse(derivatives)
@@ -84,7 +84,7 @@ def test_pseudo_inverse_is_least_squares():
 
 @pytest.mark.parametrize("forward", [linear, curved, sphere])
 def test_newton_finds_the_original_positions(forward):
-    """The iteration finds the original positions from starts that are several pixels away."""
+    """The iteration finds the original positions from starts several pixels away."""
     x, y = make_points(200)
     start = np.array([x, y]) + make_points(200, seed=2, size=5)
     u, v, closed = newton(forward, forward(x, y), *start, **OPTIONS)
@@ -93,14 +93,14 @@ def test_newton_finds_the_original_positions(forward):
 
 
 def test_newton_does_not_change_its_arguments():
-    """The array of start positions keeps its values."""
+    """The iteration does not change the array of start positions."""
     start = np.zeros((2, 5))
     newton(curved, curved(*make_points(5)), *start, **OPTIONS)
     assert not start.any()
 
 
 def test_newton_from_nan_gives_nan():
-    """A start or a target of NaN gives NaN. The other positions converge."""
+    """If a start or a target is NaN, its result is NaN. The other positions converge."""
     x, y = make_points(4)
     start, target = np.zeros((2, 4)), curved(x, y)
     start[0, 1], target[1, 2] = np.nan, np.nan
@@ -111,13 +111,13 @@ def test_newton_from_nan_gives_nan():
 
 
 def test_newton_without_points_gives_empty_arrays():
-    """The iteration accepts zero points."""
+    """For zero points, the result is an empty array."""
     u, v, closed = newton(curved, np.empty((2, 0)), np.empty(0), np.empty(0), **OPTIONS)
     assert u.shape == v.shape == closed.shape == (0,)
 
 
 def test_newton_without_a_solution_gives_nan():
-    """A target without a solution does not converge, and there is no warning."""
+    """A target without a solution gives NaN and no warning."""
 
     def bowl(x, y):
         return np.array([x**2 + 1, y])
@@ -131,7 +131,7 @@ def test_newton_without_a_solution_gives_nan():
 
 
 def test_newton_does_not_take_a_zero_step_for_convergence():
-    """A residual perpendicular to both derivatives gives a zero step, which is no convergence."""
+    """A zero step because of a residual perpendicular to both derivatives is not convergence."""
 
     def plane(x, y):
         return np.array([x, y, np.zeros_like(x)])
@@ -143,7 +143,7 @@ def test_newton_does_not_take_a_zero_step_for_convergence():
 
 
 def test_newton_does_not_take_the_antipode_for_a_solution():
-    """The step to the opposite point of a sphere is zero, but the start is no solution."""
+    """A start opposite to its target on a sphere gives a zero step, but is not a solution."""
     x, y = np.zeros(3), np.array([0.0, 10.0, 45.0])
     _, _, closed = newton(sphere, -sphere(x, y), x, y, accuracy=0.2, maxiter=1, max_step=1.0)
     assert not closed.any()
@@ -162,7 +162,7 @@ def test_newton_stops_at_maxiter():
 
 
 def test_newton_without_steps_verifies_the_starts():
-    """With ``maxiter=0``, only starts that are solutions count as converged."""
+    """With ``maxiter=0``, a start is accepted only if it is a solution."""
     x, y = make_points(3)
     start = np.array([x + np.array([0, 0, 1]), y])
     options = {"accuracy": 1e-5, "maxiter": 0, "max_step": 1.0, "close": 1e-9}
@@ -172,7 +172,7 @@ def test_newton_without_steps_verifies_the_starts():
 
 
 def test_newton_limits_the_length_of_steps():
-    """Steps of at most ``max_step`` reach a target at 10 times that distance in 10 steps."""
+    """Ten steps of ``max_step`` reach a target at a distance of 10 times ``max_step``."""
     target = linear(np.array([100.0]), np.array([0.0]))
     for maxiter, expected in ((9, False), (11, True)):
         options = {"accuracy": 1e-8, "maxiter": maxiter, "max_step": 10.0}
@@ -181,7 +181,7 @@ def test_newton_limits_the_length_of_steps():
 
 
 def test_newton_keeps_starts_that_are_close():
-    """A start whose residual is below ``close`` stays, after one evaluation."""
+    """If the residual of a start is below ``close``, the start is the result."""
     x, y = make_points(10)
     forward = Counting(linear)
     u, v, closed = newton(forward, linear(x, y), x + 1e-7, y, close=1e-6, **OPTIONS)
@@ -191,7 +191,7 @@ def test_newton_keeps_starts_that_are_close():
 
 
 def test_newton_points_do_not_depend_on_each_other():
-    """A point has exactly the same result alone, with other points, and with failing points."""
+    """A point has exactly the same result alone, with other points, and with points that fail."""
     x, y = make_points(60)
     start = np.array([x, y]) + make_points(60, seed=2, size=8)
     options = {"accuracy": 1e-4, "maxiter": 50, "max_step": 100.0}
@@ -208,7 +208,7 @@ def test_newton_points_do_not_depend_on_each_other():
 
 
 def test_newton_halves_steps_beyond_the_end_of_the_sky():
-    """The iteration halves a step to a position without a sky until the position has one."""
+    """If a step leads to a position without a sky, the iteration halves it until there is a sky."""
 
     def forward(x, y):
         inside = (np.abs(x) <= 50) & (np.abs(y) <= 50)

@@ -1,4 +1,4 @@
-"""WCSs of rectangles of an image, with the origin at another pixel."""
+"""WCSs of rectangles of an image. The origin of such a WCS is the first pixel of the rectangle."""
 
 import copy
 import pickle
@@ -27,7 +27,7 @@ def low_level(wcs):
 
 
 def world_values(wcs, x, y):
-    """Return world values from the methods of the WCS."""
+    """Return world values from the methods of the WCS itself."""
     if isinstance(wcs, gwcs.WCS):
         # gwcs 1.0 fails on arrays with a bounding box that has units.
         return wcs(x, y, with_bounding_box=False)
@@ -35,7 +35,7 @@ def world_values(wcs, x, y):
 
 
 def unit_vectors(wcs, x, y):
-    """Return unit vectors from the world values of the WCS."""
+    """Return unit vectors for the world values of the WCS."""
     return PixelGrid(wcs).world.vectors(world_values(wcs, x, y))
 
 
@@ -52,7 +52,7 @@ def positions(shape, n=40, seed=3):
 
 
 def assert_fits_offset_is_exact(parent, offset, shape, atol=1e-9):
-    """Check that a FITS WCS with another origin gives the same sky on the image and around it."""
+    """Check that a FITS WCS with a new origin gives the same sky on the image and around it."""
     ny, nx = parent.array_shape
     x, y = np.random.default_rng(4).uniform(-0.2, 1.2, (2, 500)) * [[nx], [ny]]
     child = offset_wcs(parent, offset, shape)
@@ -64,7 +64,7 @@ def assert_fits_offset_is_exact(parent, offset, shape, atol=1e-9):
 
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_pixels_have_the_sky_of_the_image(build, kind, offset):
-    """Pixels of the rectangle have the sky positions of the same pixels of the image."""
+    """Pixels of the rectangle have the same sky positions as these pixels of the image."""
     wcs = build(kind)
     child = offset_wcs(wcs, offset, (30, 20))
     x, y = positions((300, 400))
@@ -75,14 +75,14 @@ def test_pixels_have_the_sky_of_the_image(build, kind, offset):
 
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_inverse_equals_inverse_of_the_image(build, kind, offset):
-    """The inverse gives the pixels of the inverse of the image, shifted, with the same errors."""
+    """The inverse equals the shifted inverse of the WCS of the image, with the same errors."""
     wcs = build(kind)
     child = offset_wcs(wcs, offset, (30, 20))
     if kind == "gwcs-noinverse":
         with pytest.raises(NotImplementedError, match="inverse"):
             _ = child.backward_transform
         return
-    # The positions avoid the edge, where the inverse of a gwcs with a bounding box is NaN.
+    # The positions avoid the edge, because a gwcs with a bounding box has no inverse there.
     x, y = positions((200, 300)) + np.array([[50], [50]])
     world = [np.asarray(w) for w in world_values(wcs, x, y)]
     if kind == "quantity":
@@ -95,7 +95,7 @@ def test_inverse_equals_inverse_of_the_image(build, kind, offset):
 
 
 def test_rectangle_keeps_type_and_has_its_shape(build, kind):
-    """A FITS WCS, also one inside a slice, gives a FITS WCS, and a gwcs gives a gwcs."""
+    """A FITS WCS gives a FITS WCS, and a gwcs gives a gwcs. The shape is the new one."""
     child = offset_wcs(build(kind), (3.5, -2), (30, 20))
     assert isinstance(child, BaseHighLevelWCS)
     if kind in WRAPPED_KINDS:
@@ -108,7 +108,7 @@ def test_rectangle_keeps_type_and_has_its_shape(build, kind):
 
 
 def test_sky_coordinates_have_the_frame_of_the_image(build, kind):
-    """Sky coordinates of the rectangle equal those of the image, in the same frame."""
+    """Sky coordinates of the rectangle equal those of the image and have the same frame."""
     wcs = build(kind)
     child = offset_wcs(wcs, (7.5, -3), (30, 20))
     world = PixelGrid(wcs).world
@@ -120,7 +120,7 @@ def test_sky_coordinates_have_the_frame_of_the_image(build, kind):
 
 @pytest.mark.parametrize("made", ["sip", "lookup", "tpv", "tan"])
 def test_fits_parent_is_not_changed(build, made):
-    """The WCS of a rectangle changes no value and no table of the FITS WCS of its image."""
+    """Making the WCS of a rectangle does not change the FITS WCS of the image or its tables."""
     wcs = build(made)
     wcs.pixel_bounds = [(-0.5, 399.5), None]
     before, tables = wcs.deepcopy(), [getattr(wcs, name) for name in TABLES]
@@ -136,13 +136,13 @@ def test_fits_parent_is_not_changed(build, made):
             assert_array_equal(table.data, getattr(before, name).data)
     if wcs.sip is not None:
         assert_array_equal(wcs.sip.crpix, before.sip.crpix)
-        # A change of the child does not change the parent either.
+        # Changing the WCS of the rectangle does not change the WCS of the image.
         child.wcs.crval = [0, 0]
         assert wcs.wcs.compare(before.wcs)
 
 
 def test_gwcs_shares_transforms_and_parent_keeps_its_bounding_box(build):
-    """The rectangle shares the transforms of a gwcs, and only the image has a bounding box."""
+    """Image and rectangle share the transforms of a gwcs. Only the image has a bounding box."""
     wcs = build("gwcs")
     wcs.name = "image"
     box, steps = wcs.pixel_bounds, list(wcs.pipeline)
@@ -160,7 +160,7 @@ def test_gwcs_shares_transforms_and_parent_keeps_its_bounding_box(build):
 
 
 def test_gwcs_of_a_rectangle_of_a_rectangle(build):
-    """The frame of a nested rectangle has an unused name, and its offsets add up."""
+    """The offsets of nested rectangles of a gwcs add up. Each pixel frame has its own name."""
     wcs = build("gwcs")
     inner = offset_wcs(offset_wcs(wcs, (10.5, -4), (90, 80)), (-3, 2.25), (30, 20))
     assert len(set(inner.available_frames)) == 4
@@ -169,7 +169,7 @@ def test_gwcs_of_a_rectangle_of_a_rectangle(build):
 
 @pytest.mark.parametrize("made", ["low", "high"])
 def test_wrapper_of_a_wrapper_is_one_wrapper(build, made):
-    """A wrapper of a wrapper refers to the original WCS, with the sum of both offsets."""
+    """A wrapper of a wrapper becomes one wrapper of the original WCS. Both offsets add up."""
     wcs = build(made)
     child = offset_wcs(offset_wcs(wcs, (10.5, -4), (90, 80)), (-3, 2.25), (30, 20)).low_level_wcs
     assert child.offset == (7.5, -1.75)
@@ -181,7 +181,7 @@ def test_wrapper_of_a_wrapper_is_one_wrapper(build, made):
 
 
 def test_wrapper_of_a_slice(plain_low_level, build):
-    """The wrapper adds the offset of a slice of a 2-D WCS, but keeps a slice of a cube."""
+    """A wrapper of a slice replaces the slice of a 2-D WCS, but not the slice of a cube."""
     plain = plain_low_level(build("sip"))
     sliced = SlicedLowLevelWCS(plain, (slice(20, 50), slice(None, 30)))
     child = offset_wcs(sliced, (0.5, -3), (30, 20)).low_level_wcs
@@ -197,7 +197,7 @@ def test_wrapper_of_a_slice(plain_low_level, build):
 
 
 def test_subclass_of_fits_keeps_overridden_values(build):
-    """The rectangle has the world values of a subclass that overrides the method for them."""
+    """If a subclass overrides the world values, the rectangle has the overridden values."""
 
     class Halved(WCS):
         def pixel_to_world_values(self, x, y):
@@ -211,7 +211,7 @@ def test_subclass_of_fits_keeps_overridden_values(build):
 
 @pytest.mark.parametrize("twin", [("cpdis1", "cpdis2"), ("det2im1", "det2im2")])
 def test_table_shared_by_both_axes_moves_once(build, twin):
-    """The offset moves a table once, although both axes refer to it."""
+    """If both axes share one table, the offset moves the table only once."""
     wcs = build("lookup")
     setattr(wcs, twin[1], getattr(wcs, twin[0]))
     assert getattr(wcs, twin[0]) is getattr(wcs, twin[1])
@@ -227,7 +227,7 @@ def test_offset_of_real_lookup_tables_is_exact(offset):
         wcs = WCS(hdus[1].header, hdus)
         assert wcs.cpdis1 is not None
         assert wcs.det2im1 is not None
-        # Rounding of right ascensions of hundreds of degrees gives errors of 1e-9 pixels.
+        # Right ascensions of hundreds of degrees have rounding errors of 1e-9 pixels.
         assert_fits_offset_is_exact(wcs, offset, (30, 20), atol=5e-9)
 
 
@@ -247,7 +247,7 @@ def test_offset_of_real_hst_detectors_is_exact(shared_data, name, offset):
 
 
 def test_copies_and_pickles_are_equal(build, kind):
-    """Pickles and deep copies of the WCS of a rectangle give the same sky."""
+    """Pickles and deep copies of the WCS of a rectangle give the same sky positions."""
     child = offset_wcs(build(kind), (3.25, -2.5), (30, 20))
     for twin in (pickle.loads(pickle.dumps(child)), copy.deepcopy(child)):
         assert type(twin) is type(child)
@@ -258,7 +258,7 @@ def test_copies_and_pickles_are_equal(build, kind):
 
 
 def test_unknown_pixel_bounds_stay_unknown(plain_low_level, build):
-    """The offset moves pixel bounds, and bounds of `None` stay `None`."""
+    """The offset moves the pixel bounds of a WCS. Bounds of `None` stay `None`."""
     wcs = build("sip")
     wcs.pixel_bounds = [None, (-0.5, 299.5)]
     child = OffsetLowLevelWCS(plain_low_level(wcs), (10, -2.5), (30, 20))
@@ -270,7 +270,7 @@ def test_unknown_pixel_bounds_stay_unknown(plain_low_level, build):
 
 @pytest.mark.parametrize("made", ["sip", "gwcs", "low"])
 def test_offsets_accept_all_types_of_numbers(build, made):
-    """NumPy numbers, arrays and lists as offset and shape give the same result as a tuple."""
+    """Offset and shape can be tuples, lists or arrays, and their elements can be NumPy numbers."""
     wcs = build(made)
     expected = unit_vectors(offset_wcs(wcs, (3, -2), (30, 20)), 1.0, 2.0)
     for offset in (np.array([3, -2]), (np.int64(3), np.float32(-2)), [3.0, -2.0]):
@@ -281,12 +281,12 @@ def test_offsets_accept_all_types_of_numbers(build, made):
 
 @pytest.mark.parametrize("wcs", [None, "TAN", {"CTYPE1": "RA---TAN"}])
 def test_object_without_wcs_interface_is_an_error(wcs):
-    """The error names the type of an object without the interface of a WCS."""
+    """If an object has no interface of a WCS, the error names its type."""
     with pytest.raises(TypeError, match=r"wcs must be an APE 14 WCS .* got (NoneType|str|dict)"):
         offset_wcs(wcs, (0, 0), (5, 5))
 
 
 def test_wcs_of_three_axes_is_an_error():
-    """The error contains the number of axes of a WCS of a cube."""
+    """The error for the WCS of a cube contains its number of axes."""
     with pytest.raises(ValueError, match="wcs must have 2 pixel axes, got 3"):
         offset_wcs(WCS(naxis=3), (0, 0), (5, 5))

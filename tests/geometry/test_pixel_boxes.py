@@ -1,4 +1,4 @@
-"""Boxes in columns: the same values as for single boxes."""
+"""Boxes in columns have the same values as single boxes."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ shapes = st.tuples(st.integers(1, 30), st.integers(1, 30))
 
 @given(columns=columns, pad=st.integers(0, 5), shape=shapes)
 def test_boxes_equal_single_boxes(columns, pad, shape):
-    """Each property and method gives the values of the single boxes."""
+    """Each property and each method gives the same values as for single boxes."""
     boxes, image = PixelBoxes(*columns), PixelBox.from_shape(shape)
     single = [PixelBox.from_shape((h, w), (x, y)) for x, y, w, h in columns.T.tolist()]
     assert list(boxes) == single
@@ -31,7 +31,11 @@ def test_boxes_equal_single_boxes(columns, pad, shape):
 
 @given(columns=columns, max_pixels=st.integers(1, 200))
 def test_chunks_contain_all_pixels_in_order(columns, max_pixels):
-    """Chunks are contiguous. A chunk of more than one box has at most ``max_pixels`` pixels."""
+    """
+    Chunks are contiguous and have at most ``max_pixels`` pixels.
+
+    Chunks of one box can be larger.
+    """
     boxes = PixelBoxes(*columns)
     chunks = list(boxes.iter_chunks(max_pixels))
     assert [i for selected, _ in chunks for i in range(len(boxes))[selected]] == [
@@ -44,7 +48,7 @@ def test_chunks_contain_all_pixels_in_order(columns, max_pixels):
 
 
 def test_pixel_positions_run_along_rows():
-    """The positions of a box run row by row, and boxes follow one another."""
+    """The positions of a box are ordered row by row. The positions of the next box follow."""
     x, y = PixelBoxes([5, 0], [7, 0], [2, 1], [2, 1]).pixel_positions()
     assert_array_equal(x, [5, 6, 5, 6, 0])
     assert_array_equal(y, [7, 7, 8, 8, 0])
@@ -52,7 +56,7 @@ def test_pixel_positions_run_along_rows():
 
 @pytest.mark.parametrize("selection", [[True, False, True], [0, 2], slice(None, None, 2)])
 def test_selected_boxes_have_new_starts(selection):
-    """The pixels of selected boxes are contiguous again."""
+    """After a selection of boxes, their pixels are contiguous again."""
     boxes = PixelBoxes([1, 2, 3], [4, 5, 6], [2, 3, 4], [1, 1, 1])[selection]
     assert boxes.xmin.tolist() == [1, 3]
     assert boxes.starts.tolist() == [0, 2]
