@@ -26,23 +26,24 @@ def plot_gallery(
     cutouts: CutoutCollection, ids: Iterable | None = None, *, limit: int = 12
 ) -> Figure:
     """
-    Draw a row for each source, with a column for each image and the mask.
+    Draw a row for each source, with a column for each image and a column for the mask.
 
     Parameters
     ----------
     cutouts : `~subpixal.cutout.CutoutCollection`
         Cutouts of a combined image and of exposures.
     ids : iterable, optional
-        Identifiers of the sources to draw. By default the sources in the largest number of
-        images come first; among them, the largest sources.
+        Identifiers of the sources to draw. By default, sources with the most cutouts come first.
+        Among sources with the same number of cutouts, larger sources come first.
     limit : int
         Largest number of sources if ``ids`` is not given.
 
     Returns
     -------
     `~matplotlib.figure.Figure`
-        Bad pixels are red, and a cross marks the position of the source. The last column
-        shows the mask of the first cutout of the row with bad pixels in black.
+        The figure. In the columns of the images, bad pixels are red, and a cross marks the position
+        of the source. The last column shows the mask of the first cutout of the row; bad pixels are
+        black.
 
     Raises
     ------
@@ -77,21 +78,21 @@ def plot_gallery(
 
 def _one_of_each_image(cutouts: CutoutCollection, src_id: Any) -> dict[int, Cutout]:
     """
-    Return a cutout of a source for each image, by the number of the image.
+    Return a mapping from the number of each image to a cutout of a source.
 
-    Cutouts of the combined image that belong to an exposure repeat the primary cutouts, so
-    they are used only if there are no others.
+    Cutouts that were mapped from an exposure back to the combined image show the same pixels as the
+    primary cutouts. They are used only if there are no other cutouts of the source.
     """
     selected = cutouts.select(src_id)
     numbers = cutouts.image_numbers[[i == src_id for i in cutouts.ids.tolist()]].tolist()
     pairs = list(zip(numbers, selected, strict=True))
     preferred = [(number, cutout) for number, cutout in pairs if cutout.image.stage != "drz"]
-    # The first cutout of an image wins.
+    # If an image has several cutouts, reversing the pairs keeps the first of them.
     return dict(reversed(preferred or pairs))
 
 
 def choose_sources(cutouts: CutoutCollection, limit: int) -> list[Any]:
-    """Return the sources in the largest number of images, the largest of them first."""
+    """Return the sources with the most cutouts. Among equal numbers, larger sources come first."""
     groups = cutouts.group_by("id")
     ranked = sorted(groups, key=lambda i: (-len(groups[i]), -groups[i][0].size))
     return ranked[:limit]

@@ -44,7 +44,7 @@ ATTRIBUTES = (
 
 IMAGE_ATTRIBUTES = tuple(field.name for field in fields(ImageInfo) if field.name != "wcs")
 
-# Number of differences in a message; further differences are counted.
+# Largest number of differences that a message lists. Further differences are only counted.
 MAX_DIFFERENCES = 50
 
 
@@ -57,31 +57,31 @@ def assert_cutouts_equal(
     """
     Raise an error if two cutouts, or two collections, differ in content.
 
-    The content includes everything that an archive stores: the planes bit by bit (with the
-    dtype, its byte order and the payload of a NaN), the class and unit of the uncertainty,
-    the position, the source and the type of its identifier, numbers, metadata, the PSF and
-    the image. The content of a collection also includes the order of the cutouts, the images
-    that cutouts share, and the dropped sources. Memory that planes share does not matter.
+    The function compares everything that an archive stores. This includes the bits of all planes
+    with their dtype and byte order, the class and unit of the uncertainty, the position, the
+    source, the type of its identifier, the metadata, the PSF and the image. For collections, it
+    also includes the order of the cutouts, the images that cutouts share, and the dropped sources.
+    The function does not compare whether planes share memory.
 
     Arrays, mappings and sequences in metadata, PSFs and identifiers are compared element by
-    element. Other objects are compared by their equality or, if their class does not define
-    equality, by their class and attributes.
+    element. Other objects are compared with ``==``. If their class does not define ``==``, their
+    class and attributes are compared.
 
     Parameters
     ----------
     actual, desired : Cutout or CutoutCollection
         The objects to compare.
     wcs_tolerance : float
-        Largest difference of the WCSs of the images, in pixels, at the corners, edges and
-        centers of the cutouts; NaN equals NaN. The default is the rounding error of world
-        values in double precision.
+        Largest difference between the WCSs of the images, in pixels. They are compared at the
+        corners, edges and centers of the cutouts, and NaN equals NaN. The default is the rounding
+        error of world values in double precision.
 
     Raises
     ------
     TypeError
         If ``desired`` is neither a cutout nor a collection.
     AssertionError
-        If the objects differ. The message lists the cutouts and attributes with both values.
+        If the objects differ. The message lists the attributes that differ, with both values.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def _content_differences(actual: Any, desired: Any, wcs_tolerance: float) -> Ite
     for number, (a, b) in enumerate(zip(actual, desired, strict=True)):
         label = f"cutout {number} (id {b.src_id!r}): "
         yield from (label + line for line in _cutout_differences(a, b))
-        # Cutouts of one image are compared with one call of its WCS.
+        # Collect the cutouts of each image, so that its WCS is evaluated only once.
         _, _, same = images.setdefault((id(a.image), id(b.image)), (a.image, b.image, []))
         same.append((label, b))
     for a, b, cutouts in images.values():
@@ -165,7 +165,7 @@ def _wcs_differences(
 
 
 def _positions(cutout: Cutout) -> FloatArray:
-    """Return positions of corners, edges and center in the image, of shape (2, 9)."""
+    """Return the positions in the image of corners, edges and center, of shape (2, 9)."""
     fraction = np.array([0, 0.5, 1])
     x0, y0 = cutout.origin
     width, height = cutout.naxis
@@ -181,10 +181,10 @@ def _differences(
     name: str, a: Any, b: Any, within: frozenset[tuple[int, int]] = frozenset()
 ) -> Iterator[str]:
     """
-    Yield texts that describe the differences of two values of any class.
+    Yield texts that describe the differences between two values of any class.
 
-    ``within`` contains the pairs that are being compared, because values may contain
-    themselves.
+    A value may contain itself. To avoid infinite recursion, ``within`` contains the pairs whose
+    comparison is not finished.
     """
     pair = id(a), id(b)
     if a is b or pair in within:
@@ -225,14 +225,14 @@ def _are_plain_arrays(a: Any, b: Any) -> bool:
 
 
 def _have_same_class(a: Any, b: Any) -> bool:
-    # Equal mappings, and equal units, may be of different classes.
+    # Mappings that are equal may have different classes. The same is true for units.
     return type(a) is type(b) or any(
         isinstance(a, kind) and isinstance(b, kind) for kind in (Mapping, u.UnitBase)
     )
 
 
 def _get_parts(value: Any) -> dict[str, Any] | None:
-    """Return the parts of a value by name, `None` if the value is compared as a whole."""
+    """Return a mapping of the parts of a value, or `None` if it is compared as a whole."""
     if isinstance(value, Mapping):
         return {f"[{key!r}]": part for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -242,7 +242,7 @@ def _get_parts(value: Any) -> dict[str, Any] | None:
     if isinstance(value, NDUncertainty):
         return {".unit": value.unit, ".array": value.array}
     if type(value).__eq__ is object.__eq__ and getattr(value, "__dict__", None):
-        # Models of astropy initialize this attribute at the first access.
+        # Ignore an attribute that models of astropy initialize at the first access.
         names = [name for name in vars(value) if name != "_parameters"]
         return {f".{name}": getattr(value, name) for name in names}
     return None
@@ -265,14 +265,14 @@ def _array_differences(name: str, a: np.ndarray, b: np.ndarray) -> Iterator[str]
 
 
 def _describe_array(array: np.ndarray) -> str:
-    """Return a text with dtype (and its byte order), shape and unit of an array."""
+    """Return a text with the dtype, byte order, shape and unit of an array."""
     unit = getattr(array, "unit", None)
     text = f"an array of {array.dtype!r} of shape {array.shape}"
     return text if unit is None else f"{text} in {unit}"
 
 
 def _describe(value: Any) -> str:
-    """Return a text with a value on one line, without the elements of an array."""
+    """Return a text of one line for a value. The text omits the elements of arrays."""
     if isinstance(value, NDUncertainty):
         value = value.array
     is_array = isinstance(value, np.ndarray)

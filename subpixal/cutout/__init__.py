@@ -3,9 +3,9 @@ Cutouts, collections of cutouts, and the functions that make them.
 
 Read the modules in this order:
 
-- ``storage``: columns and planes that hold many cutouts;
-- ``properties`` and ``position``: a row of a store as the attributes of a cutout;
-- ``extract``: cut one cutout, and nested cutouts;
+- ``storage``: tables of numbers and arrays of pixels for many cutouts;
+- ``properties`` and ``position``: attributes of a cutout, which read a row of a store;
+- ``extract``: cut one cutout out of an image or of another cutout;
 - ``cutout``: the class `Cutout`, with ``arithmetic``, ``convert`` and ``repr``;
 - ``collection``: the class `CutoutCollection`, with ``stack``, ``measure``, ``epsf`` and
   ``connect``;

@@ -1,4 +1,4 @@
-"""Arithmetic of cutouts, which NDData calculates."""
+"""Arithmetic of cutouts, with the functions of `astropy.nddata`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class ArithmeticMixin(StoredCutout):
     """
     The arithmetic of `~astropy.nddata.NDDataRef`.
 
-    The class does not inherit the mixin of astropy, because that mixin makes results by the
-    constructor, which cuts, and sets attributes of its operands.
+    The class does not inherit the mixin of astropy, for two reasons. That mixin changes attributes
+    of the operands. It also calls the constructor to make a result, but the constructor of a cutout
+    cuts an image.
     """
 
     @sharedmethod
@@ -38,30 +39,30 @@ class ArithmeticMixin(StoredCutout):
         """
         Return the sum of the cutout and another operand.
 
-        `~astropy.nddata.NDDataRef` calculates data, mask, uncertainty and unit: masks are
-        combined by a logical or, and uncertainties are propagated. Flags are combined bit by
-        bit. Position, WCS, source, image, exposure time and segmentation are those of the
-        cutout, or of the first cutout if there are two. The result has a ``weight`` and a
-        ``psf`` only if no other operand has different ones.
+        `~astropy.nddata.NDDataRef` calculates data, mask, uncertainty and unit. It combines masks
+        by a logical or, and propagates uncertainties. Flags are combined by a bitwise or. If both
+        operands are cutouts, the first of them determines the position, WCS, source, image,
+        exposure time and segmentation of the result. The result keeps the ``weight`` or the ``psf``
+        of this cutout, unless the other operand has a different one.
 
         Parameters
         ----------
         operand : number, array, `~astropy.units.Quantity` or `~astropy.nddata.NDData`
             The other operand.
         operand2 : optional
-            If given, the operation is ``operand + operand2``, and at least one of them is a
-            `Cutout`. A call on the class needs it.
+            If given, the operation is ``operand + operand2``, and at least one of them must be a
+            `Cutout`. The argument is required if the method is called on the class.
         **kwargs
             As in `~astropy.nddata.NDArithmeticMixin.add`:
             ``propagate_uncertainties``, ``handle_mask``, ``uncertainty_correlation``,
-            ``handle_meta`` (by default, the result has the metadata of the cutout)
-            and ``compare_wcs`` (by default, positions are not compared; a callable is called
-            with both WCSs, and the operation is refused if it returns `False`).
+            ``handle_meta`` (by default, the result has the metadata of the cutout) and
+            ``compare_wcs``. By default, WCSs are not compared. If ``compare_wcs`` is a callable, it
+            is called with both WCSs, and the operation raises an error if it returns `False`.
 
         Returns
         -------
         Cutout
-            A cutout with its own pixels.
+            A new cutout, which shares no pixels with the operands.
         """
         return _combine(self, "add", operand, operand2, kwargs)
 
@@ -87,15 +88,15 @@ class ArithmeticMixin(StoredCutout):
         Parameters
         ----------
         **kwargs
-            ``axis`` (0 along y, 1 along x, by default both), ``propagate_uncertainties``,
-            and ``operation_ignores_mask``: if true, masked pixels are left out; by default,
-            a masked pixel masks the result. Astropy 8.0 propagates only standard deviations
-            correctly.
+            ``axis`` (0 along y, 1 along x, by default both), ``propagate_uncertainties`` and
+            ``operation_ignores_mask``. With ``operation_ignores_mask=True``, masked pixels are left
+            out. By default, a masked pixel masks the result. Astropy 8.0 propagates only standard
+            deviations correctly.
 
         Returns
         -------
         `~astropy.nddata.NDDataRef`
-            The result has no WCS, because its pixels are not pixels of an image.
+            The result, without a WCS, because its pixels are not pixels of an image.
         """
         return _to_nddata_ref(self).sum(**kwargs)
 
@@ -113,7 +114,7 @@ class ArithmeticMixin(StoredCutout):
 
 
 def _combine(self: Any, operation: str, operand: Any, operand2: Any, options: dict) -> Any:
-    """Return the result of an operation of NDDataRef as a cutout; ``self`` may be the class."""
+    """Return the result of an operation of NDDataRef as a cutout. ``self`` may be the class."""
     cls = self if isinstance(self, type) else type(self)
     if operand2 is None:
         if self is cls:
@@ -156,14 +157,14 @@ def _check_shapes(operation: str, operands: tuple[Any, Any]) -> None:
 
 
 def _describe(operand: Any) -> str:
-    """Return a text that names an operand in errors."""
+    """Return a text that describes an operand in messages of errors."""
     if isinstance(operand, ArithmeticMixin):
         return f"the cutout of source {operand.src_id!r}"
     return f"the {type(operand).__name__}"
 
 
 def _to_nddata_ref(operand: Any) -> Any:
-    """Return an NDData without WCS and PSF; other operands are returned as they are."""
+    """Return a copy of an NDData without WCS and PSF. Return other operands unchanged."""
     if not isinstance(operand, NDData):
         return operand
     return NDDataRef(
@@ -176,7 +177,7 @@ def _to_nddata_ref(operand: Any) -> Any:
 
 
 def _with_pixels(cls: Any, cutout: Any, result: NDDataRef, *, own_meta: bool) -> Any:
-    """Return a cutout at the position of another one, with the pixels of a result."""
+    """Return a cutout with the position of another cutout and the pixels of a result."""
     store = cutout.store.extract(cutout.row, {})
     changes = {}
     if result.unit != cutout.unit:
@@ -186,7 +187,8 @@ def _with_pixels(cls: Any, cutout: Any, result: NDDataRef, *, own_meta: bool) ->
         changes["meta"] = result.meta
         store.overrides[0].meta = {}
     if changes:
-        # Without changes, the store keeps the record of the image and its cached pixel grid.
+        # Replace the record of the image only if it changes, because it contains a cached pixel
+        # grid.
         store.image = replace(store.image, **changes)
     new = cls.from_store(store, 0)
     data_units = changes.get("data_units", cutout.data_units)
@@ -201,7 +203,7 @@ def _with_pixels(cls: Any, cutout: Any, result: NDDataRef, *, own_meta: bool) ->
 
 
 def _keep_valid_planes(new: Any, cutout: Any, others: Sequence[Any]) -> None:
-    """Give a result the planes and the PSF that are valid for all operands."""
+    """Set the planes and the PSF of a result, if they are valid for all operands."""
     for name, plane in PLANES.items():
         if plane.arithmetic == "or":
             setattr(new, name, _combine_bits(plane, [cutout, *others], new.shape))
@@ -216,7 +218,7 @@ def _keep_valid_planes(new: Any, cutout: Any, others: Sequence[Any]) -> None:
 def _combine_bits(
     plane: Plane, operands: Sequence[Any], shape: tuple[int, int]
 ) -> np.ndarray | None:
-    """Return the bitwise or of a plane of all operands, `None` if none has the plane."""
+    """Return the bitwise or of a plane of all operands, or `None` if no operand has it."""
     arrays = [getattr(operand, plane.name, None) for operand in operands]
     bits = [
         np.asarray(validate_kind(plane.name, array, plane.kinds))
@@ -227,7 +229,7 @@ def _combine_bits(
 
 
 def _is_shared(name: str, cutout: Any, others: Sequence[Any]) -> bool:
-    """Return `True` if no other operand has a different value of an attribute."""
+    """Return `True` if all operands that have an attribute have the value of the cutout."""
     own = getattr(cutout, name)
     values = [getattr(one, name, None) for one in others]
     return all(value is None or _is_same(own, value) for value in values)
@@ -235,7 +237,8 @@ def _is_shared(name: str, cutout: Any, others: Sequence[Any]) -> bool:
 
 def _bitwise_or(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if np.promote_types(a.dtype, b.dtype).kind not in "iub":
-        # NumPy promotes int64 and uint64 to floats; uint64 holds the bits of both.
+        # NumPy would promote int64 and uint64 to floats. Convert both to uint64, which preserves
+        # the bits.
         a, b = a.astype(np.uint64), b.astype(np.uint64)
     return a | b
 

@@ -1,4 +1,4 @@
-"""A collection of cutouts: a list and a table in one."""
+"""A collection of cutouts, which is both a list and a table."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = ["CutoutCollection"]
 
 class CutoutCollection(Sequence):
     """
-    Cutouts of one image or of many, as a list and as a table.
+    Cutouts of one or more images, as a list and as a table.
 
-    As in a list, changes of a cutout last as long as the collection exists, and a slice
-    holds the same cutouts as its parent. The pixels are in a few large arrays; a `Cutout`
-    object is made at the first access.
+    The collection behaves like a list: a changed cutout stays changed, and a slice contains the
+    same cutouts as its parent. The pixels of all cutouts are in a few large arrays. `Cutout`
+    objects are created at the first access.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class CutoutCollection(Sequence):
     Attributes
     ----------
     selection : Selection
-        The stores and the rows of the cutouts, for code that reads and writes many cutouts.
+        The stores and the rows of the cutouts, for code that processes many cutouts at once.
     dropped_groups : tuple of Dropped
         The sources that were not cut, grouped by reason.
     """
@@ -61,7 +61,7 @@ class CutoutCollection(Sequence):
     def from_selection(
         cls, selection: Selection, dropped: Iterable[Dropped] = ()
     ) -> CutoutCollection:
-        """Return the collection of selected rows of stores."""
+        """Return a collection of the cutouts in selected rows of stores."""
         collection = cls.__new__(cls)
         collection.selection = selection
         collection.dropped_groups = tuple(dropped)
@@ -82,13 +82,13 @@ class CutoutCollection(Sequence):
         Parameters
         ----------
         item : int, slice, array of bool or array of int
-            Position of a cutout, or positions of several.
+            Position of a cutout, or positions of several cutouts, in the collection.
         """
         try:
             i = operator.index(item)
         except TypeError:
             i = None
-        # NumPy accepts a boolean as an index, but a boolean is not a position.
+        # Refuse a boolean, which NumPy would accept as an integer.
         if i is not None and not isinstance(item, bool | np.bool):
             return Cutout.from_store(*self.selection.pair(i))
         if not isinstance(item, slice):
@@ -129,7 +129,7 @@ class CutoutCollection(Sequence):
 
     @property
     def images(self) -> tuple[ImageInfo, ...]:
-        """Images of the cutouts; the column ``image`` of `table` contains positions in it."""
+        """Images of the cutouts. The column ``image`` of `table` contains positions in it."""
         return tuple(self.selection.images)
 
     @property
@@ -138,17 +138,17 @@ class CutoutCollection(Sequence):
         Sources that were dropped when the collection was made.
 
         A new `~astropy.table.Table` with the columns ``id, status, stage, image, message``.
-        Slices of a collection have no dropped sources.
+        For slices of a collection, the table is empty.
         """
         return dropped_table(self.dropped_groups)
 
     @property
     def table(self) -> Table:
         """
-        The cutouts as a new `~astropy.table.Table`, one row for each.
+        A new `~astropy.table.Table` with a row for each cutout.
 
-        The columns have the names of the attributes of a cutout. The column ``image`` contains
-        positions in `images`.
+        The names of the columns are those of the attributes of a cutout. The column ``image``
+        contains the position of the image in `images`.
         """
         from astropy.table import Table
 
@@ -181,7 +181,7 @@ class CutoutCollection(Sequence):
 
     @property
     def image_numbers(self) -> np.ndarray:
-        """Position in `images` of the image of each cutout."""
+        """Positions in `images` of the images of all cutouts."""
         numbers = np.array(self.selection.number_images(), np.intp)
         return numbers[self.selection.store_index]
 
@@ -207,7 +207,7 @@ class CutoutCollection(Sequence):
 
     def group_by(self, column: str) -> dict[Hashable, CutoutCollection]:
         """
-        Return collections of the cutouts with equal values in a column.
+        Group the cutouts by their values in a column.
 
         Parameters
         ----------
@@ -217,8 +217,8 @@ class CutoutCollection(Sequence):
         Returns
         -------
         dict
-            Collections by value, in the order in which the values first occur. The key of NaN
-            is `None`.
+            Mapping from each value to a collection of the cutouts with this value. The order is
+            that of the first cutout with each value. For NaN, the key is `None`.
         """
         positions: dict[Hashable, list[int]] = {}
         for i, value in enumerate(self._get_column(column).tolist()):
@@ -226,7 +226,7 @@ class CutoutCollection(Sequence):
         return {value: self[np.array(chosen)] for value, chosen in positions.items()}
 
     def _get_column(self, name: str) -> np.ndarray:
-        # These two columns are needed often, and the table is slow to make.
+        # Avoid the table for these two columns, because it is slow to create.
         if name == "id":
             return self.ids
         if name == "image":
@@ -241,13 +241,13 @@ class CutoutCollection(Sequence):
         """Return a collection of the same cutouts with other dropped sources."""
         return self.from_selection(self.selection, dropped)
 
-    # Objects made from the collection
+    # Methods that return new objects
 
     def copy(self) -> CutoutCollection:
         """
         Return an independent collection with its own pixels and the same WCSs.
 
-        Each plane of the cutouts of an image is one array in the copy.
+        In the copy, the pixels of all cutouts of an image are in one array for each plane.
         """
         groups, selection = self.selection.group()
         stores = [concat(members) for members in groups]
@@ -261,11 +261,11 @@ class CutoutCollection(Sequence):
         fillval: complex = np.nan,
     ) -> Stack:
         """
-        Return the planes as arrays of three dimensions, with the sources in the centers.
+        Return 3-D arrays of the planes, in which all sources have the same position.
 
-        The pixel that contains the source becomes the pixel ``(ny - 1) // 2, (nx - 1) // 2``:
-        the central pixel of an odd size, the pixel before the center of an even size. Pixels
-        are copied, never resampled.
+        The pixel that contains the source becomes the pixel ``(ny - 1) // 2, (nx - 1) // 2``. This
+        is the central pixel if the size is odd, and the pixel before the center if the size is
+        even. Pixels are copied without resampling.
 
         Parameters
         ----------
@@ -275,9 +275,8 @@ class CutoutCollection(Sequence):
             The planes to stack, out of ``'data', 'mask', 'uncertainty', 'flags', 'weight',
             'segmentation'``; by default all planes of the cutouts.
         fillval : scalar
-            Value of the data where a cutout has no pixels. There, the mask is `True`;
-            weight, flags, segmentation and inverse variance are 0; other uncertainties are
-            NaN.
+            Value of the data outside the cutout. Outside the cutout, the mask is `True`; weight,
+            flags, segmentation and inverse variance are 0; other uncertainties are NaN.
 
         Returns
         -------
@@ -287,9 +286,8 @@ class CutoutCollection(Sequence):
         Raises
         ------
         ValueError
-            If the cutouts differ in the unit or in the class of uncertainty, if no dtype
-            holds the pixels of all cutouts, or if ``shape``, ``planes`` or ``fillval`` is
-            invalid.
+            If the cutouts have different units or classes of uncertainty, if no dtype can represent
+            the pixels of all cutouts, or if ``shape``, ``planes`` or ``fillval`` is invalid.
         """
         return stack_cutouts(self, shape, planes=planes, fillval=fillval)
 
@@ -300,10 +298,10 @@ class CutoutCollection(Sequence):
         Returns
         -------
         `~photutils.psf.EPSFStars`
-            Stars in the order of the collection. Centers are ``cutout_src_pos``, labels are
-            ``src_id``. Weights are the inverse of the standard deviations, or 1 without
-            uncertainties; masked pixels have the weight 0. Cutouts with too few good pixels
-            are left out with a `~subpixal.errors.SubpixalWarning`.
+            Stars in the order of the collection. The centers are ``cutout_src_pos``, and the labels
+            are ``src_id``. The weights are the inverse of the standard deviations, or 1 without
+            uncertainties. Masked pixels have the weight 0. Cutouts with too few good pixels are
+            left out, and a `~subpixal.errors.SubpixalWarning` lists them.
         """
         return make_epsf_stars(self)
 
@@ -317,27 +315,27 @@ class CutoutCollection(Sequence):
             A function that returns a number, an array, a `~astropy.units.Quantity`, a
             string, a tuple of numbers, or a dict of these.
         *planes : str
-            Positional arguments of the function, by default ``'data'``: names of planes, or
-            of other attributes of a cutout such as ``'error'`` or ``'wcs'``; ``'cutout'``
-            stands for the cutout itself. Pixels are not copied.
+            Positional arguments of the function, by name. The default is ``'data'``. A name is that
+            of a plane or of another attribute of a cutout, such as ``'error'`` or ``'wcs'``. The
+            name ``'cutout'`` stands for the cutout itself. Pixels are not copied.
         **named : str
-            Keyword arguments of the function, such as ``mask='mask'``. Use
-            ``functools.partial`` for other options of the function.
+            Keyword arguments of the function, also by name, such as ``mask='mask'``. Use
+            ``functools.partial`` to pass other values to the function.
 
         Returns
         -------
         `~astropy.table.QTable`
-            A row for each cutout, with the columns ``id, image, status, message`` and a
-            column with the name of the function (``value`` if it has no name), or one column
-            for each key of the dict. Where the function raised an exception, ``status`` is
-            ``'error'``, ``message`` contains the exception, and numbers are NaN (integers
-            become floats). Columns of objects hold results of different shapes, and results
-            that are not numbers.
+            A row for each cutout, with the columns ``id, image, status, message`` and the results.
+            The results are in a column with the name of the function (``value`` if it has no name).
+            If the results are dicts, there is a column for each key. If the function raises an
+            exception, ``status`` is ``'error'``, ``message`` contains the exception, and the result
+            is NaN (integers become floats). Results of different shapes, and results that are
+            neither numbers nor strings, are in columns of objects.
 
         Raises
         ------
         ValueError
-            If a cutout has no attribute of a name, or if a key of the dict is the name of
+            If a name is not an attribute of a cutout, or if a key of the dict is the name of
             another column.
 
         Examples
@@ -362,18 +360,19 @@ class CutoutCollection(Sequence):
 
     def with_image_wcs(self, wcs: Any) -> CutoutCollection:
         """
-        Return the same cutouts with a corrected WCS of their image.
+        Return the same cutouts with corrected WCSs of their images.
 
         Parameters
         ----------
         wcs : object or mapping
-            The new WCS if there is one image, or new WCSs by position in `images`. Images
-            that are not in the mapping keep their WCS.
+            The new WCS of a single image. For several images, a mapping from the position in
+            `images` to the new WCS. Images that are not in the mapping keep their WCS.
 
         Returns
         -------
         CutoutCollection
-            A collection that shares the pixels. Positions in the image do not change.
+            A collection that shares the pixels with this one. Pixel positions in the images do not
+            change.
         """
         images = self.images
         if not isinstance(wcs, Mapping):
@@ -387,7 +386,7 @@ class CutoutCollection(Sequence):
             raise ValueError(msg)
         for new in wcs.values():
             low_level_wcs(new)
-        # Cutouts that share a record of the image keep sharing it, with its cached grid.
+        # Make one new record for each old record, so that cutouts share its cached pixel grid.
         corrected: dict[ImageInfo, ImageInfo] = {}
         selection = self.selection
         for store, number in zip(selection.stores, selection.number_images(), strict=True):

@@ -1,4 +1,4 @@
-"""Methods that read and write collections; `subpixal.io` registers the formats."""
+"""Methods that read and write collections. `subpixal.io` registers the formats."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ class ReadCollection(UnifiedReadWrite):
     path : str, path or file
         The file.
     format : str, optional
-        Format of the file; by default the extension of the name determines it.
+        Format of the file. By default, the extension of its name or its content determines the
+        format.
     **options
-        Options of the format. For ``'asdf'``, ``lazy=False`` reads all pixels at once;
-        otherwise pixels are read at each access.
+        Options of the format. For ``'asdf'``, ``lazy=False`` reads all pixels at once. By default,
+        pixels are read at each access.
 
     Returns
     -------
@@ -36,7 +37,8 @@ class ReadCollection(UnifiedReadWrite):
     def __call__(self, *args: Any, format: str | None = None, **options: Any) -> Any:  # noqa: A002
         """Read a collection; see `CutoutCollection.read`."""
         if format is None and args and isinstance(args[0], str | PathLike):
-            # The registry would open the file to identify it, and pass the open file on.
+            # Identify the format here: the registry would pass an open file to the reader, which
+            # needs the name.
             path = str(args[0])
             found = self.registry.identify_format("read", self._cls, path, None, args, options)
             format = found[0] if len(found) == 1 else None  # noqa: A001
@@ -52,13 +54,14 @@ class WriteCollection(UnifiedReadWrite):
     path : str or path
         The file.
     format : str, optional
-        Format of the file, ``'asdf'`` or ``'fits'``; by default the extension of the name
-        determines it.
+        Format of the file, ``'asdf'`` or ``'fits'``. By default, the extension of its name
+        determines the format.
     **options
-        Options of the format; ``overwrite=True`` replaces an existing file. For ASDF,
-        ``compression`` is ``'lz4'``, ``'zlib'``, ``'bzp2'`` or another method of asdf. For
-        FITS, ``layout='images'`` (the default) writes extensions for each cutout, and
-        ``layout='table'`` writes a table and a flat extension for each plane.
+        Options of the format. ``overwrite=True`` replaces an existing file. For ASDF,
+        ``compression`` is ``'lz4'``, ``'zlib'``, ``'bzp2'`` or another method of asdf. For FITS,
+        ``layout='images'`` (the default) writes an image extension for each plane of each cutout.
+        ``layout='table'`` writes a table of cutouts, and one extension with the pixels of all
+        cutouts for each plane.
     """
 
     def __init__(self, instance: Any, cls: type) -> None:

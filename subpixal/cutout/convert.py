@@ -18,7 +18,7 @@ __all__ = ["convert_pixels"]
 
 
 def convert_pixels(cutout: Cutout, data_units: str) -> Cutout:
-    """Return a copy of a cutout in counts or rates; see `Cutout.to_counts`."""
+    """Return a copy of a cutout, converted to counts or rates; see `Cutout.to_counts`."""
     if not is_countable(cutout.unit):
         msg = f"pixels in {cutout.unit} are not counts: an exposure time cannot convert them"
         raise u.UnitsError(msg)

@@ -52,7 +52,7 @@ MODES = ("strict", "fill")
 
 class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     """
-    A rectangle of an image with its mask, uncertainty, flags, WCS and source.
+    A rectangle cut out of an image, with mask, uncertainty, flags, WCS and source.
 
     The constructor cuts the rectangle out of an image. Pixel coordinates are 0-based, and
     the center of a pixel has integer coordinates. Positions are ``(x, y)``; shapes and slices
@@ -61,18 +61,18 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     Parameters
     ----------
     data : array, `~astropy.units.Quantity`, masked array, `~astropy.nddata.NDData` or None
-        The image, of shape ``(ny, nx)``. The attributes of an NDData replace arguments that
-        are not given; masks are combined by a logical or. If the image is a `Cutout`, the
-        result is a cutout of the image of that cutout. `None` makes an empty
-        grid of ``fillval`` (float32) in which all pixels are masked; it needs ``trc``.
+        The image, of shape ``(ny, nx)``. The attributes of an NDData replace arguments that are not
+        given. Masks are combined by a logical or. If ``data`` is a `Cutout`, the result is a cutout
+        of the image of that cutout. With `None`, all pixels are ``fillval`` (float32) and masked,
+        and ``trc`` is required.
     wcs : object
-        WCS of the image with the APE 14 interface, low or high level. The cutout refers to
-        the WCS and never copies it. `None` if ``data`` is an NDData with a WCS.
+        WCS of the image with the APE 14 interface, low or high level. The cutout refers to the WCS
+        and does not copy it. The argument may be `None` if ``data`` is an NDData with a WCS.
     blc : tuple of int
         Bottom-left pixel ``(x, y)`` of the cutout in the image.
     trc : tuple of int, optional
-        Top-right pixel ``(x, y)``, which belongs to the cutout; by default the last pixel of
-        the image.
+        Top-right pixel ``(x, y)`` of the cutout in the image, inclusive. The default is the last
+        pixel of the image.
     dq : array of int, optional
         Data quality flags of the image.
     weight : array, optional
@@ -80,36 +80,37 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     src_id : object
         Identifier of the source, of any type.
     data_units : {'rate', 'counts'}
-        Kind of the pixels. The unit of the data takes precedence; then this argument, then
-        the value of an image that is a `Cutout`.
+        Kind of the pixels. If the data have a unit, the unit determines the kind, regardless of
+        this argument. If ``data`` is a `Cutout`, the default is its kind.
     exptime : float
-        Exposure time in seconds; by default that of the image.
+        Exposure time in seconds. If ``data`` is a `Cutout`, the default is its exposure time.
     mode : {'strict', 'fill'}
-        ``'strict'`` refuses a cutout that leaves the image, ``'fill'`` fills the pixels
-        outside.
+        ``'strict'`` raises an error if the cutout leaves the image. ``'fill'`` fills the pixels
+        outside the image.
     fillval : scalar
-        Value of the data outside the image. There, the mask is `True`; weight, flags and
-        inverse variance are 0; other uncertainties are NaN.
+        Value of the data outside the image. Outside the image, the mask is `True`; weight, flags
+        and inverse variance are 0; other uncertainties are NaN.
     uncertainty : `~astropy.nddata.NDUncertainty` or array, optional
-        Uncertainty of the image; an array contains standard deviations.
+        Uncertainty of the image. A plain array contains standard deviations.
     mask : array of bool, optional
-        `True` where the image is bad.
+        Array that is `True` for bad pixels of the image.
     unit : `~astropy.units.Unit`, optional
         Unit of the data.
     dqbitmask : int, str, list or None
-        Good flags, as in `~astropy.nddata.bitfield_to_boolean_mask`: with 0, any flag masks;
-        with `None`, no flag masks. By default those of an image that is a `Cutout`. Names
-        of flags are allowed if ``meta['flag_names']`` of the image defines them.
+        Good flags: the flags that do not mask a pixel, as in
+        `~astropy.nddata.bitfield_to_boolean_mask`. With 0, any flag masks a pixel. With `None`,
+        flags are ignored. If ``data`` is a `Cutout`, the default is its good flags. Names of flags
+        are allowed if ``meta['flag_names']`` of the image defines them.
     src_pos : tuple of float, optional
-        Position ``(x, y)`` of the source in the image; by default the center of the cutout.
+        Position ``(x, y)`` of the source in the image. The default is the center of the cutout.
     src_weight : float, optional
-        Weight of the source in fits.
+        Weight of the source when models are fitted.
     psf, meta : optional
         As in `~astropy.nddata.NDData`.
     copy : bool
-        `False` returns read-only views of the image where the cutout lies inside. For a
-        whole image, the mask is then made at the first access, and planes that are not in
-        memory are read at the first access.
+        With `False`, the pixels are read-only views of the image, unless the cutout leaves the
+        image. For a cutout of the whole image, the mask is then computed at the first access, and
+        planes that are not in memory are read at the first access.
 
     Raises
     ------
@@ -130,7 +131,8 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
            [42., 43., 44., 45.]])
     """
 
-    # NumPy would otherwise index a cutout by integers, which a cutout refuses.
+    # Without this line, NumPy would iterate over a cutout with integers as indices, which raise
+    # errors.
     __iter__ = None
 
     def __init__(
@@ -176,7 +178,8 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
             image, box, planes = _make_empty(arguments, blc, trc, fillval)
         else:
             if isinstance(data, Cutout) and wcs is None:
-                # `reparent` needs the WCS of the image; that of the cutout costs time to make.
+                # Pass the WCS of the image, which `reparent` needs. The WCS of the cutout is slower
+                # to create.
                 arguments = replace(arguments, wcs=data.image_wcs)
             image, sources = parse_image(arguments)
             ny, nx = sources["data"].shape
@@ -199,7 +202,7 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         """
         Return the cutout in a row of a store.
 
-        As long as the cutout exists, the function returns the same object for the row.
+        All calls for a row return the same object, as long as that object exists.
         """
         cutout = store.cutouts.get(row)
         if cutout is None:
@@ -207,11 +210,11 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
             cutout._attach(store, row)
         return cutout
 
-    # Source and image
+    # The source and the image
 
     @property
     def src_weight(self) -> float | None:
-        """Weight of the source in fits, `None` if it has none."""
+        """Weight of the source when models are fitted, or `None` if the source has no weight."""
         value = float(self._columns["src_weight"])
         return None if np.isnan(value) else value
 
@@ -222,7 +225,7 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
 
     @property
     def status(self) -> str:
-        """``'ok'``, or ``'filled'`` if the cutout left the image when it was cut."""
+        """``'filled'`` if the cutout left the image when it was cut, else ``'ok'``."""
         return KEPT_STATUSES[self._columns["status"]]
 
     exptime = column_property("exptime", "Exposure time in seconds.", validate_exptime)
@@ -232,7 +235,7 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         """
         Kind of the pixels, ``'counts'`` or ``'rate'``.
 
-        Assigning a value labels the pixels and never scales them.
+        Assigning a value changes only this attribute; it does not scale the pixels.
         """
         return DATA_UNITS[self._columns["data_units"]]
 
@@ -246,8 +249,8 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
 
     @property
     def meta(self) -> MutableMapping:
-        """Metadata of the cutout, followed by those of the image."""
-        # A chain writes only to its first mapping.
+        """Metadata of the cutout and of the image. Those of the cutout come first."""
+        # The cast is safe, because a chain writes only to its first mapping.
         image_meta = cast("MutableMapping", self.image.meta)
         return ChainMap(self.store.edit_overrides(self.row).meta, image_meta)
 
@@ -257,7 +260,7 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
 
     @property
     def psf(self) -> Any:
-        """The PSF, by default that of the image."""
+        """PSF of the cutout, by default that of the image."""
         return self.store.get_psf(self.row)
 
     @psf.setter
@@ -268,14 +271,18 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
 
     @property
     def planes(self) -> tuple[str, ...]:
-        """Names of the planes that the cutout has, such as ``'data'`` and ``'mask'``."""
+        """Names of all planes of the cutout, such as ``'data'`` and ``'mask'``."""
         return tuple(self.store.plane_dtypes(self.row))
 
-    flags = plane_property("flags", "Data quality flags, `None` if there are none.")
-    dq = plane_property("flags", "Data quality flags, under the name that HST and JWST use.")
-    weight = plane_property("weight", "Pixel weights, `None` if there are none.")
+    flags = plane_property("flags", "Data quality flags, or `None` if the cutout has no flags.")
+    dq = plane_property(
+        "flags", "Data quality flags. This is the name of `flags` in files of HST and JWST."
+    )
+    weight = plane_property(
+        "weight", "Weights of the pixels, or `None` if the cutout has no weights."
+    )
     segmentation = plane_property(
-        "segmentation", "Labels of the segmentation image, `None` if they were not kept."
+        "segmentation", "Labels of the segmentation image, or `None` if they were not kept."
     )
 
     @property
@@ -305,7 +312,7 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
 
     @property
     def uncertainty(self) -> NDUncertainty | None:
-        """Uncertainty of the data, `None` if it is not known."""
+        """Uncertainty of the data, or `None` if it is not known."""
         array = self.store.get_plane(self.row, "uncertainty")
         if array is None:
             return None
@@ -345,7 +352,7 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         return uncertainty_type(array, unit=unit, copy=False)
 
     def _deferred_planes(self) -> dict[str, Any]:
-        """Return arrays from which `parse_image` cuts, for planes that are not in memory."""
+        """Return arrays from which `parse_image` can cut planes that are not in memory."""
         planes = self.store.get_overrides(self.row).planes
         deferred = {
             name: pixels.image
@@ -354,7 +361,8 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         }
         array = deferred.get("uncertainty", planes.get("uncertainty"))
         if array is not None:
-            # An uncertainty with a parent would read the data.
+            # Do not use the property, which links the uncertainty to the cutout: the link would
+            # read the data.
             deferred["uncertainty"] = self._make_uncertainty(array)
         return deferred
 
@@ -385,17 +393,17 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     def _repr_html_(self) -> str:
         return cutout_to_html(self)
 
-    # Cutouts made from the cutout
+    # Methods that return new cutouts
 
     def __getitem__(self, item: Any) -> Cutout:
         """
-        Return a part of the cutout with all its planes, box and WCS.
+        Return a rectangular part of the cutout as a cutout with the same planes.
 
         Parameters
         ----------
         item : slice or tuple of slice
-            ``(y, x)``, without step. As in NumPy, pixels are shared. Planes that are not in
-            memory are read only in the part.
+            Slices ``(y, x)`` without steps. As in NumPy, the result shares the pixels. For planes
+            that are not in memory, only the pixels of the part are read.
         """
         slices = pixel_slices(item, self.shape)
         overrides = self.store.get_overrides(self.row)
@@ -435,12 +443,12 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
 
     def to_counts(self) -> Cutout:
         """
-        Return a copy in counts: rates are multiplied by the exposure time.
+        Return a copy in counts. Rates are multiplied by the exposure time.
 
         Returns
         -------
         Cutout
-            An independent cutout, even if the pixels are counts already.
+            An independent copy, even if the pixels are counts already.
 
         Raises
         ------
@@ -450,11 +458,11 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
         return convert_pixels(self, "counts")
 
     def to_rate(self) -> Cutout:
-        """Return a copy in rates: counts are divided by the exposure time; see `to_counts`."""
+        """Return a copy in rates. Counts are divided by the exposure time; see `to_counts`."""
         return convert_pixels(self, "rate")
 
 
-# A new row in the table of planes needs no property of its own in the class.
+# Define the properties of optional planes here. A new row in the table of planes adds a property.
 for _plane in PLANES.values():
     if not hasattr(Cutout, _plane.name):
         setattr(Cutout, _plane.name, plane_property(_plane.name, _plane.doc))

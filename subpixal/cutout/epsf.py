@@ -30,7 +30,7 @@ def make_epsf_stars(cutouts: Iterable[Cutout]) -> EPSFStars:
         try:
             stars.append(_make_star(cutout))
         except (ValueError, QhullError):
-            # Photutils refuses stars without pixels, or with too few pixels to estimate a flux.
+            # photutils raises these errors for stars with too few good pixels to estimate a flux.
             lost.append(cutout.src_id)
     if lost:
         msg = f"{len(lost)} cutouts have too few good pixels for a star: {lost[:5]}"
@@ -54,7 +54,7 @@ def _make_star(cutout: Cutout) -> EPSFStar:
 
 
 def _make_weights(cutout: Cutout, good: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the factors of residuals in the fit of photutils, inverse standard deviations."""
+    """Return inverse standard deviations, by which photutils multiplies residuals."""
     error = cutout.error
     if error is None:
         return good.astype(float)
@@ -64,7 +64,7 @@ def _make_weights(cutout: Cutout, good: NDArray[np.bool_]) -> NDArray[np.float64
 
 
 def _displaced_wcs(cutout: Cutout) -> Any:
-    """Return the WCS of the image, displaced by ``dx, dy`` of the cutout."""
+    """Return the WCS of the image after its displacement by ``dx, dy`` of the cutout."""
     if (cutout.dx, cutout.dy) == (0, 0):
         return low_level_wcs(cutout.image_wcs)
     displaced = offset_wcs(cutout.image_wcs, (-cutout.dx, -cutout.dy), cutout.shape)

@@ -1,4 +1,4 @@
-"""Cut one cutout, and express a nested cutout in its parent image."""
+"""Cut one cutout, and convert cutouts of a cutout to cutouts of its image."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def cut_one(
         Value of data outside the image.
     view : bool
         Whether to return read-only views. If the box is the whole image, planes that cannot be
-        viewed are left `DeferredArray`, because such an image is usually read to be cut.
+        views become `DeferredArray` objects, because most callers need only parts of such an image.
 
     Returns
     -------
     dict
-        Arrays or `DeferredArray` of the shape of the box, always with a ``'mask'``.
+        Arrays or `DeferredArray` objects of the shape of the box. They always include a ``'mask'``.
     """
     cut: Planes = {}
     ny, nx = planes["data"].shape
@@ -95,7 +95,7 @@ def cut_one(
 
 def slice_planes(planes: Planes, slices: Slices, image: ImageInfo) -> Planes:
     """
-    Return views of parts of planes; only the part of a `DeferredArray` is read.
+    Return views of parts of planes. Of a `DeferredArray`, only the part is read.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def slice_planes(planes: Planes, slices: Slices, image: ImageInfo) -> Planes:
 
 
 def _can_be_viewed(name: str, pixels: ImageArray, dtype: np.dtype) -> bool:
-    # Bitwise operators need flags in the byte order of the machine.
+    # Flags must be in the byte order of the machine, because bitwise operators need it.
     return pixels.dtype == dtype if name == "flags" else pixels.dtype.type == dtype.type
 
 
@@ -131,7 +131,11 @@ def _read_all(pixels: ImageArray, dtype: np.dtype) -> np.ndarray:
 def _find_bad(
     planes: Planes, box: PixelBox, shape: tuple[int, int], dqbitmask: int | None
 ) -> NDArray[np.bool_]:
-    """Return the mask of a cutout. Weights mask only in the functions that cut many sources."""
+    """
+    Return the mask of a cutout.
+
+    Weights do not mask pixels here, unlike in the functions that cut many sources.
+    """
     masking = {}
     for name, pixels in planes.items():
         if PLANES[name].masks and name != "weight":
@@ -143,21 +147,22 @@ def _find_bad(
 
 def reparent(store: Store, parent: Cutout) -> None:
     """
-    Express cutouts that were cut from a cutout in the image of that cutout.
+    Convert cutouts of a cutout to cutouts of its image.
 
     Parameters
     ----------
     store : Store
-        Cutouts that have just been cut; the function changes their positions.
+        Cutouts that have just been cut. The function changes their positions and their image.
     parent : Cutout
-        The cutout that they were cut from.
+        The cutout from which they were cut.
     """
     image = parent.image
     valid_box = parent.valid_box
     whole_image = None if image.shape is None else PixelBox.from_shape(image.shape)
     is_whole_image = valid_box == whole_image == parent.box and parent.origin == (0, 0)
     if valid_box is not None and is_whole_image:
-        # Keep the record of the image, which has a cached pixel grid.
+        # The parent is the whole image. Keep the record of the image, which contains a cached pixel
+        # grid.
         return
     columns = parent.store.index[parent.row]
     store.image = replace(store.image, wcs=image.wcs, shape=image.shape, name=image.name)
@@ -175,7 +180,7 @@ def reparent(store: Store, parent: Cutout) -> None:
 
 
 def _limit_to(store: Store, box: PixelBox) -> None:
-    """Record that cutouts have no pixels outside the box of their parent."""
+    """Record that the pixels of cutouts outside the box of their parent were filled."""
     index = store.index
     x, y = index["original_x"], index["original_y"]
     inside = (x >= box.xmin) & (x + index["width"] - 1 <= box.xmax)
@@ -188,7 +193,7 @@ def _limit_to(store: Store, box: PixelBox) -> None:
 def parse_box(
     blc: tuple[int, int], trc: tuple[int, int] | None, shape: tuple[int, int] | None
 ) -> PixelBox:
-    """Return the box between two corners; without ``trc``, up to the last pixel of the image."""
+    """Return the box between two corners. By default, ``trc`` is the last pixel of the image."""
     blc = validate_pixel_pair(blc, "blc")
     if trc is None and shape is not None:
         ny, nx = shape
@@ -215,7 +220,7 @@ def check_overlap(box: PixelBox, shape: tuple[int, int], mode: str) -> None:
 
 
 def pixel_slices(item: Any, shape: tuple[int, int]) -> Slices:
-    """Return slices ``(y, x)`` with explicit bounds for the index of a cutout of a shape."""
+    """Return an index of a cutout as slices ``(y, x)`` with explicit bounds."""
     items = item if isinstance(item, tuple) else (item,)
     dots = [k for k, i in enumerate(items) if i is Ellipsis] or [len(items)]
     before, after = items[: dots[0]], items[dots[0] + 1 :]
@@ -234,6 +239,6 @@ def pixel_slices(item: Any, shape: tuple[int, int]) -> Slices:
 
 
 def original_box(columns: np.void) -> PixelBox:
-    """Return the box in the image of a row of the index, as it was when the pixels were cut."""
+    """Return the box of a cutout in its image at the time of cutting, from a row of the index."""
     shape = int(columns["height"]), int(columns["width"])
     return PixelBox.from_shape(shape, (int(columns["original_x"]), int(columns["original_y"])))

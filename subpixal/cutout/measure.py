@@ -1,4 +1,4 @@
-"""Tables of the results of a function for each cutout."""
+"""Tables with the results of a function for each cutout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def measure_cutouts(
     planes: tuple[str, ...],
     named: Mapping[str, str],
 ) -> QTable:
-    """Return the results of a function as a table; see `CutoutCollection.measure`."""
+    """Call a function for each cutout and return a table; see `CutoutCollection.measure`."""
     from astropy.table import QTable
 
     _check_names([*planes, *named.values()])
@@ -67,7 +67,7 @@ def _check_names(names: Iterable[Any]) -> None:
 def _call(
     function: Callable, cutout: Cutout, planes: tuple[str, ...], named: Mapping[str, str]
 ) -> tuple[Any, str]:
-    """Return the result of a function and an empty text, or `None` and the error."""
+    """Return the result of a function and an empty text, or `None` and the text of its error."""
 
     def get(name: str) -> Any:
         return cutout if name == "cutout" else getattr(cutout, name)
@@ -80,13 +80,13 @@ def _call(
 
 
 def _get_column_name(function: Callable) -> str:
-    """Return the name of a function, also of a `functools.partial`, or ``'value'``."""
+    """Return the name of a function or of the function in a `functools.partial`, or ``'value'``."""
     name = getattr(getattr(function, "func", function), "__name__", "")
     return name if name.isidentifier() and name not in _COMMON_COLUMNS else "value"
 
 
 def _make_columns(name: str, results: Sequence[Any]) -> dict[str, Any]:
-    """Return the columns of results; results that are all dicts make a column for each key."""
+    """Return the column of the results. If all results are dicts, return a column for each key."""
     existing = [result for result in results if result is not None]
     if not existing or not all(isinstance(result, Mapping) for result in existing):
         return {name: _make_column(results)}
@@ -98,7 +98,7 @@ def _make_columns(name: str, results: Sequence[Any]) -> dict[str, Any]:
 
 
 def _make_column(values: Sequence[Any]) -> Any:
-    """Return values as an array with a row for each, NaN in the place of `None`."""
+    """Return an array with a row for each value. NaN stands for `None` in arrays of numbers."""
     values = [_fill_masked(value) for value in values]
     existing = [value for value in values if value is not None]
     if existing and all(isinstance(value, str) for value in existing):
@@ -115,14 +115,14 @@ def _make_column(values: Sequence[Any]) -> Any:
 
 
 def _fill_masked(value: Any) -> Any:
-    """Return a value with NaN in the place of masked numbers."""
+    """Replace masked numbers in a value with NaN."""
     if isinstance(value, np.ma.MaskedArray) and value.dtype.kind in "biufc":
         return value.astype(np.result_type(value.dtype, np.float32)).filled(np.nan)  # type: ignore[attr-defined]
     return value
 
 
 def _to_arrays(values: Sequence[Any], unit: u.UnitBase | None) -> list[np.ndarray] | None:
-    """Return arrays of numbers in a unit, `None` if the values are not numbers of one shape."""
+    """Convert values to arrays in a unit. Return `None` for texts or different shapes."""
     try:
         arrays = [np.asarray(value if unit is None else value.to_value(unit)) for value in values]
     except (AttributeError, ValueError, u.UnitsError):
@@ -133,12 +133,12 @@ def _to_arrays(values: Sequence[Any], unit: u.UnitBase | None) -> list[np.ndarra
 
 
 def _stack_numbers(arrays: list[np.ndarray], exists: NDArray[np.bool_]) -> np.ndarray:
-    """Return arrays of one shape as one array, with rows of NaN for missing values."""
+    """Combine arrays of the same shape into one array, with rows of NaN for missing values."""
     if not arrays:
         return np.full(len(exists), np.nan)
     dtypes = [array.dtype for array in arrays]
     if not exists.all():
-        # NaN needs floats.
+        # The column must have a float type, because it contains NaN.
         dtypes.append(np.dtype(np.float16))
     dtype = np.result_type(*dtypes)
     column = np.full((len(exists), *arrays[0].shape), 0 if exists.all() else np.nan, dtype)

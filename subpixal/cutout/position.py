@@ -23,7 +23,7 @@ __all__ = ["PositionMixin"]
 
 
 class PositionMixin(StoredCutout):
-    """Position and size of a cutout, and the conversion to world values and back."""
+    """Position and size of a cutout, and the conversion between pixels and world values."""
 
     DEFAULT_ACCURACY = ACCURACY
     DEFAULT_MAXITER = MAXITER
@@ -44,8 +44,8 @@ class PositionMixin(StoredCutout):
         """
         Bottom-left pixel ``(x, y)`` in the image.
 
-        Assigning a value moves the cutout: the pixels stay, and the other corner, the
-        bounding box and the WCS follow.
+        Assigning a value moves the cutout. The pixels do not change; the other corner, the bounding
+        box and the WCS move with the cutout.
         """
         return int(self._columns["x"]), int(self._columns["y"])
 
@@ -56,7 +56,7 @@ class PositionMixin(StoredCutout):
     @property
     def trc(self) -> tuple[int, int]:
         """
-        Top-right pixel ``(x, y)`` in the image, which belongs to the cutout.
+        Top-right pixel ``(x, y)`` of the cutout in the image, inclusive.
 
         Assigning a value moves the cutout, as for `blc`.
         """
@@ -70,23 +70,23 @@ class PositionMixin(StoredCutout):
     dx = column_property(
         "dx",
         """
-        Displacement of the image grid under the cutout along x, in pixels.
+        Displacement of the image relative to the cutout along x, in pixels.
 
         Pixel x of the cutout is pixel ``x + blc[0] - dx`` of the image.
         """,
     )
     dy = column_property(
-        "dy", "Displacement of the image grid under the cutout along y, in pixels."
+        "dy", "Displacement of the image relative to the cutout along y, in pixels."
     )
 
     @property
     def origin(self) -> tuple[float, float]:
-        """Position ``(x, y)`` in the image of pixel (0, 0), displacement included."""
+        """Position ``(x, y)`` in the image of pixel (0, 0), with the displacement ``dx, dy``."""
         return self.blc[0] - self.dx, self.blc[1] - self.dy
 
     @property
     def src_pos(self) -> tuple[float, float]:
-        """Position ``(x, y)`` of the source in the image, not rounded."""
+        """Position ``(x, y)`` of the source in the image, which may have fractions of pixels."""
         return float(self._columns["src_x"]), float(self._columns["src_y"])
 
     @src_pos.setter
@@ -96,13 +96,13 @@ class PositionMixin(StoredCutout):
 
     @property
     def cutout_src_pos(self) -> tuple[float, float]:
-        """Position ``(x, y)`` of the source in the cutout, displacement included."""
+        """Position ``(x, y)`` of the source in the cutout, with the displacement ``dx, dy``."""
         (x, y), (x0, y0) = self.src_pos, self.origin
         return x - x0, y - y0
 
     @property
     def extraction_slice(self) -> tuple[slice, slice] | None:
-        """Slices ``(y, x)`` of the image that were cut, `None` if nothing was cut."""
+        """Slices ``(y, x)`` of the image from which pixels were cut, `None` if nothing was cut."""
         box = self.valid_box
         return None if box is None else box.slices
 
@@ -117,25 +117,26 @@ class PositionMixin(StoredCutout):
 
     @property
     def valid_box(self) -> PixelBox | None:
-        """Box in the image of the pixels that were cut from it, `None` if nothing was cut."""
+        """Box of the image from which pixels were cut, `None` if nothing was cut."""
         if self.image.shape is None:
             return None
-        # A cutout that was cut from a cutout has no pixels that its parent lacks.
+        # A cutout of a cutout contains only pixels that are also in its parent.
         parent_box = self.store.get_overrides(self.row).parent_box
         return original_box(self._columns) & (parent_box or PixelBox.from_shape(self.image.shape))
 
     @property
     def image_wcs(self) -> Any:
-        """WCS of the image that the cutout was cut from; the object is not copied."""
+        """WCS of the image from which the cutout was cut. The object is not a copy."""
         return self.image.wcs
 
     @property
     def wcs(self) -> Any:
         """
-        WCS of the pixel grid of the cutout, displacement included.
+        WCS of the pixel grid of the cutout, with the displacement ``dx, dy``.
 
-        The WCS is read-only and made at the first access: an `astropy.wcs.WCS` or a
-        `gwcs.wcs.WCS` if the image has one, otherwise a wrapper.
+        The WCS is read-only, and is created at the first access. If the WCS of the image is an
+        `astropy.wcs.WCS` or a `gwcs.wcs.WCS`, the result has the same class. Otherwise it is a
+        wrapper of the WCS of the image.
         """
         key = (*self.origin, self.shape, self.image)
         if self.__dict__.get("_wcs_key") != key:
@@ -148,15 +149,15 @@ class PositionMixin(StoredCutout):
         """
         Pixel scale in degrees.
 
-        The square root of the pixel area, at the reference point of a FITS WCS or at the
-        center of the image for other WCSs.
+        The value is the square root of the area of a pixel. For a FITS WCS, it holds at the
+        reference point; for other WCSs, at the center of the image.
         """
         grid = self.image.grid
         return float(grid.pixel_scale(*grid.reference)[0])
 
     def pix2world(self, *args: ArrayLike, origin: int = 0) -> Any:
         """
-        Return world values of positions in the cutout.
+        Convert positions in the cutout to world values.
 
         Parameters
         ----------
@@ -168,8 +169,8 @@ class PositionMixin(StoredCutout):
         Returns
         -------
         array or tuple of array
-            In the form of the input, and in the order and units of the low-level APE 14
-            values of the WCS.
+            World values, in the order and units of the world axes of the WCS (APE 14, low level).
+            They are separate arrays or one array, like the input.
         """
         (x, y), restore_form = _parse_coordinates(args, 2, origin)
         x0, y0 = self.origin
@@ -184,27 +185,29 @@ class PositionMixin(StoredCutout):
         quiet: bool | None = None,
     ) -> Any:
         """
-        Return positions in the cutout of world values, confirmed by the forward transform.
+        Convert world values to positions in the cutout.
+
+        The WCS converts each position back to world values, to confirm the position.
 
         Parameters
         ----------
         *args : array
-            Either one array for each world axis, or one array of shape (N, 2), in the order
-            and units of the low-level APE 14 values of the WCS.
+            Either one array for each world axis, or one array of shape (N, 2). The values have the
+            order and units of the world axes of the WCS (APE 14, low level).
         origin : {0, 1}
             Coordinate of the center of the bottom-left pixel of the cutout.
         accuracy : float, optional
-            Largest error in pixels, by default ``DEFAULT_ACCURACY``.
+            Largest error of a position, in pixels. The default is ``DEFAULT_ACCURACY``.
         maxiter : int, optional
-            Largest number of steps, by default ``DEFAULT_MAXITER``.
+            Largest number of iterations. The default is ``DEFAULT_MAXITER``.
         quiet : bool, optional
-            Whether a position that is not found becomes NaN instead of an error; by default
-            ``DEFAULT_QUIET``.
+            Whether to return NaN for a position that is not found; otherwise the method raises an
+            error. The default is ``DEFAULT_QUIET``.
 
         Returns
         -------
         array or tuple of array
-            In the form of the input.
+            Positions, as separate arrays or as one array, like the input.
 
         Raises
         ------
@@ -229,12 +232,13 @@ class PositionMixin(StoredCutout):
     def _find(
         self, world: tuple[FloatArray, ...], *, accuracy: float, maxiter: int
     ) -> tuple[FloatArray, FloatArray]:
-        """Return positions in the cutout of world values, NaN where there is none."""
+        """Convert world values to positions in the cutout. A position that is not found is NaN."""
         image_x, image_y = self.image.grid.to_pixel(*world, accuracy=accuracy, maxiter=maxiter)
         x0, y0 = self.origin
         x, y = np.atleast_1d(image_x - x0), np.atleast_1d(image_y - y0)
         lost = np.isnan(x)
-        # The grid of the image does not search far from the image; the cutout may be there.
+        # The search of the grid of the image ends near the image. If the cutout lies outside,
+        # search again near the cutout.
         if lost.any() and self.box not in PixelBox.from_shape(self.image.shape or (1, 1)):
             grid = PixelGrid(self.wcs, self.shape)
             missing = [np.atleast_1d(values)[lost] for values in world]
@@ -249,8 +253,8 @@ class PositionMixin(StoredCutout):
         Parameters
         ----------
         wrt : {'orig', 'blc', 'world'}
-            Coordinates of the corners: in the image, in the cutout, or on the sky. The
-            displacement matters only on the sky.
+            Coordinates of the corners: in the image, in the cutout, or in the world. Only world
+            coordinates include the displacement ``dx, dy``.
 
         Returns
         -------
@@ -271,7 +275,7 @@ class PositionMixin(StoredCutout):
 def _parse_coordinates(
     args: tuple[ArrayLike, ...], count: int, origin: int
 ) -> tuple[tuple[FloatArray, ...], Callable]:
-    """Return the coordinates, and a function that gives results the form of the arguments."""
+    """Return the coordinates, and a function that converts results to the form of the arguments."""
     if origin not in (0, 1):
         msg = f"origin must be 0 or 1, got {origin!r}"
         raise ValueError(msg)

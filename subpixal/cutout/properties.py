@@ -1,4 +1,4 @@
-"""The row of a store behind a cutout, and properties that read and write it."""
+"""Base class of a cutout, which refers to a row of a store, and properties of the row."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class StoredCutout:
     Attributes
     ----------
     store : Store
-        The columns and planes that hold the cutout.
+        The store that contains the numbers and the pixels of the cutout.
     row : int
-        Number of the cutout in the store.
+        Row of the cutout in the store.
     """
 
     store: Store
     row: int
-    # A view of the row of the index, which writes through.
+    # View of the row of the index. Assigning an element changes the index.
     _columns: np.void
 
     def _attach(self, store: Store, row: int) -> None:
@@ -43,12 +43,12 @@ class StoredCutout:
 
     @property
     def image(self) -> ImageInfo:
-        """The image that the cutout was cut from, without its pixels."""
+        """The image from which the cutout was cut, without its pixels."""
         return self.store.image
 
     @property
     def unit(self) -> u.UnitBase | None:
-        """Unit of the data, `None` if it is not known."""
+        """Unit of the data, or `None` if it is not known."""
         return self.store.image.unit
 
     @property
@@ -79,7 +79,7 @@ class StoredCutout:
 
 def plane_property(name: str, doc: str) -> property:
     """
-    Return the property for a plane that a cutout may lack.
+    Return a property for an optional plane of a cutout.
 
     Parameters
     ----------
@@ -112,13 +112,14 @@ def set_pixels(cutout: StoredCutout, name: str, value: ArrayLike) -> None:
     name : str
         Name of the plane.
     value : array
-        Pixels of the shape of the cutout; they are copied.
+        Pixels, which must have the shape of the cutout. They are copied.
     """
     pixels = np.asarray(validate_kind(name, np.asarray(value), PLANES[name].kinds))
     if pixels.shape != cutout.shape:
         msg = f"{name} has shape {pixels.shape}, the cutout has {cutout.shape}"
         raise ValueError(msg)
-    # In-place operators assign the array that they have changed; it needs no copy.
+    # After an in-place operation, Python assigns the array that has just been changed. It needs no
+    # copy.
     if not same_pixels(pixels, cutout.store.get_plane(cutout.row, name)):
         native = pixels.dtype.newbyteorder("=")
         cutout.store.set_plane(cutout.row, name, pixels.astype(native, order="C"))
@@ -133,7 +134,7 @@ def column_property(
     name: str, doc: str, convert: Callable[[str, Any], float] = validate_finite
 ) -> property:
     """
-    Return the property for a number in the index.
+    Return a property for a number in the index.
 
     Parameters
     ----------
@@ -142,7 +143,8 @@ def column_property(
     doc : str
         Docstring.
     convert : callable
-        ``convert(name, value)`` returns the number for a value that is assigned.
+        Function that checks an assigned value. ``convert(name, value)`` returns the number to
+        store.
     """
 
     def get(cutout: StoredCutout) -> float:

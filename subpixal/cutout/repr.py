@@ -1,4 +1,4 @@
-"""Texts that describe a cutout in consoles and notebooks. None of them shows pixels."""
+"""Texts that describe a cutout in consoles and notebooks, without its pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["cutout_to_html", "cutout_to_text"]
 
 
 def cutout_to_text(cutout: Cutout) -> str:
-    """Return a line for consoles."""
+    """Return one line of text for consoles."""
     unit = "" if cutout.unit is None else f" [{cutout.unit}]"
     size = f"{cutout.width}x{cutout.height}"
     name = f" of {cutout.image.name}" if cutout.image.name else ""
@@ -21,7 +21,7 @@ def cutout_to_text(cutout: Cutout) -> str:
 
 
 def cutout_to_html(cutout: Cutout) -> str:
-    """Return a table for notebooks."""
+    """Return a table in HTML for notebooks."""
     from html import escape
 
     title = escape(type(cutout).__name__)
@@ -34,11 +34,11 @@ def cutout_to_html(cutout: Cutout) -> str:
 
 
 def _describe(cutout: Cutout) -> dict[str, str]:
-    """Return the rows of the table; empty ones are omitted."""
+    """Return the rows of the table, without rows that have no value."""
     image, store = cutout.image, cutout.store
     dtypes = store.plane_dtypes(cutout.row)
     masked = ""
-    # Displaying a large image in a notebook must not read its pixels.
+    # Leave the mask out if it is not in memory, so that a large image is not read for display.
     if not store.get_overrides(cutout.row).is_deferred("mask"):
         masked = f", {np.count_nonzero(cutout.mask)} masked"
     displacement = ""

@@ -1,4 +1,4 @@
-"""Stacks: cutouts of any size as arrays of one shape."""
+"""Stacks: 3-D arrays that contain cutouts of different sizes."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ __all__ = ["Stack", "stack_cutouts"]
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Stack:
     """
-    Cutouts as arrays of three dimensions, with the sources in the centers.
+    Pixels of many cutouts in 3-D arrays, with the sources at the same position.
 
-    `CutoutCollection.to_stack` makes stacks. A plane that is not stacked is `None`.
+    `CutoutCollection.to_stack` returns stacks. A plane that is not stacked is `None`.
 
     Attributes
     ----------
     ids : array of shape (N,)
         Identifiers of the sources.
     src_pos : array of float, shape (N, 2)
-        Positions ``(x, y)`` of the sources in the stack, displacement included. They lie
-        within half a pixel of the central pixel.
+        Positions ``(x, y)`` of the sources in the stack, with the displacements ``dx, dy``. They
+        are at most half a pixel from the center of the central pixel, along each axis.
     blc : array of int, shape (N, 2)
-        Pixels ``(x, y)`` of the images at pixel (0, 0) of the stack.
+        For each cutout, the pixel ``(x, y)`` of the image that is at pixel (0, 0) of the stack.
     planes : dict
-        Arrays of shape ``(N, ny, nx)`` by the name of the plane.
+        Mapping from the name of a plane to an array of shape ``(N, ny, nx)``.
     data, mask, uncertainty, flags, weight, segmentation : array or None
         The arrays as attributes; `None` for a plane that is not stacked.
     unit : `~astropy.units.Unit` or None
@@ -97,7 +97,8 @@ def stack_cutouts(
     blc = np.stack([index["x"], index["y"]], axis=-1)
     displacement = np.stack([index["dx"], index["dy"]], axis=-1)
     position = np.stack([index["src_x"], index["src_y"]], axis=-1) - blc + displacement
-    # A position on the border of two pixels belongs to the upper one, unlike with np.rint.
+    # Do not use np.rint: a position on the border of two pixels must always belong to the upper
+    # pixel.
     pixel = np.floor(position + 0.5).astype(np.int64)
     shift = (np.array(shape[::-1]) - 1) // 2 - pixel
     unit = _single("unit", {store.image.unit for store, _ in selection})
@@ -132,18 +133,18 @@ def _stack_pieces(
     dtype: np.dtype,
 ) -> np.ndarray:
     """
-    Copy pieces of any size into an array of three dimensions.
+    Copy 2-D pieces of any size into a 3-D array.
 
     Parameters
     ----------
     pieces : list of N 2-D arrays or None
-        Pixels of the cutouts.
+        Pixels of the cutouts. `None` stands for a cutout without the plane.
     shift : array of int, shape (N, 2)
         Position ``(x, y)`` in the stack of pixel (0, 0) of each piece.
     shape : tuple of int
         ``(ny, nx)`` of the stack.
     fill : scalar
-        Value of pixels of the stack without a pixel of the cutout.
+        Value of the pixels of the stack that are outside the cutout.
     dtype : dtype
         Dtype of the stack.
 
@@ -159,7 +160,7 @@ def _stack_pieces(
         if piece is None:
             continue
         height, width = piece.shape
-        # A slice with a negative start would count from the end.
+        # Limit the start to 0, because NumPy counts negative indices from the end.
         x1, x2 = max(x, 0), min(x + width, nx)
         y1, y2 = max(y, 0), min(y + height, ny)
         if x1 < x2 and y1 < y2:
@@ -190,7 +191,7 @@ def _check_planes(planes: str | Sequence[str]) -> tuple[str, ...]:
 def _common_uncertainty(
     selection: Selection, pieces: Sequence[np.ndarray | None]
 ) -> UncertaintyType:
-    """Return the class and the unit of the uncertainty of all cutouts that have one."""
+    """Return the common class and unit of the uncertainties of all cutouts."""
     kinds = {
         store.uncertainty_type_and_unit(row)
         for (store, row), piece in zip(selection, pieces, strict=True)
@@ -200,7 +201,7 @@ def _common_uncertainty(
 
 
 def _single(name: str, values: set) -> Any:
-    """Return the value that all cutouts share, `None` without cutouts."""
+    """Return the value that is the same for all cutouts, or `None` if there are no cutouts."""
     if len(values) > 1:
         msg = (
             f"cutouts of one stack must have one {name}, these have {len(values)}: "
