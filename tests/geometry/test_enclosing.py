@@ -88,9 +88,8 @@ def test_perimeter_goes_around_each_rectangle(rectangles, refinement):
         middle = u[count : 2 * count + 1 : count], v[count : 2 * count + 1 : count]
         assert_allclose([m[0] for m in middle], [(x1 + x2) / 2, y1], rtol=1e-12)
         area = (u * np.roll(v, -1) - v * np.roll(u, -1)).sum() / 2
-        assert area == pytest.approx(
-            (x2 - x1) * (y2 - y1)
-        )  # The area is positive if the points go around anticlockwise.
+        # The area is positive because the points go around anticlockwise.
+        assert area == pytest.approx((x2 - x1) * (y2 - y1))
 
 
 def test_no_boxes_give_empty_arrays():

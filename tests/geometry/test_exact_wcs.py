@@ -24,7 +24,7 @@ x, y = np.random.default_rng(1).uniform(-100, 500, (2, 100))
 
 
 def make_wcs_without_header_form():
-    """Return a WCS with values that headers cannot store: alternate key, one table, SIP center."""
+    """Return a WCS that no header can describe: an alternate key, one table, a SIP center."""
     wcs = make_wcs("lookup", SHAPE)
     wcs.wcs.alt = "B"
     wcs.cpdis2 = None

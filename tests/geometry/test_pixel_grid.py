@@ -1,4 +1,4 @@
-"""Mapping of pixels of one image to the sky and back: accuracy, limits, shapes and failures."""
+"""Maps from pixels to the sky and back: accuracy, limits, shapes and failures."""
 
 import warnings
 
@@ -20,7 +20,7 @@ from subpixal.geometry.newton import jacobian, pseudo_inverse
 
 FIXED = settings(derandomize=True, max_examples=40)
 SHAPE = (300, 400)
-# Pointings with right ascension 0 or a pole in the image, at its edge, and just outside.
+# Right ascension 0 or a pole is in these images, at their edges, or just outside.
 POINTINGS = [
     (0.0, 0.0), (359.9985, -45.0), (0.00277, 60.0), (150.1, 2.2), (80.0, 89.997),
     (10.0, 90.0), (200.0, -90.0), (300.0, -89.99),
@@ -45,14 +45,14 @@ def edge_positions(shape=SHAPE):
 
 
 def assert_round_trip(image, xy, atol=ACCURACY):
-    """Check that positions survive the way to the sky and back."""
+    """Check that positions map to the sky and back to themselves."""
     world = image.to_world(*xy)
     assert np.isfinite(world).all()
     assert_allclose(image.to_pixel(*world), xy, rtol=0, atol=atol)
 
 
 def world_around(image, separation, angle):
-    """Return world values at separations and angles, in rad, from the center of an image."""
+    """Return world values at given separations and angles, in rad, from the center of an image."""
     ny, nx = image.shape or SHAPE
     lon, lat = image.world.lonlat(image.to_world((nx - 1) / 2, (ny - 1) / 2))
     center = coord.SkyCoord(lon, lat, unit="rad")
@@ -61,7 +61,7 @@ def world_around(image, separation, angle):
 
 
 def make_header(projection="TAN", shape=SHAPE, scale=1e-5, center=(30.0, 20.0), **more):
-    """Return the header of an image with the reference point in its center."""
+    """Return the header of an image. The reference point is the center of the image."""
     ny, nx = shape
     values = {
         "NAXIS": 2, "NAXIS1": nx, "NAXIS2": ny,
@@ -73,7 +73,7 @@ def make_header(projection="TAN", shape=SHAPE, scale=1e-5, center=(30.0, 20.0), 
 
 
 def make_folded(radius, shape=SHAPE, **more):
-    """Return a TAN-SIP WCS whose distortion folds over on a circle, and the radius on the sky."""
+    """Return a TAN-SIP WCS whose distortion folds over, and the radius of the fold on the sky."""
     a = -1 / (3 * radius**2)
     sip = {"A_ORDER": 3, "B_ORDER": 3, "A_3_0": a, "A_1_2": a, "B_0_3": a, "B_2_1": a}
     return WCS(make_header("TAN-SIP", shape, **sip, **more)), np.deg2rad(1e-5 * radius * 2 / 3)
@@ -81,7 +81,7 @@ def make_folded(radius, shape=SHAPE, **more):
 
 @pytest.mark.parametrize("center", POINTINGS)
 def test_round_trip_is_accurate(build, kind, center):
-    """Positions up to 100 pixels off the image survive a round trip at 0 h and at the poles."""
+    """Positions up to 100 pixels off the image map to the sky and back, at 0 h and at the poles."""
     image = PixelGrid(build(kind, center=center, rotation=center[0]))
     assert_round_trip(image, positions())
     assert_round_trip(image, edge_positions())
@@ -95,14 +95,14 @@ def test_round_trip_is_accurate(build, kind, center):
     st.floats(0, 360),
 )
 def test_round_trip_of_random_images_is_accurate(build, made, center, scale, rotation):
-    """Positions survive a round trip for every pointing, pixel scale and rotation."""
+    """Positions map to the sky and back for every pointing, pixel scale and rotation."""
     image = PixelGrid(build(made, center=center, scale=scale, rotation=rotation))
     assert_round_trip(image, positions())
 
 
 @pytest.mark.parametrize("accuracy", [1e-3, 1e-5, 1e-7, 1e-8])
 def test_positions_have_the_given_accuracy(build, kind, accuracy):
-    """The errors of positions are below the argument ``accuracy``."""
+    """The errors of positions are smaller than the argument ``accuracy``."""
     image = PixelGrid(build(kind))
     xy = positions()
     found = image.to_pixel(*image.to_world(*xy), accuracy=accuracy)
@@ -111,7 +111,7 @@ def test_positions_have_the_given_accuracy(build, kind, accuracy):
 
 
 def test_accuracy_below_rounding_errors_gives_positions(build):
-    """Positions are finite also if rounding errors exceed ``accuracy``."""
+    """If ``accuracy`` is smaller than rounding errors, positions are still finite."""
     image = PixelGrid(build("sip", center=(300.0, 60.0)))
     xy = positions()
     found = image.to_pixel(*image.to_world(*xy), accuracy=1e-14)
@@ -119,7 +119,7 @@ def test_accuracy_below_rounding_errors_gives_positions(build):
 
 
 def test_positions_without_convergence_are_nan(build):
-    """A position that has not converged after ``maxiter`` steps is NaN."""
+    """A position is NaN if it has not converged after ``maxiter`` steps."""
     image = PixelGrid(build("gwcs-noinverse"))
     xy = positions()
     found = np.array(image.to_pixel(*image.to_world(*xy), maxiter=1))
@@ -130,7 +130,7 @@ def test_positions_without_convergence_are_nan(build):
 
 
 class WCSWithInverse(BaseWCSWrapper):
-    """WCS with a given function for its inverse."""
+    """WCS whose inverse is a given function."""
 
     def __init__(self, wcs, inverse):
         super().__init__(wcs)
@@ -148,7 +148,7 @@ class WCSWithInverse(BaseWCSWrapper):
 
 
 def warn(x, y):
-    """Return the arguments with a warning."""
+    """Return the arguments and give a warning."""
     warnings.warn("The iteration diverges", UserWarning, stacklevel=1)
     return x, y
 
@@ -169,12 +169,12 @@ def warn(x, y):
     ids=["nan", "poor", "garbage", "swapped", "huge", "infinite", "three", "raises", "warns"],
 )
 def test_poor_inverse_does_not_affect_positions(build, inverse):
-    """Positions are accurate for an inverse of any quality, and there is no warning."""
+    """Even if the inverse of the WCS is poor, positions are accurate without a warning."""
     assert_round_trip(PixelGrid(WCSWithInverse(build("sip"), inverse)), positions())
 
 
 def test_sources_far_from_the_image_are_nan(build, kind):
-    """Sources at separations from 0.05 to 180 degrees give NaN."""
+    """Sources at a distance of 0.05 to 180 degrees from the image give NaN."""
     image = PixelGrid(build(kind))
     # The image and 100 pixels around it lie within 18 arcsec.
     separation = np.array([0.05, 0.5, 1, 3, 30, 60, 89.9, 90, 90.1, 120, 179, 179.999, 180])
@@ -184,7 +184,7 @@ def test_sources_far_from_the_image_are_nan(build, kind):
 
 
 def test_sources_all_over_the_sky_are_nan(build, kind):
-    """All of 20,000 random sources on the whole sky miss an image of 20 arcsec and give NaN."""
+    """All of 20,000 random sources are off an image of 20 arcsec and give NaN."""
     rng = np.random.default_rng(8)
     lon, lat = rng.uniform(0, 2 * np.pi, 20_000), np.arcsin(rng.uniform(-1, 1, 20_000))
     image = PixelGrid(build(kind, center=(123.4, 56.7)))
@@ -192,7 +192,7 @@ def test_sources_all_over_the_sky_are_nan(build, kind):
 
 
 def test_positions_near_the_image_are_exact_or_nan(build, kind):
-    """The forward transform confirms all finite positions of sources in a wide area."""
+    """In a wide area, all finite positions of sources are correct by the forward transform."""
     image = PixelGrid(build(kind))
     rng = np.random.default_rng(9)
     world = world_around(image, np.deg2rad(10 ** rng.uniform(-3, 1, 500)), rng.uniform(0, 7, 500))
@@ -207,7 +207,7 @@ def test_positions_near_the_image_are_exact_or_nan(build, kind):
 
 @pytest.mark.parametrize("made", ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"])
 def test_positions_without_a_shape_are_exact_or_nan(build, made):
-    """Without a shape, all finite positions of sources far away are correct."""
+    """If no shape is given, positions of sources far away are NaN or correct."""
     wcs = build(made)
     if "gwcs" in made:
         wcs.bounding_box = None
@@ -219,14 +219,14 @@ def test_positions_without_a_shape_are_exact_or_nan(build, made):
     world = world_around(image, np.arccos(rng.uniform(-1, 1, 1000)), rng.uniform(0, 7, 1000))
     x, y = image.to_pixel(*world)
     good = np.isfinite(x)
-    # A polynomial grows faster than a linear map and may reach every position of a TAN.
+    # A polynomial grows faster than a linear map. It can reach every position of a TAN.
     assert np.hypot(x[good], y[good]).min() > 5000
     target = image.world.vectors(world)[:, good]
     base = image.to_vectors(x[good], y[good])
-    # Pixels are much larger there than on the image, so that the differences are in pixels.
+    # Pixels are much larger there than on the image, so compare positions in pixels.
     inverse, _ = pseudo_inverse(jacobian(image.to_vectors, x[good], y[good], base))
     step = (inverse * (target - base)).sum(1)
-    # Near the horizon of a TAN, rounding of right ascensions gives errors of many pixels.
+    # Near the horizon of a TAN, rounding errors of right ascensions are many pixels.
     rounded = np.linalg.norm(target - base, axis=0) < 4e-15
     assert (rounded | (np.hypot(*step) < ACCURACY)).all()
     assert np.isnan(image.to_pixel(*world_around(image, np.pi, 0.0))).all()
@@ -235,7 +235,7 @@ def test_positions_without_a_shape_are_exact_or_nan(build, made):
 @pytest.mark.parametrize("radius", [255, 300, 500, 900])
 @pytest.mark.parametrize("bare", [False, True], ids=["inverse", "no inverse"])
 def test_position_is_on_the_image_side_of_a_fold(radius, bare):
-    """A source with two positions gets the one inside the fold, on the side of the image."""
+    """If a source has two positions, the result is inside the fold, on the side of the image."""
     wcs, limit = make_folded(radius)
     image = PixelGrid(WCSWithInverse(wcs, lambda *_: None) if bare else wcs)
     assert_round_trip(image, positions(margin=0))
@@ -245,7 +245,7 @@ def test_position_is_on_the_image_side_of_a_fold(radius, bare):
     found = np.hypot(x - 199.5, y - 149.5)
     assert (found[np.isfinite(found)] <= radius).all()
     assert np.isnan(found[separation > limit * (1 + 1e-9)]).all()
-    # Sources inside the fold have positions, also if the fold is near or on the image.
+    # Sources inside the fold have positions, even if the fold is near or on the image.
     inside = separation < 0.97 * limit * min(1, 300 / radius)
     assert np.isfinite(found[inside]).all()
 
@@ -254,7 +254,7 @@ def test_position_is_on_the_image_side_of_a_fold(radius, bare):
 @pytest.mark.parametrize("field", [20, 60, 100, 120])
 @pytest.mark.parametrize("bare", [False, True], ids=["inverse", "no inverse"])
 def test_round_trip_of_wide_fields_is_accurate(projection, field, bare):
-    """Positions survive a round trip in images of up to 120 degrees, where the scale varies."""
+    """Positions map to the sky and back in fields of up to 120 degrees with varying scale."""
     half = np.deg2rad(field / 2)
     radius = {"TAN": np.tan(half), "STG": 2 * np.tan(half / 2), "SIN": np.sin(half)}
     radius |= {"ARC": half, "ZEA": 2 * np.sin(half / 2)}
@@ -264,13 +264,13 @@ def test_round_trip_of_wide_fields_is_accurate(projection, field, bare):
     x, y = positions((400, 400), margin=0, n=1000)
     x, y = np.compress(np.hypot(x - 199.5, y - 199.5) < 195, [x, y], axis=1)
     assert_round_trip(image, (x, y))
-    if projection in {"TAN", "SIN"}:  # the other projections cover the whole sky
+    if projection in {"TAN", "SIN"}:  # The other projections cover the whole sky.
         assert np.isnan(image.to_pixel(*world_around(image, np.pi, 0.0))).all()
 
 
 @pytest.mark.parametrize("projection", ["AIT", "MOL", "CAR"])
 def test_round_trip_of_all_sky_images_is_accurate(projection):
-    """Positions survive a round trip in an all-sky image, some of whose pixels have no sky."""
+    """Positions map to the sky and back in an all-sky image, where some pixels have no sky."""
     wcs = WCS(make_header(projection, (200, 400), 0.95, center=(30.0, 0.0)))
     image = PixelGrid(wcs)
     xy = positions((200, 400), margin=0, n=2000)
@@ -282,13 +282,13 @@ def test_round_trip_of_all_sky_images_is_accurate(projection):
 
 @pytest.mark.parametrize("ratio", [0.01, 0.1, 10, 100])
 def test_round_trip_of_rectangular_pixels_is_accurate(ratio):
-    """Positions up to 100 pixels off the image survive for pixels with unequal sides."""
+    """Positions map to the sky and back if the sides of pixels are unequal."""
     wcs = WCS(make_header(shape=(40, 50), CDELT2=1e-5 * ratio))
     assert_round_trip(PixelGrid(wcs), positions((40, 50)))
 
 
 def test_round_trip_of_sheared_pixels_is_accurate():
-    """Positions survive for nearly parallel axes, where small residuals are many pixels."""
+    """Positions map back for almost parallel axes. There, a small residual is many pixels."""
     wcs = WCS(make_header(CD1_1=-1e-5, CD1_2=1e-5, CD2_1=0.0, CD2_2=2e-7))
     assert_round_trip(
         PixelGrid(WCSWithInverse(wcs, lambda x, y: (x + 3e-5, y + 4e-5))), positions()
@@ -298,14 +298,14 @@ def test_round_trip_of_sheared_pixels_is_accurate():
 @pytest.mark.parametrize("made", ["sip", "gwcs", "low"])
 @pytest.mark.parametrize("shape", [(10, 2000), (2000, 10), (1, 1)])
 def test_round_trip_of_long_and_tiny_images_is_accurate(build, made, shape):
-    """Positions survive a round trip on long and tiny images, and sources far away are NaN."""
+    """Positions map to the sky and back on long and tiny images. Sources far away are NaN."""
     image = PixelGrid(build(made, shape=(2000, 2000)), shape)
     assert_round_trip(image, positions(shape))
     assert np.isnan(image.to_pixel(*world_around(image, np.deg2rad(3), 0.0))).all()
 
 
 def test_pixel_bounds_do_not_limit_positions(build):
-    """Positions outside the pixel bounds of the WCS map, and the bounds do not change."""
+    """Positions outside the pixel bounds of the WCS are mapped. The bounds do not change."""
     wcs = build("sip")
     expected = PixelGrid(build("sip")).to_world(*positions())
     for bounds in ([(0, 399), (0, 299)], [None, (0, 299)]):
@@ -316,7 +316,7 @@ def test_pixel_bounds_do_not_limit_positions(build):
 
 
 def test_shape_is_argument_or_pixel_shape_or_bounds(build):
-    """The shape is the argument, else the pixel shape of the WCS, else its bounding box."""
+    """The shape comes from the argument, else from the pixel shape, else from the bounding box."""
     wcs = build("gwcs")
     assert PixelGrid(wcs, (20, 30)).shape == (20, 30)
     assert PixelGrid(wcs).shape == SHAPE
@@ -332,7 +332,7 @@ def test_shape_is_argument_or_pixel_shape_or_bounds(build):
 
 
 def test_positions_do_not_depend_on_the_order(build, kind):
-    """Another order, repetition or several calls do not change the positions."""
+    """Positions are the same in another order, with repetitions, and in several calls."""
     image = PixelGrid(build(kind))
     world = np.array(image.to_world(*positions()))
     expected = np.array(image.to_pixel(*world))
@@ -346,7 +346,7 @@ def test_positions_do_not_depend_on_the_order(build, kind):
 
 
 def test_points_that_do_not_map_do_not_affect_others(build, kind):
-    """Points far away and NaN do not change the positions of other points."""
+    """Points far away and NaN do not affect the positions of other points."""
     image = PixelGrid(build(kind))
     world = np.array(image.to_world(*positions()))
     expected = image.to_pixel(*world)
@@ -359,7 +359,7 @@ def test_points_that_do_not_map_do_not_affect_others(build, kind):
 
 @pytest.mark.parametrize("shape", [(), (1,), (6,), (2, 3), (2, 1, 3)])
 def test_results_have_the_shape_of_the_arguments(build, kind, shape):
-    """Results have the shape of the arguments, also for single numbers."""
+    """Results have the same shape as the arguments. Single numbers give single numbers."""
     image = PixelGrid(build(kind))
     x, y = np.full(shape, 12.5), np.full(shape, 40.25)
     world = image.to_world(x, y)
@@ -370,7 +370,7 @@ def test_results_have_the_shape_of_the_arguments(build, kind, shape):
 
 
 def test_arguments_broadcast(build, kind):
-    """A row and a column of coordinates give a mesh of results in both directions."""
+    """In both directions, a row and a column of coordinates give a two-dimensional result."""
     image = PixelGrid(build(kind))
     x, y = np.arange(0.0, 40, 10), np.arange(0.0, 30, 10)[:, None]
     world = image.to_world(x, y)
@@ -391,7 +391,7 @@ def test_empty_arguments_give_empty_results(build, kind, shape):
 
 
 def test_nan_gives_nan(build, kind):
-    """NaN in one coordinate gives NaN in both results, without a warning."""
+    """If one coordinate is NaN, both results are NaN, without a warning."""
     image = PixelGrid(build(kind))
     x, y = np.array([1.0, np.nan, 3.0, np.nan]), np.array([1.0, 2.0, np.nan, np.nan])
     world = np.array(image.to_world(x, y))
@@ -404,7 +404,7 @@ def test_nan_gives_nan(build, kind):
 
 @pytest.mark.parametrize("made", ["inverse", "no inverse"])
 def test_number_of_calls_does_not_depend_on_points(build, plain_low_level, made):
-    """The number of calls of the WCS is the same for ten points and ten thousand points."""
+    """Ten points and ten thousand points need the same number of calls of the WCS."""
     calls = []
     wcs = build("sip") if made == "inverse" else WCSWithInverse(build("sip"), lambda *_: None)
     for repeat in (1, 1000):
@@ -421,7 +421,7 @@ def test_number_of_calls_does_not_depend_on_points(build, plain_low_level, made)
 
 
 def test_gwcs_without_a_frame_object_has_plain_world():
-    """A gwcs whose output frame is only a name has plain world values, which map back."""
+    """If the output frame of a gwcs is only a name, its world values are plain numbers."""
     wcs = make_gwcs_without_frame("sky")
     image = PixelGrid(wcs)
     assert not image.world.is_sky
@@ -436,7 +436,7 @@ def make_gwcs_without_frame(name):
 
 
 def test_round_trip_of_a_plain_world_is_accurate():
-    """Positions survive a round trip for a WCS without a sky, also far off the image."""
+    """Positions map to a world without a sky and back, even far off the image."""
     header = {"NAXIS": 2, "NAXIS1": 400, "NAXIS2": 300, "CRPIX1": 7.0, "CRVAL1": 1e5, "CD1_1": 3.0}
     wcs = WCS(fits.Header(header | {"CD1_2": 1.0, "CD2_1": -0.5, "CD2_2": 2.0}))
     image = PixelGrid(wcs)
@@ -446,7 +446,7 @@ def test_round_trip_of_a_plain_world_is_accurate():
 
 
 def test_round_trip_of_pixels_of_a_degree_is_accurate():
-    """Positions survive a round trip for pixels of one degree in a field near a pole."""
+    """Positions map to the sky and back for pixels of one degree near a pole."""
     wcs = WCS(make_header(shape=(100, 100), scale=1.0, center=(0.0, 85.0)))
     image = PixelGrid(wcs)
     x, y = np.random.default_rng(3).uniform(-0.5, 99.5, (2, 500))
@@ -454,7 +454,7 @@ def test_round_trip_of_pixels_of_a_degree_is_accurate():
 
 
 def test_reference_is_crpix_or_the_center(build):
-    """The reference is CRPIX of a FITS WCS, counted from 0, or else the center of the image."""
+    """The reference is CRPIX of a FITS WCS minus 1. For other WCSs, it is the image center."""
     for made in ("tan", "sip", "tpv"):
         assert PixelGrid(build(made, crpix=(11.0, 33.5))).reference == (10.0, 32.5)
     for made in ("gwcs", "low", "high", "radian"):
@@ -464,14 +464,14 @@ def test_reference_is_crpix_or_the_center(build):
 
 @pytest.mark.parametrize("made", ["tan", "sip", "gwcs-noinverse"])
 def test_round_trip_around_one_pixel_is_accurate(build, made):
-    """Positions up to 100 pixels off an image of one pixel survive a round trip."""
+    """Positions map to the sky and back up to 100 pixels off an image of one pixel."""
     image = PixelGrid(build(made, shape=(2000, 2000)), (1, 1))
     assert_round_trip(image, positions(shape=(1, 1)))
 
 
 @pytest.mark.parametrize(("size", "radius"), [(4000, 250), (8000, 600)])
 def test_round_trip_with_little_sky_in_the_image(size, radius):
-    """Positions survive a round trip in an image with a sky in a small part only."""
+    """Positions map to the sky and back if only a small part of the image has a sky."""
     scale = np.rad2deg(1 / radius)
     image = PixelGrid(WCS(make_header("SIN", shape=(size, size), scale=scale)))
     rng = np.random.default_rng(5)
@@ -481,7 +481,7 @@ def test_round_trip_with_little_sky_in_the_image(size, radius):
 
 
 def test_gwcs_that_raises_off_the_image_maps_on_the_image(build):
-    """A gwcs whose table raises an error off the image maps on the image, and gives NaN off it."""
+    """If the table of a gwcs raises an error off the image, positions there are NaN."""
     wcs = build("gwcs")
     nx, ny = wcs.pixel_shape
     points = np.arange(-1.0, nx + 2), np.arange(-1.0, ny + 2)

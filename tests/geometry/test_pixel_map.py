@@ -1,4 +1,4 @@
-"""Mapping of pixels of one image to pixels of another image."""
+"""Maps from pixels of one image to pixels of another image."""
 
 import functools
 
@@ -40,13 +40,13 @@ def positions(shape=SHAPE, margin=0, n=200, seed=5):
 
 
 def lonlat(frame):
-    """Return longitude and latitude of the center in a frame, in degrees."""
+    """Return the center in a frame, as longitude and latitude in degrees."""
     sky = CENTER.frame.transform_to(frame).spherical
     return sky.lon.deg, sky.lat.deg
 
 
 def make_fits(name, *, lat_first=False, arcsec=False):
-    """Return a TAN WCS in a celestial frame, with 400 x 300 pixels of 0.2 arcsec."""
+    """Return a TAN WCS in a given celestial frame, with 400 x 300 pixels of 0.2 arcsec."""
     frame, unit = FRAMES[name], 3600 if arcsec else 1
     lon, lat = lonlat(frame)
     axes = ("GLON", "GLAT") if name == "galactic" else ("RA--", "DEC-")
@@ -68,7 +68,7 @@ def make_fits(name, *, lat_first=False, arcsec=False):
 
 
 def make_gwcs(name, unit=u.deg):
-    """Return the same WCS as `make_fits` as a gwcs with an inverse."""
+    """Return a gwcs with an inverse that equals the WCS of `make_fits`."""
     frame = FRAMES.get(name, DEFAULT_FRAME)
     scale = 0.2 / 3600
     turn = models.AffineTransformation2D(np.array([[-0.8, 0.6], [0.6, 0.8]]) * scale)
@@ -102,13 +102,13 @@ FRAMED = {
 
 @functools.cache
 def make_framed(name):
-    """Return a WCS of `FRAMED`."""
+    """Return the WCS with a given name in `FRAMED`."""
     make, options = FRAMED[name]
     return make(**options)
 
 
 def calculate(wcs_in, options_in, wcs_out, options_out, xy):
-    """Return positions from the methods of astropy and gwcs, and from sky coordinates."""
+    """Return positions from the methods of the WCSs and from sky coordinates of astropy."""
     if isinstance(wcs_in, gwcs.WCS):
         lon, lat = wcs_in(*xy, with_bounding_box=False) * options_in.get("unit", u.deg)
     else:
@@ -129,7 +129,7 @@ def calculate(wcs_in, options_in, wcs_out, options_out, xy):
 @pytest.mark.parametrize("kind_in", SAME_SKY)
 @pytest.mark.parametrize("kind_out", SAME_SKY)
 def test_images_of_the_same_sky_map_pixels_to_themselves(build, kind_in, kind_out):
-    """A pixel maps to itself between all pairs of WCSs of the same sky."""
+    """If two WCSs describe the same sky, a pixel maps to itself. This holds for all pairs."""
     to_out = PixelMap(build(kind_in), build(kind_out))
     xy = positions(margin=50)
     assert_allclose(to_out(*xy), xy, rtol=0, atol=ACCURACY)
@@ -138,7 +138,7 @@ def test_images_of_the_same_sky_map_pixels_to_themselves(build, kind_in, kind_ou
 @pytest.mark.parametrize("other", SAME_SKY + OTHER_SKIES)
 @pytest.mark.parametrize("first", ["sip", "gwcs", *OTHER_SKIES])
 def test_way_to_another_image_and_back_is_accurate(build, first, other):
-    """Positions that map to another image of the same region and back equal the original ones."""
+    """Positions that map to another image and back equal the original positions."""
     wcs_in = build(first)
     wcs_out = build(other, rotation=100.0, scale=0.07, center=(1.1004, 0.7003))
     xy = positions()
@@ -148,7 +148,7 @@ def test_way_to_another_image_and_back_is_accurate(build, first, other):
 
 @pytest.mark.parametrize("made", ["sip", "lookup", "tpv"])
 def test_positions_equal_those_of_astropy(build, made):
-    """Positions equal those of the methods of astropy with a tolerance of 1e-10 pixels."""
+    """Positions equal the results of the methods of astropy to 1e-10 pixels."""
     wcs_in, wcs_out = build(made), build("sip", rotation=120.0, center=(1.1005, 0.7))
     xy = positions()
     expected = wcs_out.all_world2pix(*wcs_in.all_pix2world(*xy, 0), 0, tolerance=1e-10)
@@ -160,7 +160,7 @@ def test_positions_equal_those_of_astropy(build, made):
 @pytest.mark.parametrize("name_in", FRAMED)
 @pytest.mark.parametrize("name_out", FRAMED)
 def test_positions_in_other_frames_equal_skycoord(name_in, name_out):
-    """Positions account for frames, orders of axes and units, also at right ascension 0."""
+    """Positions are right if frames, orders of axes and units differ, also at right ascension 0."""
     options_in, options_out = FRAMED[name_in][1], FRAMED[name_out][1]
     wcs_in, wcs_out = make_framed(name_in), make_framed(name_out)
     xy = np.array([[199.5, 150.0, 260.0], [149.5, 110.0, 200.0]])
@@ -168,13 +168,13 @@ def test_positions_in_other_frames_equal_skycoord(name_in, name_out):
     assert np.isfinite(expected).all()
     found = np.array(PixelMap(wcs_in, wcs_out)(*xy))
     assert_allclose(found, expected, rtol=0, atol=ACCURACY)
-    # Rotated frames have only the center in common.
+    # If frames are rotated against each other, the images share only the center.
     assert_allclose(found[:, 0], xy[:, 0], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(("equinox", "moved"), [(2000.0, 0.02), (1999.0, 50)])
 def test_equal_values_in_other_frames_are_other_positions(equinox, moved):
-    """Equal headers in ICRS and FK5 differ by the frame rotation, or by a year of precession."""
+    """Equal world values in ICRS and FK5 differ by a frame rotation or by precession."""
     one = make_fits("icrs")
     header = one.to_header()
     header.update(NAXIS=2, NAXIS1=400, NAXIS2=300, RADESYS="FK5", EQUINOX=equinox)
@@ -188,7 +188,7 @@ def test_equal_values_in_other_frames_are_other_positions(equinox, moved):
 
 
 def test_frame_keeps_its_default_equinox():
-    """A frame with the default equinox does not take the equinox of the other frame."""
+    """A frame without an equinox has its default equinox, not the equinox of the other frame."""
     expected = PixelMap(make_fits("fk5-1975"), make_fits("fk5"))(*positions())
     found = PixelMap(make_fits("fk5-1975"), make_gwcs("default"))(*positions())
     assert_allclose(found, expected, rtol=0, atol=2 * ACCURACY)
@@ -197,7 +197,7 @@ def test_frame_keeps_its_default_equinox():
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0,), (0, 2)])
 @pytest.mark.parametrize("name", ["icrs", "galactic", "fk4"])
 def test_results_have_the_shape_of_the_arguments(name, shape):
-    """Results have the shape of the arguments, also between frames."""
+    """Results have the same shape as the arguments, also if the frames differ."""
     x, y = np.full(shape, 199.5), np.full(shape, 149.5)
     found = PixelMap(make_fits("fk5"), make_fits(name))(x, y)
     assert [f.shape for f in found] == [shape, shape]
@@ -205,14 +205,14 @@ def test_results_have_the_shape_of_the_arguments(name, shape):
 
 
 def test_nan_between_frames_gives_nan():
-    """NaN gives NaN in both results and does not affect other positions."""
+    """If frames differ, NaN gives NaN in both results and does not affect other positions."""
     x, y = np.array([199.5, np.nan, 3.0]), np.array([149.5, 3.0, np.nan])
     found = np.array(PixelMap(make_fits("icrs"), make_fits("fk4"))(x, y))
     assert_array_equal(np.isnan(found), [[False, True, True]] * 2)
 
 
 def test_frame_can_be_a_name(build, plain_low_level):
-    """A WCS may name its frame with a string, as serialized classes do."""
+    """A WCS can give its frame as a string, like WCSs with serialized classes."""
 
     class Named(plain_low_level):
         @property
@@ -235,7 +235,7 @@ def test_frame_can_be_a_name(build, plain_low_level):
     ],
 )
 def test_axes_can_be_names_or_numbers(build, components):
-    """A number or the name of an attribute defines the axis of the longitude."""
+    """A number or the name of an attribute can identify the axis of the longitude."""
 
     class Swapped(BaseWCSWrapper):
         array_shape = SHAPE
@@ -268,7 +268,7 @@ def make_spectral():
 
 
 def make_frame2d():
-    """Return a gwcs whose world is a focal plane."""
+    """Return a gwcs whose world values are positions in a focal plane."""
     frame = gwcs.Frame2D(name="detector", unit=(u.pix, u.pix))
     focal = gwcs.Frame2D(name="focal", unit=(u.mm, u.mm), axes_names=("x", "y"))
     return gwcs.WCS([(frame, models.Scale(2) & models.Scale(3)), (focal, None)])
@@ -292,7 +292,7 @@ OTHER_WORLDS = {
 
 @pytest.mark.parametrize("one", OTHER_WORLDS)
 def test_different_worlds_are_an_error(one):
-    """The error contains both worlds."""
+    """The error describes both worlds."""
     sky = make_fits("icrs")
     message = r"same kind of world axes, got <.*pos.eq.ra \[deg\].*> and <.*>"
     with pytest.raises(ValueError, match=message):
@@ -306,7 +306,7 @@ def test_different_worlds_are_an_error(one):
 
 
 def test_world_without_names_is_an_error():
-    """The error shows that the axes of the WCS have no types and points to CTYPE."""
+    """The error explains that the axes of the WCS have no types, and mentions CTYPE."""
     message = (
         r"<<ICRS Frame>: pos.eq.ra \[deg\], pos.eq.dec \[deg\]> and <no physical type \[no unit\], "
         r"no physical type \[no unit\]>; .* CTYPE"
@@ -317,20 +317,20 @@ def test_world_without_names_is_an_error():
 
 @pytest.mark.parametrize("one", OTHER_WORLDS)
 def test_images_of_the_same_plain_world_map_to_each_other(one):
-    """Pixels map between two images of the same world without a sky."""
+    """Two images of the same world without a sky map to each other."""
     found = PixelMap(OTHER_WORLDS[one](), OTHER_WORLDS[one]())(*positions(margin=500))
     assert_allclose(found, positions(margin=500), rtol=0, atol=ACCURACY)
 
 
 def test_plain_world_values_do_not_change():
-    """The mapping takes plain world values of one image as values of the other image."""
+    """World values of the first image that are not on a sky are also those of the second image."""
     one, other = make_plain(), make_plain()
     other.wcs.crval = [10, -6]
     assert_allclose(PixelMap(one, other)(7.0, 8.0), [2, 10], rtol=0, atol=ACCURACY)
 
 
 def test_pixel_grid_argument_keeps_its_shape(build):
-    """A pixel grid as argument is used without a copy."""
+    """If the argument is a pixel grid, the map uses this object."""
     image = PixelGrid(build("sip"), (30, 40))
     to_out = PixelMap(image, build("gwcs"))
     assert to_out.image_in is image

@@ -1,4 +1,4 @@
-"""Areas, scales and Jacobians of pixels on the sky."""
+"""Pixel areas, pixel scales and Jacobians on the sky."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from subpixal.geometry import PixelGrid
 
 SHAPE = (300, 400)
-# Pointings with right ascension 0 or a pole in the image, at its edge, and just outside.
+# Right ascension 0 or a pole is in these images, at their edges, or just outside.
 POINTINGS = [
     (0.0, 0.0), (359.9985, -45.0), (0.00277, 60.0), (150.1, 2.2), (80.0, 89.997),
     (10.0, 90.0), (200.0, -90.0), (300.0, -89.99),
@@ -27,7 +27,7 @@ def positions(shape=SHAPE, margin=100, n=200, seed=5):
 
 
 def make_header(projection="TAN", shape=SHAPE, scale=1e-5, center=(30.0, 20.0), **more):
-    """Return the header of an image with the reference point in its center."""
+    """Return the header of an image. The reference point is the center of the image."""
     ny, nx = shape
     values = {
         "NAXIS": 2, "NAXIS1": nx, "NAXIS2": ny,
@@ -39,7 +39,7 @@ def make_header(projection="TAN", shape=SHAPE, scale=1e-5, center=(30.0, 20.0), 
 
 
 def test_pixel_area_of_tan_decreases_with_cos_cubed():
-    """Pixels of a TAN have the area of the matrix at the reference point, times cos^3 elsewhere."""
+    """The area of a TAN pixel decreases as cos^3 of the distance to the reference point."""
     for more in ({}, {"CD1_1": -1e-5, "CD1_2": 4e-6, "CD2_1": 3e-6, "CD2_2": 2e-5}):
         wcs = WCS(make_header(**more))
         image = PixelGrid(wcs)
@@ -53,7 +53,7 @@ def test_pixel_area_of_tan_decreases_with_cos_cubed():
 
 
 def test_pixel_area_equals_area_between_corners(build, kind):
-    """The area of a pixel equals the area of the quadrangle of its mapped corners."""
+    """The area of a pixel equals the area between its four mapped corners."""
     image = PixelGrid(build(kind))
     x, y = positions(n=50)
     corners = [(x - 0.5, y - 0.5), (x + 0.5, y - 0.5), (x + 0.5, y + 0.5), (x - 0.5, y + 0.5)]
@@ -66,7 +66,7 @@ def test_pixel_area_equals_area_between_corners(build, kind):
 
 @pytest.mark.parametrize("center", POINTINGS)
 def test_jacobian_equals_offsets_of_skycoord(build, kind, center):
-    """Offsets to the east and north equal those of SkyCoord for a step of one pixel."""
+    """A step of one pixel gives the offsets to the east and north that SkyCoord calculates."""
     image = PixelGrid(build(kind, center=center, rotation=30))
     x, y = positions(n=20)
     found = image.jacobian(x, y)
@@ -80,7 +80,7 @@ def test_jacobian_equals_offsets_of_skycoord(build, kind, center):
             np.subtract(*(centers.spherical_offsets_to(end)[axis].deg for end in there[::-1]))
             for axis in (0, 1)
         )
-        # The tolerance allows for the kinks of lookup tables.
+        # The tolerance is large enough for the kinks of lookup tables.
         size = np.hypot(east, north).max()
         assert_allclose(found[:, 0, column], east, rtol=0, atol=1e-5 * size)
         assert_allclose(found[:, 1, column], north, rtol=0, atol=1e-5 * size)
@@ -90,7 +90,7 @@ def test_jacobian_equals_offsets_of_skycoord(build, kind, center):
 
 
 def test_jacobian_of_a_plain_world_equals_its_matrix():
-    """Without a sky, the Jacobian contains the derivatives of the world values."""
+    """If there is no sky, the Jacobian contains the derivatives of the world values."""
     matrix = [[3.0, 1.0], [-0.5, 2.0]]
     header = {f"CD{i}_{j}": matrix[i - 1][j - 1] for i in (1, 2) for j in (1, 2)}
     image = PixelGrid(WCS(fits.Header({"NAXIS": 2, "NAXIS1": 40, "NAXIS2": 30} | header)))
@@ -98,7 +98,7 @@ def test_jacobian_of_a_plain_world_equals_its_matrix():
 
 
 def test_slice_has_reference_and_scale_of_the_whole():
-    """A sliced FITS WCS has the reference point and the pixel scale of the whole image."""
+    """A slice of a FITS WCS has the reference point and the pixel scale of the whole WCS."""
     wcs = WCS(make_header(scale=0.02, shape=(1000, 1000)))
     part = PixelGrid(SlicedLowLevelWCS(wcs, (slice(900, 1000), slice(800, 1000))))
     whole = PixelGrid(wcs)

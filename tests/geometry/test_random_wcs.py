@@ -1,4 +1,4 @@
-"""Properties of the mapping that hold for every WCS, tested with random WCSs of every kind."""
+"""Properties of the mapping that hold for every WCS, tested with random WCSs of all types."""
 
 import gwcs
 import numpy as np
@@ -15,7 +15,7 @@ from subpixal.geometry import ACCURACY, PixelGrid, PixelMap, whole_pixels
 FEW = settings(max_examples=40)
 SHAPE = (120, 160)
 PROJECTIONS = ("TAN", "SIN", "ZEA", "STG", "ARC", "TPV")
-# Powers of PVi_0 to PVi_11. Elements 0, 3 and 11 are a shift, a radius and its cube.
+# Powers of the terms PVi_0 to PVi_11. Terms 0, 3 and 11 are a shift, a radius and its cube.
 TPV_POWERS = np.array([0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3])
 TABLES = ("cpdis1", "cpdis2", "det2im1", "det2im2")
 FRAMES = (
@@ -43,14 +43,18 @@ def rotation(scale, angle):
 
 
 def polynomial(rng, order):
-    """Return coefficients that move pixels up to 100 pixels off the image by a few pixels."""
+    """
+    Return random coefficients.
+
+    They move pixels up to 100 pixels off the image by a few pixels.
+    """
     powers = np.add.outer(np.arange(order + 1), np.arange(order + 1))
     values = rng.uniform(-1, 1, powers.shape) * 2 / 200.0**powers
     return np.where((powers > 1) & (powers <= order), values, 0.0)
 
 
 def tpv_terms(rng, scale):
-    """Yield PV terms that move pixels by as much as `polynomial` does at most."""
+    """Yield random PV terms. They move pixels by at most as much as `polynomial` does."""
     for axis in (1, 2):
         values = rng.uniform(-1, 1, TPV_POWERS.shape) * 2 * scale / (200 * scale) ** TPV_POWERS
         values[1] += 1
@@ -58,19 +62,19 @@ def tpv_terms(rng, scale):
 
 
 def lookup_table(rng):
-    """Return a table of waves of up to one pixel on a part of the image or beyond all edges."""
+    """Return a table of waves of up to one pixel, for a part of the image or beyond all edges."""
     count = rng.integers(2, 34, 2)
     first, step = rng.uniform(-50, 50, 2), rng.uniform(0.5, 1.5, 2) * SHAPE / (count - 1)
     y, x = (a + b * np.arange(n) for a, b, n in zip(first, step, count, strict=True))
     (i, j), (p, q) = rng.uniform(-1, 1, (2, 2)) * [[2 * np.pi / 160], [np.pi]]
     values = rng.uniform(-1, 1) * np.sin(i * x + p) * np.cos(j * y[:, None] + q)
-    # The first element of the table is at pixel `first`, in the FITS convention.
+    # The first element of the table is at pixel `first`, counted from 1.
     return DistortionLookupTable(np.float32(values), (1, 1), tuple(first[::-1]), tuple(step[::-1]))
 
 
 @st.composite
 def fits_wcs(draw):
-    """Draw a FITS WCS with or without SIP, TPV terms and lookup tables."""
+    """Draw a random FITS WCS with or without SIP, TPV terms and lookup tables."""
     projection = draw(st.sampled_from(PROJECTIONS))
     lon, lat, frame = draw(st.sampled_from(FRAMES))
     order = draw(st.sampled_from([0, 2, 3, 5])) if projection != "TPV" else 0
@@ -83,7 +87,7 @@ def fits_wcs(draw):
     wcs.wcs.crval = draw(pointings)
     wcs.wcs.crpix = SHAPE[1] / 2 + 3, SHAPE[0] / 2 - 5
     wcs.wcs.cd = rotation(scale, draw(angles))
-    # The default of LONPOLE rotates a field at a pole by 180 degrees.
+    # The default of LONPOLE would rotate a field at a pole by 180 degrees.
     wcs.wcs.lonpole = 180
     if projection == "TPV":
         wcs.wcs.set_pv(list(tpv_terms(rng, scale)))
@@ -98,7 +102,7 @@ def fits_wcs(draw):
 
 @st.composite
 def gwcs_wcs(draw):
-    """Draw a gwcs without an inverse, or with an inverse that ignores the distortion."""
+    """Draw a random gwcs. It has no inverse, or an inverse without the distortion."""
     rng = np.random.default_rng(draw(seeds))
     ra, dec = draw(pointings)
     cubics = [models.Polynomial2D(3) for _ in range(2)]
@@ -141,7 +145,7 @@ def positions(rng, count=60, margin=100):
 @FEW
 @given(any_wcs, seeds)
 def test_round_trip_is_accurate(wcs, seed):
-    """Positions on the image and up to 100 pixels off it survive the way to the sky and back."""
+    """Positions on the image and up to 100 pixels off it map to the sky and back."""
     image = PixelGrid(wcs, SHAPE)
     xy = positions(np.random.default_rng(seed))
     assert_allclose(image.to_pixel(*image.to_world(*xy)), xy, rtol=0, atol=ACCURACY)
@@ -149,7 +153,7 @@ def test_round_trip_is_accurate(wcs, seed):
 
 @st.composite
 def pairs(draw):
-    """Draw two WCSs of about the same part of the sky."""
+    """Draw random WCSs of two images of roughly the same part of the sky."""
     first = draw(any_wcs)
     center = PixelGrid(first, SHAPE).to_world(79.5, 59.5)
     lon, lat = PixelGrid(first, SHAPE).world.lonlat(center)
@@ -175,7 +179,7 @@ def random_boxes(rng, count=12):
 
 def allowance(wcss, pixel_map):
     """
-    Return the number of pixels by which boxes may be too small.
+    Return the number of pixels by which boxes are allowed to be too small.
 
     A kink of a lookup table between two samples, 16 pixels apart, can exceed the estimate of the
     bulge by a sixth of the change of slope. The estimate is zero for a cubic with its inflection
@@ -188,20 +192,20 @@ def allowance(wcss, pixel_map):
             values = np.pad(table.data.astype(float), 1, mode="edge")
             for axis, step in zip((1, 0), table.cdelt, strict=True):
                 slopes += np.abs(np.diff(values, 2, axis=axis)).max() / step
-    # Errors in pixels of the output grow with the ratio of the pixel scales.
+    # The ratio of the pixel scales converts errors to pixels of the output.
     ratio = max(1, np.hypot(*np.diff(pixel_map([79.0, 80.0], [60.0, 60.0]))[:, 0]))
     return 3e-4 * ratio**3 + 16 / 6 * ratio * slopes
 
 
 def reach_off(edges):
-    """Return the number of pixels by which a box reaches off the image."""
+    """Return the distance, in pixels, that a box extends off the image."""
     return max(*(-0.5 - edges[:2]), *(edges[2:] + 0.5 - SHAPE[::-1]))
 
 
 @FEW
 @given(pairs(), seeds)
 def test_boxes_enclose_every_pixel(wcss, seed):
-    """The mapped box contains all corners of all pixels of the box."""
+    """The mapped box contains all mapped corners of all pixels of the box."""
     pixel_map = PixelMap(*wcss)
     allowed = allowance(wcss, pixel_map)
     boxes = random_boxes(np.random.default_rng(seed))
@@ -211,13 +215,13 @@ def test_boxes_enclose_every_pixel(wcss, seed):
         x, y = np.meshgrid(np.arange(x1, x2 + 2) - 0.5, np.arange(y1, y2 + 2) - 0.5)
         u, v = pixel_map(x, y)
         if not np.isfinite(u).all():
-            # Positions far off the image are NaN, although boxes that reach there are not.
+            # A position far off the image is NaN. A box with this position can still map.
             assert reach_off(found[:, k]) > 200
             continue
         tight = np.array([u.min(), v.min(), u.max(), v.max()])
         outward = (found[:, k] - tight) * [-1, -1, 1, 1]
         assert outward.min() > -allowed
-        # An edge may bulge between the corners of pixels.
+        # An edge can bulge between the corners of pixels.
         assert outward.max() < 1
         low, high = np.split(whole_pixels(found[:, [k]])[:, 0], 2)
         assert (low <= np.floor(tight[:2] + 0.5 + allowed)).all()
@@ -227,7 +231,7 @@ def test_boxes_enclose_every_pixel(wcss, seed):
 @FEW
 @given(pairs(), seeds)
 def test_boxes_on_the_image_are_candidates(wcss, seed):
-    """All boxes that contain a position of the image, mapped backwards, are candidates."""
+    """All boxes that contain a position of the image are candidates."""
     pixel_map = PixelMap(PixelGrid(wcss[0], SHAPE), PixelGrid(wcss[1], SHAPE))
     low = np.random.default_rng(seed).integers(-300, 450, (2, 100))
     boxes = np.concatenate([low, low + np.arange(100) % 40])
@@ -241,7 +245,11 @@ def test_boxes_on_the_image_are_candidates(wcss, seed):
 @FEW
 @given(pairs(), seeds)
 def test_boxes_do_not_depend_on_each_other(wcss, seed):
-    """Another order, a selection, copies, or boxes far away do not change the results."""
+    """
+    A box does not depend on the order, the selection or copies of boxes.
+
+    Boxes far away have no effect.
+    """
     pixel_map = PixelMap(*wcss)
     rng = np.random.default_rng(seed)
     boxes = random_boxes(rng) + HALF

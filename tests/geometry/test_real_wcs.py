@@ -70,7 +70,7 @@ def positions(image, margin=100, n=5000):
 
 @pytest.mark.parametrize("name", FITS_FILES + GWCS_FILES + JWST_FILES)
 def test_round_trip_is_accurate(shared_data, name):
-    """Positions on the image and up to 100 pixels off it survive the way to the sky and back."""
+    """Positions on the image and up to 100 pixels off it map to the sky and back."""
     found = read_wcs(shared_data / name)
     assert len(found) == (2 if "full_distortion" in name else 1)
     for wcs in found:
@@ -81,7 +81,7 @@ def test_round_trip_is_accurate(shared_data, name):
 
 @pytest.mark.parametrize("name", ["nircamwcs", "miriwcs"])
 def test_round_trip_of_wcss_of_gwcs_is_accurate(name):
-    """Positions survive for JWST imagers in the tests of gwcs, also off their bounding boxes."""
+    """Positions map back for the JWST WCSs in gwcs, even off their bounding boxes."""
     pytest.importorskip("gwcs.tests")
     with asdf.open(get_pkg_data_filename(f"tests/data/{name}.asdf", package="gwcs")) as file:
         image = PixelGrid(file["wcs"])
@@ -91,7 +91,7 @@ def test_round_trip_of_wcss_of_gwcs_is_accurate(name):
 
 @pytest.mark.parametrize("name", FITS_FILES + GWCS_FILES + JWST_FILES)
 def test_sources_far_from_the_image_are_nan(shared_data, name):
-    """Sources more than 1.5 degrees from the center of the image give NaN."""
+    """Sources more than 1.5 degrees away from the center of the image give NaN."""
     rng = np.random.default_rng(12)
     lon, lat = rng.uniform(0, 2 * np.pi, 5000), np.arcsin(rng.uniform(-1, 1, 5000))
     for wcs in read_wcs(shared_data / name):
@@ -106,7 +106,7 @@ def test_sources_far_from_the_image_are_nan(shared_data, name):
 
 @pytest.mark.parametrize("name", JWST_FILES[:2] + GWCS_FILES[:1])
 def test_positions_are_better_than_the_inverse_of_the_wcs(shared_data, name):
-    """The inverse in the WCS is wrong by hundredths of a pixel, but `PixelGrid` is accurate."""
+    """The inverse of the WCS has errors of hundredths of a pixel. `PixelGrid` is accurate."""
     (wcs,) = read_wcs(shared_data / name)
     image = PixelGrid(wcs)
     xy = positions(image, margin=0)
@@ -125,7 +125,7 @@ def test_positions_are_better_than_the_inverse_of_the_wcs(shared_data, name):
     ],
 )
 def test_boxes_of_a_combined_image_enclose_their_pixels(shared_data, combined, exposure):
-    """Boxes of a combined image contain their mapped pixels in the exposure."""
+    """If boxes of a combined image are mapped to the exposure, they contain their mapped pixels."""
     (wcs_in,), (wcs_out,) = read_wcs(shared_data / combined), read_wcs(shared_data / exposure)
     to_out = PixelMap(wcs_in, wcs_out)
     ny, nx = to_out.image_in.shape

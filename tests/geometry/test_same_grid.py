@@ -12,7 +12,7 @@ SHAPE = (200, 300)
 @pytest.mark.parametrize("kind", ["tan", "lookup", "gwcs"])
 @pytest.mark.parametrize(("shift", "same"), [(0.0, True), (0.4, True), (0.6, False), (1e6, False)])
 def test_grids_within_half_a_pixel_are_the_same(kind, shift, same):
-    """Images have the same grid if all corners agree to half a pixel."""
+    """Two images have the same grid if their corners agree to half a pixel."""
     wcs = make_wcs(kind, SHAPE)
     image = PixelGrid(wcs, SHAPE)
     moved = PixelGrid(offset_wcs(wcs, (shift, 0), SHAPE), SHAPE)
@@ -22,7 +22,7 @@ def test_grids_within_half_a_pixel_are_the_same(kind, shift, same):
 
 
 def test_grids_of_other_shapes_differ():
-    """Equal WCSs with images of other shapes do not make the same grid."""
+    """Images with equal WCSs and different shapes do not have the same grid."""
     wcs = make_wcs("tan", SHAPE)
     assert same_grid(PixelGrid(wcs, SHAPE), PixelGrid(wcs, SHAPE))
     assert not same_grid(PixelGrid(wcs, SHAPE), PixelGrid(wcs, (200, 301)))

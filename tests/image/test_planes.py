@@ -1,4 +1,4 @@
-"""Table of planes: only this table lists the planes."""
+"""Table of planes. It is the only list of planes in the package."""
 
 import os
 import shutil
@@ -60,7 +60,7 @@ for cutouts in (primary, single):
 
 
 def test_one_row_of_the_table_adds_a_plane(tmp_path):
-    """A plane that is only in the table is cut, combined, stacked, archived and exported."""
+    """A new row in the table is enough to cut, combine, stack, archive and export a new plane."""
     package = Path(subpixal.__file__).parent
     copy = shutil.copytree(
         package, tmp_path / "subpixal", ignore=shutil.ignore_patterns("__pycache__")
@@ -87,7 +87,7 @@ def test_one_row_of_the_table_adds_a_plane(tmp_path):
     ],
 )
 def test_class_of_an_uncertainty_determines_extension_and_fill_value(kind, extension, fill):
-    """The class gives the extension in FITS files and the value outside of the image."""
+    """The class of an uncertainty determines the name of its FITS extension and its fill value."""
     plane = PLANES["uncertainty"].with_uncertainty_type(kind)
     assert plane.fits_name == extension
     np.testing.assert_equal(plane.fill_value(1.0), fill)

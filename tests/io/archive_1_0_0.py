@@ -1,5 +1,5 @@
 """
-Script that writes the kept archive.
+Script that writes the test archive of format 1.0.0.
 
 ``python tests/io/archive_1_0_0.py`` writes ``tests/io/data/archive-1.0.0.asdf`` again. After the
 first release, the file does not change any more, and stays readable.
@@ -19,7 +19,7 @@ SHAPE = (12, 16)
 
 
 def make_archive():
-    """Return cutouts of two images with all planes, out of order, with dropped sources."""
+    """Return cutouts of two images with all planes, in mixed order, with dropped sources."""
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     data = (100 * y + x).astype(np.float32)
     cutouts = []

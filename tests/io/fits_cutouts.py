@@ -1,4 +1,4 @@
-"""Cutouts in FITS files, and their pixels and positions read with astropy alone."""
+"""Functions that write cutouts to FITS files, and read pixels and positions with astropy alone."""
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -29,20 +29,20 @@ def make_cutout(wcs="tan", blc=(5, 6), trc=(16, 14), image=IMAGE, **options):
 
 
 def write_fits(cutouts, path, **options):
-    """Write cutouts to a FITS file and open the file."""
+    """Write cutouts to a FITS file and return the opened file."""
     cutouts.write(path, format="fits", **options)
     return fits.open(path)
 
 
 def read_row(hdus, number, name="SCI"):
-    """Return the pixels of a row of the table, as the documentation explains."""
+    """Return the pixels in a row of the table. The documentation explains these steps."""
     row = hdus["CUTOUTS"].data[number]
     start, ny, nx = row[f"start_{name}"], row["height"], row["width"]
     return None if start < 0 else hdus[name].section[start : start + ny * nx].reshape(ny, nx)
 
 
 def row_to_world(hdus, number, x, y):
-    """Return world values of positions in a row of the table, as the documentation explains."""
+    """Return world values of positions in a row of the table, following the documentation."""
     row = hdus["CUTOUTS"].data[number]
     header = fits.Header.fromstring(hdus["IMAGES"].data["header"][row["image"]])
     wcs = WCS(header, hdus)
@@ -50,13 +50,13 @@ def row_to_world(hdus, number, x, y):
 
 
 def sample_positions(cutout):
-    """Return positions on a grid over a cutout, its outer edges included."""
+    """Return positions on a grid over a cutout, including its outer edges."""
     x, y = np.meshgrid(np.arange(-0.5, cutout.width), np.arange(-0.5, cutout.height))
     return x.ravel(), y.ravel()
 
 
 def measure_pixels(cutout, world):
-    """Return the largest distance, in pixels, of world values from those of the cutout."""
+    """Return the largest distance, in pixels, between world values and those of the cutout."""
     found = SkyCoord(*world, unit="deg")
     true = SkyCoord(*cutout.pix2world(*sample_positions(cutout)), unit="deg")
     return (found.separation(true).deg / cutout.pscale).max()
