@@ -221,7 +221,7 @@ def check_separation(found: Any, wcs: Any, shape: tuple[int, int] | None = None)
     """
     error = largest_separation(found, wcs, shape)
     if error > MAX_SEPARATION:
-        msg = f"it would come back wrong by {error:.2g} pixels"
+        msg = f"the WCS that is read would differ by {error:.2g} pixels"
         raise ValueError(msg)
 
 

@@ -128,7 +128,7 @@ def test_compressed_as_a_whole(tmp_path):
     make_cutouts().write(tmp_path / "c.asdf")
     path = tmp_path / "c.asdf.gz"
     path.write_bytes(gzip.compress((tmp_path / "c.asdf").read_bytes()))
-    with pytest.raises(OSError, match=r"c\.asdf\.gz cannot .*: it is compressed as a whole"):
+    with pytest.raises(OSError, match=r"c\.asdf\.gz cannot .*: the file is compressed as a whole"):
         read_asdf(path)
 
 
@@ -489,7 +489,7 @@ def test_merged_nodes(key, tmp_path):
         b", m%d: &m%d {%s: [%s]}" % (k, k, key, b",".join([names[k - 1]] * 9)) for k in range(1, 30)
     )
     edit(path, b"WHERE", b"{m: &m0 {x: 1}" + text + b"}")
-    with pytest.raises(OSError, match=r"c\.asdf .* merges"):
+    with pytest.raises(OSError, match=r"c\.asdf .* merged"):
         CutoutCollection.read(path)
 
 

@@ -56,7 +56,7 @@ def test_merge(written, tmp_path):
     found = CutoutCollection.read(tmp_path / "all.asdf")
     assert_cutouts_equal(found, parts[0] + parts[1] + parts[2])
     assert len(found.images) == 4
-    assert (tmp_path / "all.asdf").read_bytes().count(b"!<tag:astropy.org:astropy/wcs/wcs") == 4
+    assert (tmp_path / "all.asdf").read_bytes().count(b"!<asdf://subpixal.org/tags/fits_wcs-") == 4
 
 
 def test_command(written, tmp_path, capsys):

@@ -328,12 +328,15 @@ def test_reading_cutouts_from_fits_is_an_error(tmp_path, cls, name):
     """The error identifies a FITS file by its content and points to `read_image`."""
     path = tmp_path / name
     make_cutout().write(path, format="fits")
-    with pytest.raises(OSError, match=rf"{name} cannot be read .*: it is a FITS file .*read_image"):
+    match = rf"{name} cannot be read .*: the file is a FITS file .*read_image"
+    with pytest.raises(OSError, match=match):
+        OSError, match=rf"{name} cannot be read .*: the file is a FITS file .*read_image"
+    ):
         cls.read(path)
     with pytest.raises(IORegistryError, match="No reader defined for format 'fits'"):
         cls.read(path, format="fits")
     opener = gzip.open if name.endswith("gz") else open
-    with opener(path, "rb") as file, pytest.raises(OSError, match="it is a FITS file"):
+    with opener(path, "rb") as file, pytest.raises(OSError, match="the file is a FITS file"):
         cls.read(file)
 
 
@@ -343,9 +346,9 @@ def test_fits_file_as_archive_is_an_error(tmp_path, name):
     path = tmp_path / name
     make_cutout().write(path)
     for read in (read_asdf, partial(Cutout.read, format="asdf")):
-        with pytest.raises(OSError, match=r"c\.fits.* .*: it is a FITS file"):
+        with pytest.raises(OSError, match=r"c\.fits.* .*: the file is a FITS file"):
             read(path)
-    with pytest.raises(OSError, match=r"c\.fits.* .*: it is a FITS file"):
+    with pytest.raises(OSError, match=r"c\.fits.* .*: the file is a FITS file"):
         merge_archives([path], tmp_path / "all.asdf")
 
 

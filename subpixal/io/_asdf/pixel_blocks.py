@@ -132,7 +132,7 @@ class BlockPixels:
         self._is_checked = np.zeros(len(size), bool)
         first = list(tree["first"])
         if first[:1] != [0] or first != sorted(set(first)) or first[-1] >= len(size):
-            msg = f"blocks begin with the cutouts {first[:3]} ... of {len(size)}"
+            msg = f"the numbers of the first cutouts of blocks, {first[:3]} ..., are invalid"
             raise ValueError(msg)
         # First pixel of each block, and the one after the last.
         self._begin: list[int] = start[first].tolist()
@@ -141,7 +141,7 @@ class BlockPixels:
         missing = {"data", "mask"} - set(planes)
         unknown = set(planes) - set(PLANES)
         if missing or unknown:
-            msg = f"planes {sorted(missing)} are missing, {sorted(unknown)} unknown"
+            msg = f"missing planes: {sorted(missing)}, unknown planes: {sorted(unknown)}"
             raise ValueError(msg)
         self.dtypes = {
             name: self._get_dtype(name, planes[name]) for name in PLANES if name in planes

@@ -21,7 +21,7 @@ import numpy as np
 from asdf.yamlutil import tagged_tree_to_custom_tree
 from numpy.typing import NDArray
 
-from subpixal.io.paths import open_file
+from subpixal.io.paths import GZIP_START, open_file
 
 from .blocks import Blocks
 from .tree_checksum import verify_tree_checksum
@@ -34,8 +34,6 @@ __all__ = ["KEY", "ASDFReader", "is_mapped", "name_of"]
 KEY = "cutouts"
 
 COLLECTION = f"{URI}/tags/cutout_collection-"
-
-GZIP = b"\x1f\x8b"
 
 # Bytes of decompressed or remote blocks that all readers keep. If they keep more, they release
 # all blocks and read them again when needed.
@@ -201,21 +199,24 @@ def _check_begin(file: Any) -> None:
     """Raise if a file does not begin like an ASDF file."""
     file.seek(0)
     begin = file.read(6)
-    is_compressed = begin.startswith(GZIP)
+    is_compressed = begin.startswith(GZIP_START)
     if is_compressed:
         file.seek(0)
         begin = gzip.GzipFile(fileobj=file).read(6)
     if begin == b"SIMPLE":
         msg = (
-            "it is a FITS file (cutouts are written to FITS files, but read from ASDF files "
-            "only; subpixal.io.read_image reads images)"
+            "the file is a FITS file (cutouts are read only from ASDF files; "
+            "subpixal.io.read_image reads images)"
         )
         raise ValueError(msg)
     if begin[:5] != b"#ASDF":
-        msg = "it does not begin with '#ASDF'"
+        msg = "the file does not begin with '#ASDF'"
         raise ValueError(msg)
     if is_compressed:
-        msg = "it is compressed as a whole (decompress it; compression='zlib' makes small archives)"
+        msg = (
+            "the file is compressed as a whole (decompress it; compression='zlib' makes small "
+            "archives)"
+        )
         raise ValueError(msg)
 
 

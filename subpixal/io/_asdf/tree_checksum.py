@@ -47,7 +47,7 @@ def append_tree_checksum(file: Any) -> None:
     while END not in head:
         chunk = file.read(CHUNK)
         if not chunk:
-            msg = "there is no tree in the file"
+            msg = "the file has no tree"
             raise ValueError(msg)
         head += chunk
     head = head[: head.index(END) + len(END)]
@@ -86,7 +86,7 @@ def verify_tree_checksum(file: Any) -> list[int] | None:
     found = PATTERN.search(end)
     if found is None:
         if not end.rstrip(b"\0\n").endswith(END.strip()):
-            msg = "the end of the file is missing"
+            msg = "the file is truncated"
             raise ValueError(msg)
         return None
     size = int(found[1])
@@ -96,7 +96,7 @@ def verify_tree_checksum(file: Any) -> list[int] | None:
     file.seek(max(0, begin))
     tail = file.read()[: -len(found[0])]
     if zlib.crc32(tail, zlib.crc32(head)) != int(found[3], 16):
-        msg = "the checksum of its tree and block index is wrong"
+        msg = "the checksum of the tree and the block index is wrong"
         raise ValueError(msg)
     if tail and not WHOLE_INDEX.fullmatch(tail):
         return None

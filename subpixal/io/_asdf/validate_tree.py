@@ -87,7 +87,7 @@ def load_tree(head: bytes) -> Mapping[str, Any]:
         text = head[head.find(b"%YAML") : head.find(END) + len(END)]
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         if any(map(_is_merge, yaml.parse(text, Loader=loader))):
-            msg = "its tree merges nodes"
+            msg = "the tree has merged keys, which asdf never writes"
             raise ValueError(msg)
     return asdf.util.load_yaml(io.BytesIO(head), tagged=True)
 
@@ -129,7 +129,7 @@ def collect_arrays(tree: Mapping[str, Any], length: int) -> dict[int, StoredArra
     """
     walker = _TreeWalker()
     if walker.count(tree) > NODES + NODES_PER_BYTE * length:
-        msg = "its tree refers to the same nodes too often"
+        msg = "the tree refers to the same nodes too often"
         raise ValueError(msg)
     arrays = walker.arrays
     pixels = {id(node) for part in find_planes(tree) for some in part.values() for node in some}
@@ -138,11 +138,11 @@ def collect_arrays(tree: Mapping[str, Any], length: int) -> dict[int, StoredArra
         if key not in pixels:
             sizes[array.block] = max(array.size, sizes.get(array.block, 0))
     if sum(sizes.values()) > ARRAYS + ARRAYS_PER_BYTE * length:
-        msg = "its arrays are larger than can be in a file of its size"
+        msg = "the arrays are larger than a file of this size can hold"
         raise ValueError(msg)
     columns = [arrays[id(node)].block for node in _iter_columns(tree) if id(node) in arrays]
     if len(set(columns)) < len(columns):
-        msg = "columns of several parts are in one block"
+        msg = "columns of several parts share one block"
         raise ValueError(msg)
     return arrays
 
@@ -178,14 +178,14 @@ class _TreeWalker:
             children = node.values() if isinstance(node, Mapping) else node
             self._counts[id(node)] = 1 + sum(map(self.count, children))
         elif not self._counts[id(node)]:
-            msg = "its tree refers to itself"
+            msg = "the tree contains itself"
             raise ValueError(msg)
         return self._counts[id(node)]
 
     def _visit(self, node: Any) -> None:
         tag = getattr(node, "_tag", None) or ""
         if tag.startswith(URI) and not self._manager.handles_tag(tag):
-            msg = f"it was written by a later version of subpixal: it holds {tag}"
+            msg = f"a later version of subpixal wrote the file: it holds {tag}"
             raise ValueError(msg)
         if tag.startswith(NDARRAY) and isinstance(node, Mapping) and "source" in node:
             self.arrays[id(node)] = _parse_array(node)
@@ -194,7 +194,7 @@ class _TreeWalker:
 def _parse_array(node: Mapping[str, Any]) -> StoredArray:
     """Return the array of a node; raise if it is in another file or has elements in common."""
     if type(node["source"]) is not int or node["source"] < 0:
-        msg = f"an array is not in the file but in {node['source']!r}"
+        msg = f"an array is outside the file, in {node['source']!r}"
         raise ValueError(msg)
     shape = tuple(node["shape"])
     offset = node.get("offset", 0)
