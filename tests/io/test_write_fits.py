@@ -330,8 +330,6 @@ def test_reading_cutouts_from_fits_is_an_error(tmp_path, cls, name):
     make_cutout().write(path, format="fits")
     match = rf"{name} cannot be read .*: the file is a FITS file .*read_image"
     with pytest.raises(OSError, match=match):
-        OSError, match=rf"{name} cannot be read .*: the file is a FITS file .*read_image"
-    ):
         cls.read(path)
     with pytest.raises(IORegistryError, match="No reader defined for format 'fits'"):
         cls.read(path, format="fits")
