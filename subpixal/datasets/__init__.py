@@ -1,12 +1,12 @@
 """
-Simulated scenes with known truth, for demonstrations, tests and benchmarks.
+Simulated scenes of sources with known positions, for demonstrations, tests and benchmarks.
 
-A scene is a combined (drizzled) image and distorted exposures of the same part of the sky. Every
-source is drawn at its exact position through the full WCS of each image, so that measurements on
-the pixels can be compared with the truth. Read the modules in this order:
+A scene consists of a combined (drizzled) image and distorted exposures of the same part of the sky.
+Each source is drawn at its exact position in each image, from the full WCS of the image. Users can
+therefore compare measurements in the pixels with the true values. Read the modules in this order:
 
-- ``wcs``: WCSs of every kind, with the same distortion;
-- ``scenes``: catalogs, images and segmentation images on these WCSs.
+- ``wcs``: simulated WCSs of several kinds, with the same distortion;
+- ``scenes``: simulated catalogs, images and segmentation images with these WCSs.
 """
 
 from .scenes import Scene, SimulatedImage, make_scene, make_segmentation

@@ -1,4 +1,4 @@
-"""Scenes of simulated sources, drawn through the full WCS of each image."""
+"""Simulated scenes. The full WCS of each image gives the exact positions of the sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scene", "SimulatedImage", "make_scene", "make_segmentation"]
 
-# Flag bits of HST, so that the good flags of HST apply to scenes, too.
+# Bits of the flags. They are those of HST, so that scenes can use the good flags of HST.
 HOT_PIXEL = 16
 COSMIC_RAY = 4096
 
@@ -31,28 +31,29 @@ READ_NOISE = 3.0  # electron
 @dataclass(frozen=True, eq=False)
 class SimulatedImage:
     """
-    A simulated image with its planes and the true positions of the sources.
+    A simulated image: pixels, WCS, other planes, and the true positions of the sources.
 
     Attributes
     ----------
     name : str
-        Name of the image, usable as part of a file name.
+        Name of the image. It can be part of a file name.
     data, error : `~numpy.ndarray`
-        Pixels and their standard deviations, float32, shape ``(ny, nx)``, in ``unit``.
+        Pixel values and their standard deviations, in ``unit``, float32, shape ``(ny, nx)``.
     wcs : `~astropy.wcs.WCS` or `~gwcs.wcs.WCS`
-        The WCS, distortion included.
+        The WCS, including the distortion.
     dq : `~numpy.ndarray`
-        Flags: 16 (hot pixel) and 4096 (cosmic ray), both present in ``data``. The type is uint16,
-        for gwcs uint32.
+        Flags of the pixels: 16 for a hot pixel and 4096 for a cosmic ray. The values in ``data``
+        include both defects. The dtype is uint16, or uint32 for an image with a gwcs.
     weight : `~numpy.ndarray` or None
         Exposure time of each pixel of a combined image in s, float32. `None` for an exposure.
     unit : str
-        Unit of ``data``: 'electron', for a combined image 'electron / s'.
+        Unit of ``data``: 'electron' for an exposure, 'electron / s' for a combined image.
     exptime : float
-        Exposure time in s.
+        Exposure time of the image in s.
     positions : `~numpy.ndarray`
-        True 0-based pixel positions ``(x, y)`` of all sources of the scene, shape ``(N, 2)``, also
-        of sources off the image. NaN if the distance from the center exceeds the diagonal.
+        True 0-based pixel positions ``(x, y)`` of all sources of the scene, shape ``(N, 2)``. Some
+        sources may lie off the image. A position is NaN if it is farther from the center than the
+        length of the diagonal.
     """
 
     name: str
@@ -69,21 +70,29 @@ class SimulatedImage:
 @dataclass(frozen=True, eq=False)
 class Scene:
     """
-    A combined image, exposures of the same sky, and the true sources.
+    A simulated combined image, exposures of the same sky, and the catalog of the true sources.
 
     Attributes
     ----------
     combined : `SimulatedImage`
-        The combined image: undistorted, north up, in electron / s.
+        The combined image in electron / s. It has no distortion, and north is up.
     exposures : tuple of `SimulatedImage`
-        Distorted, rotated and dithered exposures, in electron.
+        The exposures in electron. They are distorted, rotated and dithered.
     truth : `~astropy.table.Table`
-        One row per source: ``id`` (from 1), ``kind`` ('star' or 'galaxy'), ``ra`` and ``dec``
-        (ICRS, deg), ``flux`` (electron / s), ``sigma`` (of the major axis, arcsec), ``axis_ratio``
-        and ``theta`` (position angle of the major axis, from north through east, deg).
+        Catalog with one row for each source. The columns are:
+
+        - ``id``: number of the source, from 1;
+        - ``kind``: 'star' or 'galaxy';
+        - ``ra`` and ``dec``: ICRS coordinates in deg;
+        - ``flux``: flux in electron / s;
+        - ``sigma``: standard deviation along the major axis in arcsec;
+        - ``axis_ratio``: ratio of the minor axis to the major axis;
+        - ``theta``: position angle of the major axis, from north through east, in deg.
+
     segmentation : `~numpy.ndarray`
-        Segmentation image of ``combined``, int32, shape ``(ny, nx)``. A pixel has the ``id`` of its
-        brightest source, or 0 if that source is below 1.5 times the noise of the background.
+        Segmentation image of ``combined``, int32, shape ``(ny, nx)``. The value of a pixel is the
+        ``id`` of the brightest source in the pixel. The value is 0 if the signal of this source is
+        below 1.5 times the noise of the background.
     """
 
     combined: SimulatedImage
@@ -93,11 +102,11 @@ class Scene:
 
 
 def _project(ra: np.ndarray, dec: np.ndarray, ra0: np.ndarray, dec0: np.ndarray) -> np.ndarray:
-    """Return gnomonic offsets (east, north; last axis) in arcsec of positions in deg."""
+    """Return gnomonic offsets in arcsec of positions in deg; the last axis is (east, north)."""
     dra = np.deg2rad(ra - ra0)
     dec = np.deg2rad(dec)
     dec0 = np.deg2rad(dec0)
-    # Use half angles, because the textbook formula loses digits near the reference.
+    # Use half angles, because the usual formula is inaccurate near the reference position.
     bend = 2 * np.sin(dra / 2) ** 2 * np.cos(dec)
     depth = np.cos(dec - dec0) - bend * np.cos(dec0)
     offsets = [np.cos(dec) * np.sin(dra), np.sin(dec - dec0) + bend * np.sin(dec0)]
@@ -108,11 +117,11 @@ def _find_positions(
     wcs: BaseLowLevelWCS, ra: np.ndarray, dec: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Return pixel positions of sources, and the Jacobians at these positions.
+    Return the pixel positions of sources, and the Jacobian at each position.
 
-    A Jacobian has the derivatives of the offset (east, north), in arcsec, by (x, y). Newton's
-    method on the forward transform finds the positions, because the inverses of WCSs are not exact
-    enough for the truth.
+    A Jacobian consists of the derivatives of the offset (east, north), in arcsec, by (x, y). The
+    inverse of a WCS is not exact enough for true positions. The function therefore finds the
+    positions by Newton's method on the transform from pixels to the sky.
     """
     size = np.array(wcs.pixel_shape)
     positions = np.tile((size - 1) / 2, (len(ra), 1))
@@ -130,7 +139,8 @@ def _find_positions(
         positions[near] -= step
         steps[near] = np.hypot(*step.T)
         if iteration == 0:
-            # A polynomial can map positions far off the image back into the image.
+            # Skip sources far off the image, because a distortion polynomial can move them to wrong
+            # positions on the image.
             near = np.flatnonzero(steps < np.hypot(*size))
         elif np.all(steps[near] < 1e-8):
             break
@@ -152,31 +162,33 @@ def make_scene(
     """
     Simulate a combined image and distorted exposures of stars and galaxies.
 
-    Sources are Gaussians on the sky. Two in five are stars, the others are elliptical galaxies.
-    Every tenth source lies on the border of the combined image. Exposures are rotated and dithered,
-    so that their edges cut some sources and exclude others. The background is zero on average.
+    The sources are Gaussians on the sky. Two of five sources are stars, the others are elliptical
+    galaxies. Every tenth source lies near the border of the combined image. Exposures are rotated
+    and dithered, so that some sources lie on the edge of an exposure and others outside it. The
+    background is zero on average.
 
     Parameters
     ----------
     n_sources : int, optional
         Number of sources.
     shape : tuple of int, optional
-        Shape ``(ny, nx)`` of the combined image. Exposures are about as large on the sky.
+        Shape ``(ny, nx)`` of the combined image. Each exposure covers an area of similar size.
     seed : int, optional
         Seed of the random numbers. Equal arguments give equal scenes.
     exposures : sequence of str, optional
-        Kinds of the WCSs of the exposures, at least one, see `make_wcs`.
+        Kind of the WCS of each exposure, at least one. See `make_wcs` for the kinds.
     center : tuple of float, optional
         Right ascension and declination of the center of the combined image, in deg.
     scale, exposure_scale : float, optional
-        Pixel scale of the combined image and of the exposures, in arcsec.
+        Pixel scales of the combined image and of the exposures, in arcsec.
     noise : bool, optional
-        Whether to add noise, hot pixels and cosmic rays. The sources do not depend on this choice.
+        If `True`, the images contain noise, hot pixels and cosmic rays. The sources are the same
+        with and without noise.
 
     Returns
     -------
     scene : `Scene`
-        The images, the true catalog and a segmentation image.
+        The images, the catalog of the true sources, and a segmentation image.
 
     Examples
     --------
@@ -193,11 +205,12 @@ def make_scene(
     y, x = (np.linspace(-1, 1, n) for n in shape)
     weight = times.sum() * (1 - 0.15 * np.add.outer(y**2, x**2))
     combined, labels = _make_image(noise_rng, truth, "combined", wcs, times.sum(), weight)
-    # Exposures are not square, so that a swap of the axes becomes visible.
+    # Make exposures that are not square, so that tests can detect swapped axes.
     ny, nx = (round(n * scale / exposure_scale) for n in (0.9 * shape[0], shape[1]))
     images = []
     for i, kind in enumerate(exposures):
-        # Multiples of the golden angle (2.4 rad) cover all directions evenly for any number.
+        # Use multiples of the golden angle (2.4 rad), which are evenly distributed for any number
+        # of exposures.
         dither = 0.15 * np.array([np.cos(2.4 * i), np.sin(2.4 * i)])
         pointing = wcs.all_pix2world([(0.5 + dither) * shape[::-1]], 0)[0]
         exposure_wcs = make_wcs(kind, (ny, nx), pointing, exposure_scale, 25.0 + 47.0 * i)
@@ -216,7 +229,8 @@ def _make_truth(rng: Generator, n_sources: int, wcs: WCS) -> Table:
         "kind": np.where(star, "star", "galaxy"),
         "ra": world[:, 0],
         "dec": world[:, 1],
-        # Fluxes are uniform in decades. Larger sources are brighter, so that they are detectable.
+        # The logarithms of the fluxes are uniformly distributed. Larger sources are brighter, so
+        # that their pixels stand out from the noise.
         "flux": 10 ** rng.uniform(0.3, 2.0, n_sources) * major / PSF_SIGMA,
         "sigma": major,
         "axis_ratio": np.hypot(PSF_SIGMA, size * rng.uniform(0.3, 1.0, n_sources)) / major,
@@ -227,12 +241,13 @@ def _make_truth(rng: Generator, n_sources: int, wcs: WCS) -> Table:
 
 
 def _scatter(rng: Generator, n_sources: int, shape: tuple[int, int]) -> np.ndarray:
-    """Return separate positions ``(x, y)``, every tenth within 6 pixels of the border."""
+    """Return random positions ``(x, y)``, every tenth of them within 6 pixels of the border."""
     size = np.array(shape[::-1])
     spacing = 0.5 * np.sqrt(size.prod() / max(n_sources, 1))
     positions = np.empty((n_sources, 2))
     for i, position in enumerate(positions):
-        # Limit the number of draws, because a border can be full. The last draw is then used.
+        # Draw positions until one is far enough from the others. Limit the number of draws, because
+        # the border can be full. The last draw is then used.
         for _ in range(200):
             position[:] = rng.uniform(-0.5, size - 0.5)
             if i % 10 == 9:
@@ -251,7 +266,7 @@ def _make_image(
     exptime: float,
     weight: np.ndarray | None = None,
 ) -> tuple[SimulatedImage, np.ndarray]:
-    """Simulate an image and its segmentation image, with noise and defects if ``rng`` is given."""
+    """Simulate an image with its segmentation image; ``rng`` adds noise and defects."""
     shape = wcs.array_shape
     depth = np.full(shape, exptime) if weight is None else weight
     positions, stamps = _draw_sources(truth, wcs)
@@ -291,13 +306,13 @@ def _make_image(
 
 
 def _draw_sources(truth: Table, wcs: BaseLowLevelWCS) -> tuple[np.ndarray, Iterator[tuple]]:
-    """Return positions on an image, and an iterator over id, slices and pixels of each source."""
+    """Return positions of sources, and an iterator over id, slices and pixels of each one."""
     positions, jacobians = _find_positions(wcs, truth["ra"].data, truth["dec"].data)
     theta = np.deg2rad(truth["theta"].data)
     sin, cos = np.sin(theta), np.cos(theta)
     sigma = truth["sigma"].data * np.stack([np.ones(len(truth)), truth["axis_ratio"].data])
-    # Matrices from offsets in pixels to offsets along the axes of the ellipse, in units of sigma.
-    # Sources are round in these units.
+    # For each source, a matrix turns offsets in pixels into offsets along the axes of its ellipse,
+    # in units of sigma. In these units, the source is round.
     whiten = np.moveaxis([[sin, cos], [cos, -sin]] / sigma[:, None], -1, 0) @ jacobians
     on = np.flatnonzero(np.isfinite(positions).all(axis=1))
     reach = 5 * np.linalg.norm(np.linalg.inv(whiten[on]), axis=2)
@@ -315,7 +330,7 @@ def _draw_sources(truth: Table, wcs: BaseLowLevelWCS) -> tuple[np.ndarray, Itera
 def _integrate_gaussian(
     position: np.ndarray, whiten: np.ndarray, box: tuple[slice, slice]
 ) -> np.ndarray:
-    """Integrate a Gaussian of unit flux over pixels, by 3 x 3 Gauss-Legendre points."""
+    """Integrate a Gaussian of unit flux over each pixel with 3 x 3 Gauss-Legendre points."""
     nodes, weights = np.polynomial.legendre.leggauss(3)
     y, x = (np.arange(axis.start, axis.stop)[:, None] + nodes / 2 for axis in box)
     x, y = x - position[0], y - position[1]
@@ -325,7 +340,7 @@ def _integrate_gaussian(
 
 
 def _spoil_pixels(rng: Generator, electrons: np.ndarray, dq: np.ndarray) -> None:
-    """Add hot pixels and cosmic rays, one of each per 5,000 pixels, and flag them."""
+    """Add one hot pixel and one cosmic ray for every 5,000 pixels, and set their flags."""
     ny, nx = dq.shape
     n_defects = max(3, dq.size // 5000)
     hot = rng.integers(ny, size=n_defects), rng.integers(nx, size=n_defects)
@@ -345,23 +360,27 @@ def make_segmentation(
     shape: tuple[int, int] = (4096, 4096), n_sources: int = 10_000, seed: int = 1
 ) -> tuple[np.ndarray, Table]:
     """
-    Make a segmentation image of many ellipses at constant density, without a sky.
+    Make a segmentation image of many ellipses, evenly distributed over the image.
+
+    The ellipses have positions in pixels only, without a WCS.
 
     Parameters
     ----------
     shape : tuple of int, optional
         Shape ``(ny, nx)`` of the image.
     n_sources : int, optional
-        Number of ellipses, at most one per 12 x 12 pixels. They are 10 to 30 pixels wide and high.
+        Number of ellipses, at most one for every 12 x 12 pixels. Each ellipse is 10 to 30 pixels
+        wide and high.
     seed : int, optional
         Seed of the random numbers. Equal arguments give equal images.
 
     Returns
     -------
     segmentation : `~numpy.ndarray`
-        Segmentation image, int32, shape ``(ny, nx)``; the segments do not overlap.
+        Segmentation image, int32, shape ``(ny, nx)``. The ellipses do not overlap.
     catalog : `~astropy.table.Table`
-        Columns ``id`` (from 1) and ``x``, ``y``, the 0-based centers of the ellipses in pixels.
+        Catalog with one row for each ellipse. The column ``id`` is the number of the ellipse, from
+        1. The columns ``x`` and ``y`` are the 0-based pixel position of the center.
 
     Examples
     --------
@@ -371,7 +390,8 @@ def make_segmentation(
     (40, ['id', 'x', 'y'])
     """
     ny, nx = shape
-    # Place one source in each cell of a mesh, because a comparison of all pairs is slow.
+    # Place at most one ellipse in each cell of a mesh, so that the ellipses cannot overlap. It
+    # would take long to compare all pairs of ellipses.
     columns = max(1, round(np.sqrt(n_sources * nx / ny)))
     rows = max(1, -(-n_sources // columns))
     cell = np.array([nx / columns, ny / rows])

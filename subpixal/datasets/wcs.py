@@ -1,4 +1,4 @@
-"""Simulated WCSs of every kind, with the same sky and the same distortion."""
+"""Simulated WCSs of several kinds, with the same distortion."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["make_wcs"]
 
-# All kinds have one distortion, so that equal arguments give equal skies. The distorted x and y are
-# cubics of the offset from the reference pixel, with terms in the order of PV keywords. Offsets are
-# in units of half the longer side, so that the shape of the field is the same for all sizes.
+# All distorted kinds use this distortion, so that a pixel has the same sky position for each kind.
+# The distorted x and y are cubic polynomials of the offset from the reference pixel. Their terms
+# are in the order of PV keywords. Offsets are in units of half the longer side of the image, so
+# that the distorted image has the same outline for all sizes.
 CUBIC = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
 DISTORTION = (
     (0.0, 1.0, 0.0, 0.009, -0.006, 0.003, 0.004, 0.0, 0.005, 0.0),
@@ -41,31 +42,40 @@ def make_wcs(
     """
     Make a celestial (ICRS) WCS of a given kind.
 
-    All kinds except 'tan' have the same cubic distortion. In the corners of a 1024 x 1024 image, it
-    is 2 to 15 pixels, and it is proportional to the size. With equal arguments, 'sip', 'tpv',
-    'gwcs' and 'gwcs-noinverse' give the same sky.
+    All kinds except 'tan' have the same cubic distortion. In the corners of a 1024 x 1024 image,
+    the distortion moves positions by 2 to 15 pixels. In other images, it is proportional to the
+    size of the image. With equal arguments, the WCSs 'sip', 'tpv', 'gwcs' and 'gwcs-noinverse' map
+    each pixel to the same sky position.
 
     Parameters
     ----------
     kind : {'tan', 'sip', 'lookup', 'tpv', 'gwcs', 'gwcs-noinverse'}
-        'tan', 'sip' and 'tpv' are FITS WCSs of these projections. 'lookup' is 'sip' with lookup
-        tables on both axes, CPDIS of 0.3 and D2IM of 0.05 pixels. 'gwcs' is a `gwcs.wcs.WCS` with
-        a bounding box. As for JWST, its inverse is a fit with errors of some 0.01 pixels.
-        'gwcs-noinverse' is the same without an inverse.
+        Kind of the WCS:
+
+        - 'tan': FITS WCS without distortion;
+        - 'sip': FITS WCS with SIP polynomials;
+        - 'lookup': as 'sip', with lookup tables for both axes in addition. The CPDIS tables move
+          positions by up to 0.3 pixels, the D2IM tables by up to 0.05 pixels;
+        - 'tpv': FITS WCS with the TPV projection;
+        - 'gwcs': `gwcs.wcs.WCS` with a bounding box. Its inverse is a fit with errors of some 0.01
+          pixels, as for JWST;
+        - 'gwcs-noinverse': as 'gwcs', without an inverse.
+
     shape : tuple of int
         Shape ``(ny, nx)`` of the image.
     center : tuple of float, optional
         Right ascension and declination of the reference pixel, in deg.
     scale, rotation : float, optional
-        Pixel scale in arcsec and position angle of the y axis, from north through east, in deg,
-        both at the reference pixel.
+        Pixel scale in arcsec, and position angle of the y axis from north through east in deg. Both
+        apply at the reference pixel.
     crpix : tuple of float, optional
-        Reference pixel ``(x, y)``, counted from 1 as in a FITS header; the center by default.
+        Reference pixel ``(x, y)``, 1-based as in a FITS header. By default, the center of the
+        image.
 
     Returns
     -------
     wcs : `~astropy.wcs.WCS` or `~gwcs.wcs.WCS`
-        The WCS; ``pixel_shape`` and ``array_shape`` are set.
+        The WCS. Its attributes ``pixel_shape`` and ``array_shape`` are set.
 
     Examples
     --------
@@ -79,7 +89,8 @@ def make_wcs(
     ny, nx = shape
     cos, sin = (f(np.deg2rad(rotation)) * scale / 3600 for f in (np.cos, np.sin))
     crpix = ((nx + 1) / 2, (ny + 1) / 2) if crpix is None else crpix
-    # The default of LONPOLE depends on the declination and would rotate a field at the pole.
+    # Set LONPOLE, because its default depends on the declination and would rotate an image at the
+    # pole.
     header = fits.Header({"NAXIS": 2, "NAXIS1": nx, "NAXIS2": ny, "LONPOLE": 180.0})
     header.update(CRPIX1=crpix[0], CRPIX2=crpix[1], CRVAL1=center[0], CRVAL2=center[1])
     header.update(CD1_1=-cos, CD1_2=sin, CD2_1=sin, CD2_2=cos, RADESYS="ICRS")
@@ -118,7 +129,8 @@ def _make_tpv(header: fits.Header) -> WCS:
     cd = WCS(header).wcs.cd
     plain, distorted = (cd @ offsets for offsets in _sample_distortion(header))
     for axis in (0, 1):
-        # A cubic of a linear map is a cubic, so this fit is exact. PVi_3 is a radial term.
+        # This fit is exact, because a cubic polynomial of linear functions is a cubic polynomial.
+        # Skip PVi_3, which is a radial term.
         for number, value in enumerate(_fit_cubic(plain[axis], plain[1 - axis], distorted[axis])):
             header[f"PV{axis + 1}_{number + (number > 2)}"] = value
     return _make_fits_wcs(header, "TPV")
@@ -157,14 +169,15 @@ def _make_gwcs(header: fits.Header, *, inverse: bool) -> BaseLowLevelWCS:
 
 
 def _scale_distortion(header: fits.Header) -> FloatArray:
-    """Return the coefficients of the distortion for offsets in pixels."""
+    """Return the coefficients of the distortion polynomials for offsets in pixels."""
     degrees = np.sum(CUBIC, axis=1)
     return DISTORTION / (max(header["NAXIS1"], header["NAXIS2"]) / 2) ** (degrees - 1.0)
 
 
 def _sample_distortion(header: fits.Header) -> tuple[FloatArray, FloatArray]:
-    """Return offsets ``(x, y)`` from the reference pixel over the image, plain and distorted."""
-    # Nodes are closer together near the borders, because a fit on a uniform mesh is worst there.
+    """Return plain and distorted offsets ``(x, y)`` from the reference pixel, on a mesh."""
+    # Use closer nodes near the borders of the image, because a fit to a uniform mesh is least
+    # accurate there.
     nodes = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 25))
     axes = (1 + (header[f"NAXIS{i}"] - 1) * nodes - header[f"CRPIX{i}"] for i in (1, 2))
     plain = np.stack(np.meshgrid(*axes)).reshape(2, -1)
@@ -176,8 +189,9 @@ def _calc_powers(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _fit_cubic(x: FloatArray, y: FloatArray, values: FloatArray) -> FloatArray:
-    """Return the coefficients of the cubic that fits best."""
-    # Powers of degrees or of thousands of pixels would make the matrix singular.
+    """Return the coefficients of the cubic polynomial that fits the values best."""
+    # Scale x and y to about 1. Otherwise, powers of small or large numbers would make the matrix
+    # singular.
     size = max(np.abs(x).max(), np.abs(y).max())
     solution = np.linalg.lstsq(_calc_powers(x / size, y / size).T, values, rcond=None)[0]
     return solution / size ** np.sum(CUBIC, axis=1)

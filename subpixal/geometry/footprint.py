@@ -65,7 +65,8 @@ class Footprint:
             center = points.mean(1)
             self.center = center / max(np.linalg.norm(center), TINY)
             self._radius = CAP_MARGIN * np.arccos(np.clip(self.center @ points, -1, 1)).max()
-            # Upper limit of the angle that a pixel covers in any direction, even if it is skewed.
+            # Upper limit of the angle that a pixel covers in any direction, even if the pixel is
+            # skewed.
             self._pixel_angle = np.sqrt((derivatives**2).sum((0, 1)).max())
         if self._has_rectangle:
             self._axes = axes
@@ -96,7 +97,7 @@ class Footprint:
         start : array of int, shape (N,)
             Index of the first point of each box.
         reach : float
-            Largest distance in pixels between the image and a box near the image.
+            Distance from the image, in pixels, to which its surroundings extend.
 
         Returns
         -------

@@ -1,9 +1,9 @@
 """
 Newton's method on arrays of points, to invert a forward transform.
 
-The functions take and return arrays only. A forward function takes pixel positions x, y of shape
-(N,) and returns points of shape (M, N), M >= 2. Straight distances between the points must be
-meaningful, as for unit vectors on the sky.
+The functions take and return plain arrays. They invert a forward function, which takes pixel
+positions x, y of shape (N,) and returns points of shape (M, N), M >= 2. The straight distance
+between two points must be a meaningful distance. Unit vectors on the sky are such points.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from .array_types import BoolArray, FloatArray, Forward, IntArray
 
 __all__ = ["jacobian", "newton", "pseudo_inverse", "tangents"]
 
-# Pixels; differences for derivatives. Large compared with the rounding of the forward transform,
-# small compared with its curvature.
+# Step in pixels for the numerical derivatives. Over this step, the forward function changes much
+# more than its rounding errors, and its derivatives hardly change.
 STEP = 0.1
 
-# Derivatives are renewed if a step leaves more than this fraction of the residual.
+# The derivatives at a point are computed again if a step leaves more than this fraction of the
+# residual.
 JACOBIAN_REUSE = 0.1
 
-# Length of the last step in units of the accuracy; less than 1 because a step with reused
-# derivatives leaves a fraction of the residual.
+# Largest length of the last step, in units of the accuracy. The value is less than 1, because a
+# step with earlier derivatives leaves a fraction of the residual.
 FINAL_STEP = 0.1
 
 
@@ -30,25 +31,26 @@ def jacobian(
     forward: Forward, x: FloatArray, y: FloatArray, base: FloatArray, *, step: float = STEP
 ) -> FloatArray:
     """
-    Return the Jacobian of a forward function by forward differences from known values.
+    Return the Jacobian of a forward function, whose values are known, from forward differences.
 
     Parameters
     ----------
     forward : callable
-        ``forward(x, y)`` of shape (M, N).
+        Forward function. ``forward(x, y)`` returns points of shape (M, N).
     x, y : array of shape (N,)
         Pixel positions.
     base : array of shape (M, N)
-        ``forward(x, y)``.
+        Known values of ``forward(x, y)``.
     step : float
-        Difference in pixels.
+        Step of the differences, in pixels.
 
     Returns
     -------
     array of shape (2, M, N)
         Derivatives by x and by y.
     """
-    # Use one call for all points, because a call of a gwcs costs milliseconds for any number.
+    # Use one call for all points, because each call of a gwcs takes milliseconds for any number of
+    # points.
     points = forward(np.concatenate([x + step, x]), np.concatenate([y, y + step]))
     derivatives = (np.stack(np.split(points, 2, axis=1)) - base) / step
     return _use_other_side(forward, x, y, base, derivatives, step)
@@ -58,7 +60,7 @@ def tangents(
     forward: Forward, x: FloatArray, y: FloatArray, *, step: float = STEP
 ) -> tuple[FloatArray, FloatArray]:
     """
-    Return the values of a forward function and its Jacobian, with one call.
+    Return the values of a forward function and its Jacobian, from one call of the function.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def tangents(
     Returns
     -------
     points : array of shape (M, N)
-        ``forward(x, y)``.
+        Values of ``forward(x, y)``.
     derivatives : array of shape (2, M, N)
         Derivatives by x and by y.
     """
@@ -87,7 +89,7 @@ def _use_other_side(
     step: float,
 ) -> FloatArray:
     """Replace derivatives that are not finite by backward differences, in place."""
-    # A forward difference is NaN where the step leaves the sky.
+    # A forward difference is NaN if the step leads to a pixel position that is not on the sky.
     lost = np.flatnonzero(np.isfinite(base).all(0) & ~np.isfinite(derivatives).all((0, 1)))
     if lost.size:
         u, v = x[lost], y[lost]
@@ -102,19 +104,21 @@ def _use_other_side(
 
 def pseudo_inverse(derivatives: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
-    Return the pseudo-inverse of a Jacobian, which turns residuals into pixel steps.
+    Return the pseudo-inverse of the Jacobian at each point.
+
+    The pseudo-inverse turns the residual of a point into a step in pixels.
 
     Parameters
     ----------
     derivatives : array of shape (2, M, N)
-        By x and by y.
+        Derivatives by x and by y.
 
     Returns
     -------
     inverse : array of shape (2, M, N)
-        The pixel step is the sum over M of the pseudo-inverse times the residual.
+        Pseudo-inverses. The product with the residual, summed over M, is the step in pixels.
     length : array of shape (N,)
-        Length of the longer derivative.
+        Length of the longer of the two derivatives at each point.
     """
     jx, jy = derivatives
     a, b, c = (np.einsum("mn,mn->n", u, v) for u, v in ((jx, jx), (jx, jy), (jy, jy)))
@@ -138,38 +142,42 @@ def newton(
     """
     Find the pixel positions at which a forward function has given values.
 
-    All points take each step together, and a point that has converged takes no more steps. A point
-    keeps its derivatives for as long as steps remove most of its residual. A step with the same
-    derivatives costs one value of the forward function, new derivatives cost two more. The result
-    for a point does not depend on the other points.
+    The function computes each step for all points at once. A point that has converged takes no
+    further steps. A point keeps its derivatives as long as each step removes most of the residual.
+    A step with earlier derivatives needs one value of the forward function. New derivatives need
+    two more values. The result for a point does not depend on the other points.
 
     Parameters
     ----------
     forward : callable
-        ``forward(x, y)`` of shape (M, N).
+        Forward function. ``forward(x, y)`` returns points of shape (M, N).
     target : array of shape (M, N)
-        Points to reach.
+        Points for which the pixel positions are searched.
     x, y : array of shape (N,)
-        Start positions; NaN does not converge.
+        Start positions. The search fails for a start position that is NaN.
     accuracy : float
-        Pixels. A point has converged if its last step is much shorter and removes the residual.
+        Largest accepted error of a position, in pixels. A search has converged if the last step is
+        at most a tenth of this long, and if the residual corresponds to at most twice this length.
     maxiter : int
         Largest number of steps.
     max_step : float
-        Pixels; longer steps are shortened to this length.
+        Largest length of a step, in pixels. Longer steps are shortened to this length.
     close : float
-        A point with a residual up to this length has converged and takes no step.
+        A point has converged, without a further step, if the length of its residual is at most
+        this.
     common : tuple, optional
-        `pseudo_inverse`, of shape (2, M) and a number, for the first steps of all points.
+        Derivatives for the first steps of all points. They are a pair as from `pseudo_inverse`, for
+        one point: an array of shape (2, M) and a number.
 
     Returns
     -------
     x, y : array of shape (N,)
         The positions; NaN for points that have not converged.
     converged : array of bool, shape (N,)
+        `True` for points that have converged.
     """
     search = _Search(forward, target, x, y, accuracy, common)
-    # A polynomial overflows at start positions far off the image.
+    # Ignore overflows, because a distortion polynomial can overflow far off the image.
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         for steps in range(maxiter + 1):
             values, residual, previous_length = search.evaluate(close)
@@ -183,7 +191,7 @@ def newton(
 
 class _Search:
     """
-    State of Newton's method for N points.
+    State of a search for N points with Newton's method.
 
     Parameters
     ----------
@@ -195,19 +203,21 @@ class _Search:
     x, y : array of shape (N,)
         Current positions.
     converged : array of bool, shape (N,)
+        `True` for points that have converged.
     length : array of shape (N,)
-        Length of the last known residual.
+        Length of the last known residual of each point.
     last_step : array of shape (2, N)
+        Last step of each point, in pixels.
     inverse : array of shape (2, M, N)
-        Pseudo-inverses of the derivatives, as `pseudo_inverse` returns them.
+        Pseudo-inverses of the derivatives, from `pseudo_inverse`.
     derivative_length : array of shape (N,)
-        Length of the longer derivative.
+        Length of the longer of the two derivatives at each point.
     active : array of int
-        Points that take the next step.
+        Indices of the points that take the next step.
     selection : slice or array of int
-        Index of the active points; a slice avoids copies as long as all points are active.
+        Index of the active points. It is a slice as long as all points are active, to avoid copies.
     outside : array of int
-        Points that the last step moved off the sky.
+        Indices of the points that the last step moved to a position that is not on the sky.
     """
 
     def __init__(
@@ -222,11 +232,11 @@ class _Search:
         dimensions, count = target.shape
         inverse: FloatArray = np.full((2, dimensions), np.nan)
         derivative_length = np.nan
-        # Every residual is large compared with 0, so that the first step needs new derivatives.
+        # With a previous residual of 0, the first step always computes new derivatives.
         length = 0.0
         if common is not None:
             inverse, derivative_length = common
-            # Every residual is small compared with this, so that the first step needs none.
+            # With an infinite previous residual, the first step uses the common derivatives.
             length = np.inf
         self.forward = forward
         self.target = target
@@ -244,12 +254,12 @@ class _Search:
 
     @property
     def is_finished(self) -> bool:
-        """`True` if no point can take another step."""
+        """`True` if all points have stopped."""
         return not (self.active.size or self.outside.size)
 
     def evaluate(self, close: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """
-        Compute the residuals of the active points, and stop points that need no further step.
+        Compute the residuals of the active points, and stop points with a small residual.
 
         Parameters
         ----------
@@ -259,7 +269,7 @@ class _Search:
         Returns
         -------
         values, residual : array of shape (M, active points)
-            Values of the forward function, and the residuals.
+            Values of the forward function, and the differences of the targets from them.
         previous_length : array of shape (active points,)
             Lengths of the residuals before the last step.
         """
@@ -278,7 +288,7 @@ class _Search:
         return values[:, going], residual[:, going], previous_length[going]
 
     def _step_back(self, previous_length: FloatArray) -> None:
-        """Undo half of the last step of points that this step moved off the sky."""
+        """Undo half of the last step of a point if the step moved the point off the sky."""
         moved = np.hypot(*self.last_step[:, self.active]) > self.accuracy
         lost = np.isnan(self.length[self.active]) & moved
         self.outside = outside = self.active[lost]
@@ -288,7 +298,7 @@ class _Search:
         self.length[outside] = previous_length[lost]
 
     def renew_derivatives(self, values: FloatArray, previous_length: FloatArray) -> None:
-        """Compute new derivatives of active points if the last step left too much residual."""
+        """Compute new derivatives for active points whose residual did not decrease enough."""
         outdated = ~(self.length[self.selection] < JACOBIAN_REUSE * previous_length)
         if not outdated.any():
             return
@@ -299,7 +309,7 @@ class _Search:
         self.inverse[..., index], self.derivative_length[index] = pseudo_inverse(derivatives)
 
     def step(self, residual: FloatArray, max_step: float) -> None:
-        """Move the active points, and stop those with a short step."""
+        """Move the active points, and stop the points whose step was short."""
         chosen = self.selection
         step = np.einsum("kmn,mn->kn", self.inverse[..., chosen], residual)
         size = np.hypot(*step)
@@ -310,8 +320,8 @@ class _Search:
         self.y[chosen] += step[1]
         self.last_step[:, chosen] = step
         short = size <= FINAL_STEP * self.accuracy
-        # A short step is not enough, because no step removes a residual at right angles to the
-        # derivatives.
+        # A short step alone does not prove convergence. A residual at right angles to the
+        # derivatives also gives a short step, which does not remove the residual.
         small = self.length[chosen] <= 2 * self.accuracy * self.derivative_length[chosen]
         self.converged[chosen] = short & small
         self._activate(np.concatenate([self.active[~short], self.outside]))

@@ -1,9 +1,9 @@
 """
-A wrapper that moves the pixel origin of a WCS.
+Wrapper that moves the pixel origin of a WCS.
 
-`astropy.wcs.WCS.slice` and `~astropy.wcs.wcsapi.SlicedLowLevelWCS` cannot describe cutouts that
-reach beyond their image: they count negative origins from the end, clip to the image, or move a
-shared table twice.
+`astropy.wcs.WCS.slice` and `~astropy.wcs.wcsapi.SlicedLowLevelWCS` cannot describe a cutout that
+extends beyond its image. They count a negative origin from the end, or they clip the cutout to the
+image. If two axes share a lookup table, they move the table twice.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = ["OffsetLowLevelWCS", "shift_bounds", "unwrap"]
 
 class OffsetLowLevelWCS(BaseWCSWrapper):
     """
-    A low-level WCS with another pixel origin.
+    A low-level WCS that moves the pixel origin of another WCS.
 
     Parameters
     ----------
     wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
         The WCS of the image.
     offset : tuple of float
-        Position ``(x, y)`` in the image of the new pixel (0, 0).
+        Pixel position ``(x, y)`` in the image that corresponds to pixel (0, 0) of the new grid.
     shape : tuple of int, optional
         ``(ny, nx)`` of the new grid.
     """
@@ -53,34 +53,34 @@ class OffsetLowLevelWCS(BaseWCSWrapper):
         self._shape = None if shape is None else tuple(shape)
 
     def pixel_to_world_values(self, *pixel_arrays: ArrayLike) -> Any:
-        """Return the world values of pixel positions in the new grid."""
+        """Return the world values for pixel positions in the new grid."""
         moved = (np.add(p, o) for p, o in zip(pixel_arrays, self.offset, strict=True))
         return self._wcs.pixel_to_world_values(*moved)
 
     def world_to_pixel_values(self, *world_arrays: ArrayLike) -> tuple[Any, ...]:
-        """Return the pixel positions of world values in the new grid."""
+        """Return the pixel positions in the new grid for world values."""
         pixels = self._wcs.world_to_pixel_values(*world_arrays)
         return tuple(np.subtract(p, o) for p, o in zip(pixels, self.offset, strict=True))
 
     @property
     def array_shape(self) -> tuple[int, ...] | None:
-        """``(ny, nx)`` of the new grid, or `None` if it is unknown."""
+        """Shape ``(ny, nx)`` of the new grid, or `None` if the shape is unknown."""
         return self._shape
 
     @property
     def pixel_shape(self) -> tuple[int, ...] | None:
-        """``(nx, ny)`` of the new grid, or `None` if it is unknown."""
+        """Size ``(nx, ny)`` of the new grid, or `None` if the shape is unknown."""
         return None if self._shape is None else self._shape[::-1]
 
     @property
     def pixel_bounds(self) -> Bounds | None:
-        """Bounds of the WCS, as in APE 14, in pixels of the new grid."""
+        """Bounds of the WCS, as defined by APE 14, in pixels of the new grid."""
         bounds = self._wcs.pixel_bounds
         return None if bounds is None else shift_bounds(bounds, self.offset)
 
 
 def shift_bounds(bounds: Bounds, offset: Sequence[float]) -> list[tuple[float, float] | None]:
-    """Return pixel bounds in a grid with another origin."""
+    """Convert pixel bounds to a grid whose pixel (0, 0) is at ``offset``."""
     return [
         None if bound is None else (bound[0] - o, bound[1] - o)
         for bound, o in zip(bounds, offset, strict=True)
@@ -94,14 +94,15 @@ def unwrap(wcs: BaseLowLevelWCS) -> tuple[BaseLowLevelWCS, tuple[float, float]]:
     Parameters
     ----------
     wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
-        A low-level WCS of two pixel axes.
+        A low-level WCS with two pixel axes.
 
     Returns
     -------
     wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
-        The innermost WCS of two pixel axes.
+        The WCS inside these wrappers.
     origin : tuple of float
-        Position ``(x, y)`` in the innermost WCS of pixel (0, 0) of the wrapper.
+        Pixel position ``(x, y)`` in the inner WCS that corresponds to pixel (0, 0) of the outermost
+        wrapper.
     """
     x, y = 0.0, 0.0
     while True:
@@ -117,7 +118,7 @@ def unwrap(wcs: BaseLowLevelWCS) -> tuple[BaseLowLevelWCS, tuple[float, float]]:
 
 
 def _only_moves_origin(wcs: BaseLowLevelWCS) -> bool:
-    """Return `True` for a slice that keeps all axes and has the transforms of astropy."""
+    """Return `True` for a slice that keeps all axes and uses the transforms of astropy."""
     if not isinstance(wcs, SlicedLowLevelWCS):
         return False
     inner = wcs._wcs

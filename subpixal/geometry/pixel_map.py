@@ -155,7 +155,7 @@ class PixelMap:
     def _tighten(
         self, edges: FloatArray, mapped: FloatArray, bulge: FloatArray, search: dict[str, Any]
     ) -> None:
-        """Map boxes with curved edges again, with closer and closer samples; change the results."""
+        """Map boxes with curved edges again with closer samples, and update results in place."""
         curved = np.flatnonzero(bulge > MAX_LOOSENESS)
         for refinement in REFINEMENTS:
             if not curved.size:

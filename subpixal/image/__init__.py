@@ -1,16 +1,17 @@
 """
-An image: its planes, masks and units, and arrays that are read in parts.
+Images: planes, masks, units, and arrays that are read in parts.
 
-The package is independent of sources, cutouts and files. Other packages import its names from
-here. Read the modules in this order:
+The package does not depend on sources, cutouts or files. Other packages import the public names of
+its modules from here. Read the modules in this order:
 
-- ``planes``: the planes that an image may have;
+- ``planes``: table of the planes that an image may have;
 - ``units``: counts and rates;
 - ``lazy``: arrays that are read in parts;
 - ``validation``: checks of single arguments;
-- ``extraction`` and ``masks``: kernels that cut and mask boxes of pixels;
-- ``info``: the record that all cutouts of an image share;
-- ``defaults`` and ``arguments``: parse an image that a user passes.
+- ``extraction``: functions that cut boxes of pixels;
+- ``masks``: functions that mask pixels;
+- ``info``: record that all cutouts of an image share;
+- ``defaults`` and ``arguments``: functions that parse the image that a user passes.
 """
 
 from .arguments import ImageArguments, parse_image

@@ -1,4 +1,4 @@
-"""Parse the arguments that describe an image."""
+"""Arguments that describe an image, and a function that parses them."""
 
 from __future__ import annotations
 
@@ -24,34 +24,36 @@ from .validation import refuse_name, validate_kind, validate_meta
 
 __all__ = ["ImageArguments", "parse_image"]
 
-# Arguments that carry the prefix "im"; other prefixes, such as "drz_", go with all arguments.
+# Arguments whose names get the prefix "im". Another prefix, such as "drz_", applies to all
+# arguments.
 _WITH_IM = ("data", "wcs", "dq", "weight")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageArguments:
     """
-    Arguments of a function that describe an image.
+    The arguments with which a caller of a public function describes an image.
 
     Attributes
     ----------
     data : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
-        The image. Attributes of an NDData replace arguments that are not given. All planes
-        may be arrays that are read in parts.
+        The image. If it is an NDData, its attributes replace the arguments that are not given. This
+        and all other planes may be arrays that are read in parts.
     wcs : object or None
         WCS of the image.
     planes : mapping
-        Other planes of the image by name, `None` for those that are not given; without
-        the mask.
+        Other planes of the image by name, except the mask. The value is `None` for a plane that is
+        not given.
     masks : tuple
         Masks of the image, which are combined by a logical or.
     units : tuple
-        Units of the data, which must agree; `None` for those that are not known.
+        Units of the data from several sources. An unknown unit is `None`. All other units must be
+        equal.
     psf, meta, data_units, exptime, dqbitmask
-        As of `~subpixal.cutout.Cutout`. An `ImplicitDefault` gives way to the value of the
-        NDData. ``meta['flag_names']`` has the names that ``dqbitmask`` may use.
+        As for `~subpixal.cutout.Cutout`. The value of the NDData replaces an `ImplicitDefault`.
+        ``dqbitmask`` may use the names of flags in ``meta['flag_names']``.
     prefix : str
-        Prefix of the arguments in error messages, such as ``'im'``.
+        Prefix of the names of arguments in error messages, such as ``'im'``.
     """
 
     data: Any
@@ -67,7 +69,7 @@ class ImageArguments:
     prefix: str = ""
 
     def name(self, argument: str) -> str:
-        """Return the name of an argument in the signature of the function."""
+        """Return the name of an argument with its prefix, as in the signature of the function."""
         has_prefix = self.prefix != "im" or argument in _WITH_IM
         return self.prefix + argument if has_prefix else argument
 
@@ -79,15 +81,16 @@ def parse_image(arguments: ImageArguments) -> tuple[ImageInfo, dict[str, ImageAr
     Parameters
     ----------
     arguments : ImageArguments
-        The arguments as the caller gave them.
+        The arguments, as the caller passed them.
 
     Returns
     -------
     image : ImageInfo
-        The image without its pixels.
+        The properties of the image, without pixels.
     planes : dict
-        Arrays, `LazyArray` or `UnitedMask` of the shape of the image, by the name of the
-        plane: ``'data'``, and those that the image has. Nothing is copied.
+        The planes of the image, by the name of the plane: ``'data'``, and each other plane that the
+        image has. A plane is an array, a `LazyArray` or a `UnitedMask`, and has the shape of the
+        image. The function does not copy the pixels.
     """
     if isinstance(arguments.data, NDData):
         arguments = _complete_from_nddata(arguments, arguments.data)
@@ -110,7 +113,7 @@ def parse_image(arguments: ImageArguments) -> tuple[ImageInfo, dict[str, ImageAr
     for name in PLANES:
         if name not in planes and given.get(name) is not None:
             planes[name] = _parse_plane(name, given[name], arguments, shape)
-    # Raises an error for everything but a WCS of two pixel axes.
+    # This call raises an error unless the argument is a WCS with two pixel axes.
     low_level_wcs(arguments.wcs)
     image = ImageInfo(
         wcs=arguments.wcs,
@@ -129,7 +132,7 @@ def parse_image(arguments: ImageArguments) -> tuple[ImageInfo, dict[str, ImageAr
 
 
 def _complete_from_nddata(arguments: ImageArguments, nd: NDData) -> ImageArguments:
-    """Return the arguments, completed by the attributes of the NDData that is the image."""
+    """Return the arguments, completed by attributes of the NDData that contains the image."""
     deferred: dict[str, Any] = getattr(nd, "_deferred_planes", dict)()
 
     def plane(name: str) -> Any:
@@ -141,7 +144,8 @@ def _complete_from_nddata(arguments: ImageArguments, nd: NDData) -> ImageArgumen
         for name in PLANES
         if name not in ("data", "mask")
     }
-    # Flags of the caller mask in addition to the flags that the mask of a cutout contains.
+    # The mask of a cutout contains the pixels that its flags mask. Flags that the caller passes
+    # mask further pixels.
     mask = plane("mask") if given.get("flags") is None else nd.mask
     own_image = getattr(nd, "image", None)
     if not isinstance(arguments.dqbitmask, ImplicitDefault) and mask is not None:
@@ -162,12 +166,12 @@ def _complete_from_nddata(arguments: ImageArguments, nd: NDData) -> ImageArgumen
 
 
 def _explicit_or(value: Any, owner: object, name: str) -> Any:
-    """Return a value that the caller gave, or else the attribute of the image."""
+    """Return the value that the caller passed, or else the attribute of the image."""
     return getattr(owner, name, value) if isinstance(value, ImplicitDefault) else value
 
 
 def _resolve_defaults(arguments: ImageArguments) -> ImageArguments:
-    """Return the arguments with plain values in the place of implicit defaults."""
+    """Return the arguments with a plain value in the place of each implicit default."""
     given = {name: getattr(arguments, name) for name in ("data_units", "exptime", "dqbitmask")}
     defaults = {
         name: value.value for name, value in given.items() if isinstance(value, ImplicitDefault)
@@ -176,7 +180,7 @@ def _resolve_defaults(arguments: ImageArguments) -> ImageArguments:
 
 
 def _split_mask_and_unit(arguments: ImageArguments) -> ImageArguments:
-    """Return the arguments with plain data: masked arrays and quantities are taken apart."""
+    """Return the arguments with plain data, and with the mask and the unit of the data apart."""
     data: Any = arguments.data
     masks = arguments.masks
     units = arguments.units
@@ -195,7 +199,7 @@ def _split_mask_and_unit(arguments: ImageArguments) -> ImageArguments:
 def _parse_plane(
     name: str, array: Any, arguments: ImageArguments, shape: tuple[int, int] | None = None
 ) -> ImageArray:
-    """Return a plane as an array of two axes, which has the shape of the image."""
+    """Return a plane as an array of two axes, and check its dtype and its shape."""
     plane = PLANES[name]
     argument = arguments.name(plane.argument)
     refuse_name(argument, "hold numbers", array, "read_image")
@@ -210,13 +214,13 @@ def _parse_plane(
 
 
 def _meta_of(nd: NDData) -> Mapping:
-    """Return the metadata of an NDData; a cutout without its own hands on those of its image."""
+    """Return the metadata of an NDData; those of the image for a cutout without its own."""
     meta = nd.meta
     return meta.maps[-1] if isinstance(meta, ChainMap) and not any(meta.maps[:-1]) else meta
 
 
 def _parse_bit_mask(arguments: ImageArguments) -> int | None:
-    """Return the good flags as a number, so that later steps do not need the names."""
+    """Return the good flags as a number, so that later steps do not need names of flags."""
     value = arguments.dqbitmask
     if value is None or type(value) is int:
         return value
@@ -236,11 +240,11 @@ def _parse_bit_mask(arguments: ImageArguments) -> int | None:
 
 
 def _uncertainty_unit(uncertainty: NDUncertainty | None, unit: Any) -> u.UnitBase | None:
-    """Return the unit that an uncertainty has with data of a unit."""
+    """Return the unit of an uncertainty, which may follow from the unit of the data."""
     if uncertainty is None:
         return None
     probe = type(uncertainty)(np.empty(0), unit=uncertainty.unit, copy=False)
-    # The uncertainty refers to its NDData weakly, so keep the NDData alive.
+    # Keep the NDData in a variable, because the uncertainty has only a weak reference to it.
     data = NDData(np.empty(0), unit=unit)
     try:
         probe.parent_nddata = data
@@ -252,13 +256,14 @@ def _uncertainty_unit(uncertainty: NDUncertainty | None, unit: Any) -> u.UnitBas
 
 def _grid_wcs(nd: NDData) -> Any:
     """Return the WCS of the pixels of an NDData."""
-    # The WCS of a cutout costs time to make; for a whole image it is the WCS of the image.
+    # If the origin of a cutout is the origin of its image, use the WCS of the image. It takes time
+    # to make another WCS for the cutout.
     whole = getattr(nd, "origin", None) == (0, 0)
     return nd.image_wcs if whole else nd.wcs
 
 
 def _single_unit(arguments: ImageArguments) -> u.UnitBase | None:
-    """Return the unit of the data; all units that are known must agree."""
+    """Return the unit of the data, and check that all known units are equal."""
     known = [u.Unit(unit) for unit in arguments.units if unit is not None]
     for unit in known[1:]:
         if unit != known[0]:

@@ -1,4 +1,4 @@
-"""Defaults of arguments that an image overrides unless the caller passes a value."""
+"""Defaults of arguments that give way to attributes of the image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ __all__ = [
 
 @dataclass(frozen=True, repr=False)
 class ImplicitDefault:
-    """The default of an argument; passing the plain value counts as explicit."""
+    """
+    Default of an argument, which marks that the caller passed no value.
+
+    If the caller passes a plain value, it is used even if it equals the default.
+    """
 
     value: Any
 
     def __repr__(self) -> str:
-        # Signatures show the value.
+        # Show the plain value in signatures.
         return repr(self.value)
 
 

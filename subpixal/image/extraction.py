@@ -1,4 +1,4 @@
-"""Cut boxes of pixels out of an image, and fill the pixels outside the image."""
+"""Functions that cut boxes of pixels out of an image, and fill the pixels outside the image."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNK", "copy_boxes", "cut_box", "cut_boxes", "overlap"]
 
-# Pixels that are calculated at a time. They stay in the cache of the processor, while fresh
-# memory would cost more than the calculation.
+# Number of pixels in each step of a calculation. This many pixels fit into the cache of the
+# processor. Access to slower memory would take longer than the calculation.
 CHUNK = 2**17
 
 Slices = tuple[slice, slice]
@@ -26,19 +26,20 @@ Slices = tuple[slice, slice]
 
 def overlap(box: PixelBox, shape: tuple[int, int]) -> tuple[Slices, Slices] | None:
     """
-    Return the slices ``(y, x)`` of the pixels that a box and an image have in common.
+    Return the slices ``(y, x)`` of the pixels of a box that lie in an image.
 
     Parameters
     ----------
     box : PixelBox
-        The box in the image.
+        The box, in pixels of the image.
     shape : tuple of int
         ``(ny, nx)`` of the image.
 
     Returns
     -------
     extraction, insertion : tuple of slice
-        Slices in the image and in the box, or `None` if there are no common pixels.
+        Slices of an array of the image, and slices of an array of the box. If all pixels of the box
+        lie outside the image, the result is `None` instead.
     """
     x1, x2 = max(box.xmin, 0), min(box.xmax + 1, shape[1])
     y1, y2 = max(box.ymin, 0), min(box.ymax + 1, shape[0])
@@ -52,20 +53,22 @@ def cut_box(
     image: ImageArray, box: PixelBox, fill: object, dtype: np.dtype, *, view: bool = False
 ) -> np.ndarray:
     """
-    Return the pixels of one box, filled where the box leaves the image.
+    Return the pixels of one box.
+
+    Pixels of the box outside the image get a fill value.
 
     Parameters
     ----------
     image : array of shape (ny, nx)
         The image.
     box : PixelBox
-        The box in the image.
+        The box, in pixels of the image.
     fill : scalar
         Value of pixels outside the image.
     dtype : dtype
         Dtype of the result.
     view : bool
-        Whether the result may be a read-only view of the image.
+        If `True`, the result may be a read-only view of the image.
     """
     ny, nx = image.shape
     if not box.is_inside((ny, nx)):
@@ -97,9 +100,10 @@ def cut_boxes(image: ImageArray, boxes: PixelBoxes, fill: object, dtype: np.dtyp
     Parameters
     ----------
     image : array or LazyArray, shape (ny, nx)
-        The image; only the pixels of the boxes are read and converted.
+        The image. If the image is read in parts, the function reads only bands with pixels of the
+        boxes.
     boxes : PixelBoxes
-        The boxes in the image.
+        The boxes, in pixels of the image.
     fill : scalar
         Value of pixels outside the image.
     dtype : dtype
@@ -108,7 +112,7 @@ def cut_boxes(image: ImageArray, boxes: PixelBoxes, fill: object, dtype: np.dtyp
     Returns
     -------
     array of shape (P,)
-        The pixels of each box, row by row.
+        The pixels, one box after the other, row by row in each box.
     """
     flat = np.empty(boxes.total_area, dtype)
     for selected, x, y, pixels in read_bands(image, boxes):
@@ -123,15 +127,16 @@ def copy_boxes(
     starts: NDArray[np.int64],
 ) -> None:
     """
-    Copy the pixels of many boxes out of planes of one image.
+    Copy the pixels of many boxes from one or more planes of an image to flat arrays.
 
     Parameters
     ----------
     planes : list of tuple
-        ``(pixels, fill, flat)``: arrays of shape (ny, nx), values outside of them, and
-        arrays of shape (P,) that are written to.
+        A tuple ``(pixels, fill, flat)`` for each plane. ``pixels`` is the plane, of shape (ny, nx).
+        ``fill`` is the value of pixels outside the image. ``flat`` is the array of shape (P,) to
+        which the function writes.
     boxes : PixelBoxes
-        The boxes in the image.
+        The boxes, in pixels of the image.
     starts : array of int, shape (N,)
         Index in ``flat`` of the first pixel of each box.
     """
@@ -140,7 +145,7 @@ def copy_boxes(
         for _, fill, flat in planes:
             check_fill(fill, flat.dtype)
     columns = boxes.xmin, boxes.ymin, boxes.width, boxes.height, starts
-    # Cutting spends its time in this loop, so its body is as short as possible.
+    # This loop takes most of the time of cutting, so its body is as short as possible.
     for x, y, width, height, start in zip(*(c.tolist() for c in columns), strict=True):
         target = slice(start, start + width * height)
         shape = height, width

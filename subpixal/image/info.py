@@ -1,4 +1,4 @@
-"""The record that all cutouts of an image share."""
+"""Record of the properties of an image, which all cutouts of the image share."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ __all__ = ["ImageInfo", "as_uncertainty", "get_flag_names"]
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageInfo:
     """
-    An image without its pixels: the record that all its cutouts share.
+    Record of the properties of an image, without pixels.
+
+    Cutouts that are cut from an image together share one record.
 
     Attributes
     ----------
     wcs : object
-        The APE 14 WCS of the image, as it was given.
+        The APE 14 WCS of the image, as the caller passed it.
     shape : tuple of int or None
-        ``(ny, nx)`` of the image; `None` if there are no pixels.
+        ``(ny, nx)`` of the image; `None` if the image has no pixels.
     unit : `~astropy.units.Unit` or None
         Unit of the pixels.
     data_units : {'counts', 'rate'}
-        Kind of the pixels.
+        Kind of the pixel values.
     exptime : float
         Exposure time in seconds.
     uncertainty_type : type or None
-        Subclass of `~astropy.nddata.NDUncertainty`.
+        Class of the uncertainty, a subclass of `~astropy.nddata.NDUncertainty`.
     uncertainty_unit : `~astropy.units.Unit` or None
         Unit of the uncertainty.
     psf : object
@@ -45,11 +47,13 @@ class ImageInfo:
     meta : mapping
         Metadata of the image.
     dqbitmask : int or None
-        Bits of good flags; `None` if no flag masks.
+        Bits of the good flags, which do not mask a pixel. All other flags mask. With `None`, no
+        flag masks.
     name : str
         Name of the image.
     stage : str
-        Step of the chain that cut the image: ``'primary'``, ``'input_image'``, ``'drz'``.
+        Step of the chain of cutouts that uses the image: ``'primary'``, ``'input_image'`` or
+        ``'drz'``. Empty for an image outside a chain.
     """
 
     wcs: Any
@@ -72,15 +76,15 @@ class ImageInfo:
 
     @property
     def flag_names(self) -> type[BitFlagNameMap] | None:
-        """Names of the flags from ``meta['flag_names']``, `None` if they have no names."""
+        """Names of the flags from ``meta['flag_names']``; `None` if the flags have no names."""
         return get_flag_names(self.meta)
 
     @property
     def sharing_key(self) -> tuple:
         """
-        Key that two records of the same image share.
+        Key that is equal for two records of the same image.
 
-        Each cutout that is cut alone has its own record.
+        The key is needed because each cutout that is cut on its own has its own record.
         """
         plain = (self.shape, self.unit, self.data_units, self.exptime, self.name, self.stage)
         uncertainty = self.uncertainty_type, self.uncertainty_unit
@@ -107,15 +111,15 @@ class ImageInfo:
 
 
 def get_flag_names(meta: Mapping | None) -> type[BitFlagNameMap] | None:
-    """Return the names of flags in the metadata of an image, `None` if there are none."""
+    """Return the names of flags from the metadata of an image; `None` if they have no names."""
     names = None if meta is None else meta.get("flag_names")
     return extend_bit_flag_map("FlagNames", **names) if isinstance(names, Mapping) else None
 
 
 def as_uncertainty(value: Any) -> NDUncertainty | None:
-    """Return an NDUncertainty; a plain array contains standard deviations."""
+    """Return an uncertainty as an NDUncertainty; a plain array means standard deviations."""
     if isinstance(value, NDUncertainty):
-        # NDData allows an uncertainty without values.
+        # An NDData may have an uncertainty without values.
         return None if value.array is None else value
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Arrays that are not in memory, and functions that read the rows that are needed."""
+"""Arrays that are read in parts, and functions that read only the necessary rows of an image."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageArray", "LazyArray", "as_image", "read_bands", "read_points", "read_rows"]
 
-# Largest band of pixels that is read at once.
+# Largest size of a band of rows of an array that is read in parts.
 _BAND_BYTES = 2**25
 
-# Largest band of pixels in memory; the band fits into the cache of a processor.
+# Largest number of pixels in a band of rows of an array in memory. Such a band fits into the cache
+# of the processor.
 _CACHE_PIXELS = 2**20
 
 
 class LazyArray:
     """
-    An array that is read in parts.
+    An array that is not in memory and is read in parts.
 
     Parameters
     ----------
     array : object
-        An object with ``shape`` and ``dtype`` that is indexed by slices: a section of a FITS
-        file, or an array of dask, h5py or zarr.
+        An object that has ``shape`` and ``dtype`` and that slices can index. Examples are a section
+        of a FITS file and an array of dask, h5py or zarr.
     """
 
     def __init__(self, array: Any) -> None:
@@ -41,12 +42,13 @@ class LazyArray:
         self.ndim = len(self.shape)
         self.dtype = np.dtype(array.dtype)
         if hasattr(array, "hdu") and self.ndim == 2 and 0 not in self.shape:
-            # A section of a compressed FITS file has the dtype of signed integers.
+            # For a compressed FITS file, the dtype of a section is wrong for unsigned integers.
+            # Take the dtype from a pixel instead.
             self.dtype = np.asarray(array[0:1, 0:1]).dtype
 
     def __getitem__(self, item: Any) -> np.ndarray:
         pixels = self._array[item]
-        # Converting an array of dask with numpy.asarray would drop its mask silently.
+        # Do not convert a dask array with numpy.asarray, which would discard a mask silently.
         pixels = pixels.compute() if hasattr(pixels, "compute") else pixels
         if isinstance(pixels, np.ma.MaskedArray | Masked | u.Quantity):
             msg = (
@@ -64,18 +66,18 @@ class LazyArray:
         return np.array(self[(slice(None),) * self.ndim], dtype=dtype, copy=copy or None)
 
 
-# Pixels of an image, in memory or not.
+# Type of an array of pixels, in memory or read in parts.
 ImageArray = np.ndarray | LazyArray
 
 
 def as_image(value: Any) -> ImageArray:
     """
-    Return an array, or a `LazyArray` for an object that is read in parts.
+    Return an object as an array, or as a `LazyArray` if the object is read in parts.
 
     Parameters
     ----------
     value : object
-        An array, or any object that NumPy converts.
+        An array, or any object that NumPy can convert to an array.
     """
     if isinstance(value, LazyArray):
         return value
@@ -86,31 +88,31 @@ def as_image(value: Any) -> ImageArray:
     try:
         return LazyArray(value)
     except (TypeError, ValueError):
-        # The dtype is not one of NumPy, or the shape is not known.
+        # NumPy does not have the dtype, or the shape is unknown.
         return np.asarray(value)
 
 
 def read_bands(image: ImageArray, boxes: PixelBoxes) -> Iterator[tuple[Any, int, int, np.ndarray]]:
     """
-    Read the pixels of boxes, in bands of rows.
+    Read the pixels of boxes in bands of rows.
 
-    Each row is read once, unless a band exceeds the limit of its size.
+    The function reads each row once, unless a band would become too large.
 
     Parameters
     ----------
     image : array or LazyArray
-        The image. An array in memory is one band.
+        The image. For an array in memory, the whole image is one band.
     boxes : PixelBoxes
-        The boxes in the image; they may leave the image.
+        The boxes, in pixels of the image. Some of their pixels may lie outside the image.
 
     Yields
     ------
     selected : slice or array of int
-        Boxes whose pixels in the image all lie in the band.
+        Index of the boxes of the band. The band contains all their pixels that lie in the image.
     x, y : int
-        The first pixel of the band in the image.
+        Position of the first pixel of the band in the image.
     pixels : array
-        The band.
+        Pixels of the band.
     """
     if not isinstance(image, LazyArray):
         yield slice(None), 0, 0, image
@@ -128,7 +130,7 @@ def read_bands(image: ImageArray, boxes: PixelBoxes) -> Iterator[tuple[Any, int,
 def _group_by_rows(
     corners: NDArray[np.int64], nx: int, max_pixels: int
 ) -> Iterator[tuple[NDArray[np.intp], list[int]]]:
-    """Yield groups of boxes that share rows, with the corners of the rectangle around them."""
+    """Yield groups of boxes that share rows, and the corners of the rectangle around each group."""
     order = np.lexsort((corners[3], corners[1]))
     first, around = 0, None
     for k, (x1, y1, x2, y2) in enumerate(corners[:, order].T.tolist()):
@@ -136,7 +138,7 @@ def _group_by_rows(
             around = [x1, y1, x2, y2]
         wider = [min(around[0], x1), around[1], max(around[2], x2), max(around[3], y2)]
         if 2 * (wider[2] - wider[0]) > nx:
-            # Whole rows are contiguous in a file.
+            # Read whole rows, because they are contiguous in a file.
             wider[0], wider[2] = 0, nx
         if y1 > around[3] or (wider[2] - wider[0]) * (wider[3] - wider[1]) > max_pixels:
             if k > first:
@@ -156,7 +158,7 @@ def read_points(image: ImageArray, x: NDArray[np.int64], y: NDArray[np.int64]) -
     image : array or LazyArray
         The image.
     x, y : array of int, shape (P,)
-        Pixels in the image.
+        Positions of the pixels in the image.
     """
     if not isinstance(image, LazyArray):
         return image[y, x]
@@ -186,9 +188,9 @@ def read_rows(image: ImageArray) -> Iterator[tuple[int, np.ndarray]]:
     Yields
     ------
     y : int
-        The first row of the band.
+        Position of the first row of the band in the image.
     pixels : array
-        The band.
+        Pixels of the band.
     """
     ny, nx = image.shape
     max_pixels = _CACHE_PIXELS

@@ -1,4 +1,4 @@
-"""Masks made of pixels, flags, weights and other masks."""
+"""Masks from pixel values, flags, weights and other masks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ __all__ = ["UnitedMask", "bad_flags", "bad_pixels", "mask_outside", "outside_ima
 
 
 def mask_without_flags(nd: NDData) -> Any:
-    """Return the mask of an image without the pixels that its flags mask."""
+    """Return the mask of an image, minus the pixels that the flags of the image mask."""
     image = getattr(nd, "image", None)
-    # Masks of sources also contain segments, which cannot be separated from flags.
+    # The mask of a cutout of a source also contains the segments of other sources. They cannot be
+    # separated from the flags.
     if image is None or image.stage or nd.flags is None:
         return nd.mask
     return nd.mask & ~bad_flags(nd.flags, image.dqbitmask)
@@ -33,21 +34,21 @@ def unite_masks(
     masks: Iterable[Any], shape: tuple[int, int], prefix: str
 ) -> ImageArray | UnitedMask | None:
     """
-    Return the logical or of masks of an image.
+    Combine masks of an image by a logical or.
 
     Parameters
     ----------
     masks : iterable of array, bool or None
-        Masks of the shape of the image; a single value stands for all pixels.
+        Masks with the shape of the image. A single value applies to all pixels.
     shape : tuple of int
         ``(ny, nx)`` of the image.
     prefix : str
-        Prefix of the argument in errors.
+        Prefix of the names of arguments in error messages.
 
     Returns
     -------
     array, LazyArray, UnitedMask or None
-        `None` if no mask is given.
+        The combined mask; `None` if no mask is given or all masks are a single `False`.
     """
     arrays = []
     for mask in (as_image(mask) for mask in masks if mask is not None):
@@ -71,9 +72,10 @@ def mask_outside(mask: NDArray[np.bool_], boxes: PixelBoxes, shape: tuple[int, i
     Parameters
     ----------
     mask : array of bool, shape (P,)
-        The mask of the boxes, one after the other; it is changed in place.
+        The mask of the pixels, one box after the other, row by row in each box. The function
+        changes the mask in place.
     boxes : PixelBoxes
-        The boxes in the image.
+        The boxes, in pixels of the image.
     shape : tuple of int
         ``(ny, nx)`` of the image.
     """
@@ -84,7 +86,7 @@ def mask_outside(mask: NDArray[np.bool_], boxes: PixelBoxes, shape: tuple[int, i
 
 
 def outside_image(box: PixelBox, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the mask of the pixels of a box that lie outside an image of a shape."""
+    """Return the mask of pixels of a box outside an image of the shape ``(ny, nx)``."""
     outside = np.ones(box.shape, bool)
     common = overlap(box, shape)
     if common is not None:
@@ -96,16 +98,21 @@ def bad_pixels(
     planes: Mapping[str, np.ndarray], *, dqbitmask: int | None = None, with_weight: bool = False
 ) -> NDArray[np.bool_]:
     """
-    Return the mask of pixels that are not finite, flagged or masked.
+    Return the mask of bad pixels.
+
+    A pixel is bad if its value is not finite, if a flag masks it, or if the mask contains it. A
+    weight can also mask a pixel.
 
     Parameters
     ----------
     planes : dict
-        Arrays of one shape: ``'data'`` and, if they exist, ``'mask', 'flags', 'weight'``.
+        Arrays by the name of the plane, all of the same shape. ``'data'`` is required. ``'mask'``,
+        ``'flags'`` and ``'weight'`` are optional.
     dqbitmask : int or None
-        Bits of good flags; with 0, any flag masks; with `None`, no flag masks.
+        Bits of the good flags, which do not mask a pixel. With 0, any flag masks. With `None`, no
+        flag masks.
     with_weight : bool
-        Whether a weight that is zero or not finite masks.
+        If `True`, a weight that is zero or not finite masks the pixel.
     """
     good = np.isfinite(planes["data"])
     flags, weight = planes.get("flags"), planes.get("weight")
@@ -122,7 +129,7 @@ def bad_pixels(
 
 
 def bad_flags(flags: np.ndarray, dqbitmask: int | None) -> NDArray[np.bool_]:
-    """Return the mask of pixels with flags that are not good."""
+    """Return the mask of pixels with any flag that is not among the good flags."""
     if dqbitmask == 0:
         return flags != 0
     if flags.dtype.kind == "b":
@@ -134,12 +141,14 @@ def bad_flags(flags: np.ndarray, dqbitmask: int | None) -> NDArray[np.bool_]:
 
 class UnitedMask:
     """
-    Masks of an image that are combined by a logical or at each access.
+    Several masks of an image, combined by a logical or.
+
+    Each access combines only the pixels that it reads.
 
     Parameters
     ----------
     masks : list of array or LazyArray
-        Masks of one shape.
+        Masks, all of the same shape.
     """
 
     def __init__(self, masks: Sequence[ImageArray]) -> None:
@@ -150,7 +159,7 @@ class UnitedMask:
 
     @property
     def lazy(self) -> bool:
-        """`True` if a mask is not in memory."""
+        """`True` if at least one of the masks is read in parts."""
         return any(isinstance(mask, LazyArray) for mask in self._masks)
 
     def __getitem__(self, item: Any) -> np.ndarray:

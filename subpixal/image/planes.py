@@ -1,9 +1,9 @@
 """
-The table of planes.
+Table of the planes that an image may have.
 
-A plane is an array of the shape of an image: pixels, mask, uncertainty, flags, weights,
-labels. A new plane is one row of `PLANES`: images, cutouts, stacks, arithmetic, archives
-and FITS files read the table.
+A plane is an array with the shape of an image. The planes are data, mask, uncertainty, flags,
+weight and segmentation. To add a plane, add a row to `PLANES`. The code for images, cutouts,
+stacks, arithmetic, archives and FITS files uses this table.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from astropy.nddata import (
 
 __all__ = ["PLANES", "Plane", "common_dtype"]
 
-# Kinds of NumPy dtypes that can hold numbers.
+# Kinds of NumPy dtypes for numbers, booleans included.
 NUMBERS = "biufc"
 
-# FITS extension and value outside the image for each class of uncertainty.
+# For each class of uncertainty: name of the FITS extension, and value of pixels outside the image.
 UNCERTAINTIES = {
     StdDevUncertainty: ("ERR", np.nan),
     VarianceUncertainty: ("VAR", np.nan),
@@ -35,32 +35,33 @@ UNCERTAINTIES = {
 @dataclass(frozen=True)
 class Plane:
     """
-    A plane and the rules for its pixels.
+    Name and rules of a plane.
 
     Attributes
     ----------
     name : str
-        Name of the plane, and of the attribute of a `~subpixal.cutout.Cutout`.
+        Name of the plane. A `~subpixal.cutout.Cutout` has an attribute with this name.
     doc : str
         Description of the plane.
     fits_name : str
-        Name of its extension in FITS files.
+        Name of the extension for the plane in FITS files.
     kinds : str
-        Kinds of dtypes that its pixels may have.
+        Kinds of dtypes that the plane may have.
     fill : scalar or None
-        Value outside the image; `None` if the caller chooses the value.
+        Value of pixels outside the image; `None` if the caller chooses the value.
     masks : bool
-        Whether its values can mask a pixel.
+        `True` if values of the plane can mask a pixel.
     integers : {'keep', 'promote', 'convert'}
-        Whether integers stay, become floats where the caller promotes them, or always
-        become floats.
+        Rule for integers. With 'keep', they stay integers. With 'promote', they become floats if
+        the caller requests it. With 'convert', they always become floats.
     arithmetic : {'keep if equal', 'keep', 'or', 'nddata'}
-        Plane of the result of an operation: that of the first cutout unless another operand
-        has a different one, that of the first cutout, the bitwise or of all, or the one that
-        `~astropy.nddata.NDDataRef` calculates.
+        Rule for the result of an arithmetic operation on cutouts. With 'keep', the result has the
+        plane of the first cutout. With 'keep if equal', it has this plane only if no other operand
+        has a different plane. With 'or', it has the bitwise or of the planes of all operands. With
+        'nddata', `~astropy.nddata.NDDataRef` calculates the plane.
     argument : str
-        Name of the argument that takes the plane, without the prefix of the image; by
-        default the name of the plane.
+        Name of the argument that takes the plane, without the prefix of the image. By default,
+        the name of the plane.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Plane:
         object.__setattr__(self, "argument", self.argument or self.name)
 
     def with_uncertainty_type(self, uncertainty_type: type[NDUncertainty] | None) -> Plane:
-        """Return the rules for the uncertainty of an image; other planes have no other rules."""
+        """Return the rules for a class of uncertainty; a plane of another name stays the same."""
         if self.name == "uncertainty" and uncertainty_type is not None:
             for known, (fits_name, fill) in UNCERTAINTIES.items():
                 if issubclass(uncertainty_type, known):
@@ -85,21 +86,21 @@ class Plane:
         return self
 
     def fill_value(self, fillval: object) -> object:
-        """Return the value outside the image, which is ``fillval`` if the caller chooses."""
+        """Return the value outside the image: ``fillval`` if the caller chooses the value."""
         return fillval if self.fill is None else self.fill
 
     def cut_dtype(self, dtype: np.dtype, *, promote: bool = False) -> np.dtype:
         """
-        Return the dtype of pixels that are cut out of an image.
+        Return the dtype of the plane of a cutout.
 
-        The byte order is that of the machine because compiled libraries need it.
+        The dtype has the byte order of the machine, because compiled libraries need this order.
 
         Parameters
         ----------
         dtype : dtype
-            Dtype of the image.
+            Dtype of the plane of the image.
         promote : bool
-            Whether integer data become floats.
+            If `True`, integers become floats in a plane with the rule 'promote'.
         """
         if self.kinds == "b":
             return np.dtype(bool)
@@ -107,12 +108,12 @@ class Plane:
         if to_float and dtype.kind in "biu":
             return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
         if self.integers == "convert" and dtype == np.float16:
-            # Half precision stores errors; calculating with them needs single precision.
+            # Files may store errors in half precision. Calculations need single precision.
             return np.dtype(np.float32)
         return dtype.newbyteorder("=")
 
 
-# In the order in which planes are listed, written and checksummed.
+# The planes by name. Lists, files and checksums contain the planes in this order.
 PLANES: dict[str, Plane] = {
     plane.name: plane
     for plane in (
@@ -165,19 +166,19 @@ PLANES: dict[str, Plane] = {
 
 def common_dtype(name: str, dtypes: Iterable[np.dtype]) -> np.dtype:
     """
-    Return the dtype that holds the pixels of all dtypes exactly.
+    Return a dtype that represents the values of several dtypes exactly.
 
     Parameters
     ----------
     name : str
-        Name of the plane, for the error.
+        Name of the plane, for the error message.
     dtypes : iterable of dtype
-        Dtypes of the pixels.
+        The dtypes.
 
     Raises
     ------
     ValueError
-        If there is none, as for signed and unsigned integers of 64 bits.
+        If there is no such dtype. There is none for signed and unsigned integers of 64 bits.
     """
     dtypes = set(dtypes)
     dtype = np.result_type(*dtypes)

@@ -1,4 +1,4 @@
-"""Counts and rates, and their uncertainties."""
+"""Counts and rates: kinds of units, exposure times, and uncertainties."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ DATA_UNITS = ("rate", "counts")
 
 _COUNT_UNITS = (u.ct, u.electron, u.DN, u.adu, u.photon)
 
-# Scaling of an uncertainty: exponent of a factor that multiplies the data.
+# If a factor multiplies the data, the power of the factor with this exponent multiplies the
+# uncertainty.
 _POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
 
 def validate_data_units(value: str) -> str:
-    """Return ``value`` if it is one of the allowed data units."""
+    """Return ``value`` if it is 'rate' or 'counts', otherwise raise an error."""
     if value not in DATA_UNITS:
         msg = f"data_units must be one of {DATA_UNITS}, got {value!r}"
         raise ValueError(msg)
@@ -65,17 +66,18 @@ def get_data_units(unit: u.UnitBase | None) -> str | None:
     Returns
     -------
     {'counts', 'rate'} or None
-        `None` if the unit implies neither.
+        `None` if the unit implies neither counts nor a rate.
     """
     powers = _powers(unit)
     if any(powers.get(count) == 1 for count in _COUNT_UNITS):
         return "rate" if powers.get(u.s, 0) < 0 else "counts"
-    # Flux densities and surface brightnesses are energies per time, or maggies.
+    # Flux densities and surface brightnesses are rates. Their units contain energy per time, or
+    # maggies.
     return "rate" if u.mgy in powers or (u.kg in powers and powers.get(u.s, 0) < 0) else None
 
 
 def is_countable(unit: u.UnitBase | None) -> bool:
-    """Return `True` if an exposure time converts values in the unit to counts and back."""
+    """Return `True` if an exposure time can convert values in the unit to counts and back."""
     return (
         unit is None
         or unit == u.dimensionless_unscaled
@@ -84,7 +86,7 @@ def is_countable(unit: u.UnitBase | None) -> bool:
 
 
 def exposure(exptime: float, unit: u.UnitBase | None) -> float | u.Quantity:
-    """Return the factor between a rate and counts, in the unit of time of the rate."""
+    """Return the factor that turns a rate into counts, in the unit of time of the rate."""
     if unit is None or unit == u.dimensionless_unscaled:
         return exptime
     times = [base for base in unit.bases if base.physical_type == "time"]
@@ -92,25 +94,30 @@ def exposure(exptime: float, unit: u.UnitBase | None) -> float | u.Quantity:
 
 
 def uncertainty_power(kind: type) -> int | None:
-    """Return the exponent with which an uncertainty scales with the data, `None` if unknown."""
+    """
+    Return the exponent for the scaling of a class of uncertainty.
+
+    If a factor multiplies the data, the power of the factor with this exponent multiplies the
+    uncertainty. The result is `None` if the exponent is unknown.
+    """
     return next((power for known, power in _POWERS.items() if issubclass(kind, known)), None)
 
 
 def standard_deviations(uncertainty: NDUncertainty | None, unit: Any) -> np.ndarray | None:
     """
-    Return the standard deviations of an uncertainty as numbers.
+    Return an uncertainty as standard deviations, in plain numbers.
 
     Parameters
     ----------
     uncertainty : `~astropy.nddata.NDUncertainty` or None
         Uncertainty of the data.
     unit : `~astropy.units.Unit` or None
-        Unit of the data, and of the result.
+        Unit of the data. The result is in this unit, too.
 
     Returns
     -------
     array or None
-        Infinite where an inverse variance is 0.
+        Standard deviations, infinite for inverse variances of 0. `None` without an uncertainty.
 
     Raises
     ------
@@ -139,5 +146,5 @@ def _powers(unit: Any) -> dict:
         base = unit.decompose()
         return dict(zip(base.bases, base.powers, strict=True))
     except (AttributeError, TypeError):
-        # Magnitudes and other functions of a unit have no base units.
+        # Magnitudes and other logarithmic units have no base units.
         return {}

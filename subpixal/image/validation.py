@@ -1,4 +1,4 @@
-"""Validate arguments."""
+"""Functions that validate single arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def validate_meta(value: Any) -> Mapping:
-    """Return metadata; an empty dict for `None`."""
+    """Return the metadata of an image, or an empty dict for `None`."""
     if not isinstance(value, Mapping | None):
         msg = f"meta must be a mapping, got {type(value).__name__}"
         raise TypeError(msg)
@@ -39,21 +39,21 @@ def validate_meta(value: Any) -> Mapping:
 
 def validate_kind(name: str, value: ArrayLike | LazyArray, kinds: str) -> ImageArray:
     """
-    Return an array whose dtype is of an allowed kind.
+    Return an argument as an array, and check the kind of its dtype.
 
     Parameters
     ----------
     name : str
-        Name of the argument.
+        Name of the argument, for the error message.
     value : array
         Value of the argument.
     kinds : str
-        Allowed kinds of NumPy dtypes.
+        Codes of the allowed kinds of NumPy dtypes, such as ``'iu'``.
 
     Raises
     ------
     TypeError
-        If the dtype is of another kind.
+        If the dtype is not of an allowed kind.
     """
     array = value if isinstance(value, LazyArray) else np.asarray(value)
     if array.dtype.kind not in kinds:
@@ -70,11 +70,11 @@ def check_fill(value: Any, dtype: np.dtype) -> None:
     Raises
     ------
     ValueError
-        If the value overflows, has another kind or is not a number.
+        If the value is not a number, is too large for the dtype, or needs a dtype of another kind.
     """
     dtype = np.dtype(dtype)
     try:
-        # Rounding is allowed, overflow is not.
+        # Accept rounding, but not an overflow.
         with np.errstate(over="ignore"):
             held = dtype.type(value)
         floats = dtype.kind in "fc"
@@ -94,16 +94,17 @@ def refuse_name(argument: str, must: str, value: object, reader: str) -> None:
     Parameters
     ----------
     argument, must : str
-        Name of the argument, and the requirement, such as ``'hold numbers'``.
+        Name of the argument, and its requirement, such as ``'hold numbers'``, for the error
+        message.
     value : object
         Value of the argument.
     reader : str
-        The function of `subpixal.io` that reads such files.
+        Name of the function of `subpixal.io` that reads such a file.
 
     Raises
     ------
     TypeError
-        If the value is a name or a path.
+        If the value is a string or a path.
     """
     if isinstance(value, str | PathLike):
         msg = f"{argument} must {must}, got {value!r}; subpixal.io.{reader} reads files"
@@ -111,14 +112,14 @@ def refuse_name(argument: str, must: str, value: object, reader: str) -> None:
 
 
 def describe_type(array: ImageArray) -> str:
-    """Return a text for errors: the dtype of an array, or the class of a single object."""
+    """Describe a value in an error: the dtype of an array, or the class of a single object."""
     if array.ndim:
         return f"an array of {array.dtype}"
     return type(np.asarray(array).item()).__name__
 
 
 def validate_pixel_pair(value: Any, name: str) -> tuple[int, int]:
-    """Return two integers ``(x, y)``."""
+    """Return an argument as two integers ``(x, y)``."""
     try:
         x, y = value
         return operator.index(x), operator.index(y)
@@ -128,7 +129,7 @@ def validate_pixel_pair(value: Any, name: str) -> tuple[int, int]:
 
 
 def validate_position(value: Any, name: str) -> tuple[float, float]:
-    """Return two finite numbers ``(x, y)``."""
+    """Return an argument as two finite numbers ``(x, y)``."""
     try:
         x, y = (validate_finite(name, number) for number in value)
     except (TypeError, ValueError):
@@ -138,7 +139,7 @@ def validate_position(value: Any, name: str) -> tuple[float, float]:
 
 
 def validate_finite(name: str, value: Any) -> float:
-    """Return a number that must be finite."""
+    """Return an argument as a finite number."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -150,7 +151,7 @@ def validate_finite(name: str, value: Any) -> float:
 
 
 def validate_pad(pad: Any) -> int:
-    """Return a number of pixels that is added around a box."""
+    """Return the number of pixels to add on each side of a box as an integer."""
     number = float(pad) if isinstance(pad, numbers.Real) else math.nan
     if not 0 <= number < math.inf or number != int(number):
         msg = f"pad must be a number of pixels, 0 or more, got {pad!r}"
