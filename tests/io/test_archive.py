@@ -1,4 +1,4 @@
-"""Archives: the cutouts that are read equal the cutouts that were written."""
+"""Round trips through archives: the cutouts that are read equal the cutouts that were written."""
 
 import os
 
@@ -35,7 +35,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def chain(scene):
-    """Return cutouts of a combined image and of two exposures, some of them dropped."""
+    """Return cutouts of a combined image and of two exposures. Some sources are dropped."""
     drz = scene.combined
     primary = create_primary_cutouts(
         scene.truth, scene.segmentation, drz.data, drz.wcs, imweight=drz.weight
@@ -51,7 +51,7 @@ def chain(scene):
 
 
 def make_cutout(kind="tan", **options):
-    """Return a cutout with all planes that reaches outside its image."""
+    """Return a cutout with all planes that extends beyond its image."""
     rng = np.random.default_rng(5)
     image = rng.normal(size=SHAPE).astype(np.float32)
     image[4, 6] = np.nan
@@ -73,20 +73,20 @@ def reopen(tree, path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_cutout(kind, tmp_path):
-    """Every plane, number and position of a cutout survives an archive."""
+    """Writing and reading a cutout preserves all planes, numbers and positions."""
     cutout = make_cutout(kind)
     found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
     assert_cutouts_equal(found, cutout)
     x, y = np.meshgrid([-5.0, 0.25, 50.0], [-7.0, 12.5])
     for a, b in zip(found.pix2world(x, y), cutout.pix2world(x, y), strict=True):
-        # Archives keep the digits of world values, while header cards alone round to 1e-12 degrees.
+        # Archives preserve all digits of world values. Header cards round them to 1e-12 degrees.
         np.testing.assert_array_max_ulp(a, b, maxulp=4)
 
 
 @pytest.mark.parametrize("uncertainty", UNCERTAINTIES)
 @pytest.mark.parametrize("unit", [None, "electron / s", "MJy / sr", "DN"])
 def test_uncertainties_and_units(uncertainty, unit, tmp_path):
-    """An archive keeps the class and the unit of every uncertainty."""
+    """Writing and reading preserves the class and the unit of each uncertainty."""
     values = np.random.default_rng(2).random(SHAPE).astype(np.float32)
     cutout = make_cutout(unit=unit, uncertainty=uncertainty(values))
     assert_cutouts_equal(reopen({"c": cutout}, tmp_path / "c.asdf")["c"], cutout)
@@ -94,7 +94,7 @@ def test_uncertainties_and_units(uncertainty, unit, tmp_path):
 
 @pytest.mark.parametrize("src_id", [0, "NGC 1234", None, 2**40])
 def test_ids(src_id, tmp_path):
-    """Identifiers may be any value that ASDF can hold."""
+    """Identifiers can have any value that ASDF supports."""
     found = reopen({"c": make_cutout(src_id=src_id)}, tmp_path / "c.asdf")["c"]
     assert found.src_id == src_id
     assert type(found.src_id) is type(src_id)
@@ -103,7 +103,7 @@ def test_ids(src_id, tmp_path):
 @pytest.mark.parametrize("src_id", [2**63, -(2**63), -(2**63) + 1, (1, 2**64)])
 @pytest.mark.parametrize("alone", [True, False])
 def test_ids_that_are_too_large(src_id, alone, tmp_path):
-    """Integers that ASDF cannot hold outside arrays are refused by their value."""
+    """An error contains the integer if ASDF supports an integer id only in arrays."""
     one = make_cutout(src_id=src_id)
     other = one.copy()
     other.src_id = "a"
@@ -114,7 +114,7 @@ def test_ids_that_are_too_large(src_id, alone, tmp_path):
 
 @pytest.mark.parametrize("ids", [(2**63, 2**64 - 1), (-(2**63), 2**63 - 1)])
 def test_ids_in_arrays(ids, tmp_path):
-    """Integers of 64 bits, signed and unsigned, are kept in arrays."""
+    """Writing and reading preserves signed and unsigned integers of 64 bits in arrays."""
     one = make_cutout(src_id=ids[0])
     other = one.copy()
     other.src_id = ids[1]
@@ -124,7 +124,7 @@ def test_ids_in_arrays(ids, tmp_path):
 
 
 def test_bit_mask_that_is_too_large(tmp_path):
-    """A bit mask that ASDF cannot hold is refused, and the error names an equivalent one."""
+    """The error for a bit mask that is too large for ASDF contains an equivalent bit mask."""
     flags = np.full(SHAPE, 2**63, np.uint64)
     cutout = Cutout(np.zeros(SHAPE), make_wcs("tan", SHAPE), dq=flags, dqbitmask=2**63)
     with pytest.raises(ValueError, match=f"dqbitmask {2**63} .*{-(2**63)} has the same bits"):
@@ -133,7 +133,11 @@ def test_bit_mask_that_is_too_large(tmp_path):
 
 @pytest.mark.parametrize("as_collection", [False, True])
 def test_pixels_that_are_too_long(as_collection, tmp_path):
-    """Pixels of a type that ASDF does not have are refused, and the error names plane and type."""
+    """
+    Pixels of a type without an ASDF equivalent are an error.
+
+    The error names the plane and the type.
+    """
     cutout = make_cutout()
     cutout.weight = np.ones(cutout.shape, np.longdouble)
     if cutout.weight.dtype.itemsize == 8:
@@ -144,7 +148,7 @@ def test_pixels_that_are_too_long(as_collection, tmp_path):
 
 
 def test_meta(tmp_path):
-    """An archive keeps the metadata of the image apart from the metadata of the cutout."""
+    """Writing and reading preserves the metadata of the image and of the cutout separately."""
     cutout = make_cutout(meta={"filter": "F140W", "n": np.int64(3)})
     cutout.meta["note"] = "blended"
     found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
@@ -153,7 +157,7 @@ def test_meta(tmp_path):
 
 
 def test_header_as_meta(tmp_path):
-    """A FITS header becomes keywords, and the comments of its cards are kept."""
+    """A FITS header is written as keywords with the comments of its cards."""
     header = fits.Header([("EXPTIME", 12.5, "seconds"), ("NOTHING", None)])
     found = reopen({"c": make_cutout(meta=header)}, tmp_path / "c.asdf")["c"]
     assert found.meta["EXPTIME"] == 12.5
@@ -161,7 +165,7 @@ def test_header_as_meta(tmp_path):
 
 
 def test_one_wcs(tmp_path):
-    """Cutouts of one image share one WCS in the file and after reading."""
+    """Cutouts of one image share one WCS, both in the file and after reading."""
     wcs = make_wcs("lookup", SHAPE)
     image = np.zeros(SHAPE)
     cutouts = [Cutout(image, wcs, (i, i), (i + 3, i + 3)) for i in range(5)]
@@ -173,12 +177,12 @@ def test_one_wcs(tmp_path):
 
 @pytest.mark.parametrize("kind", ["tan", "sip", "lookup", "tpv"])
 def test_wcs_of_two_images(kind, tmp_path):
-    """Several images share one FITS WCS, with its shape and its bounds."""
+    """If several images share a FITS WCS with its shape and bounds, they share it after reading."""
     wcs = make_wcs(kind, SHAPE)
     wcs.pixel_shape, wcs.pixel_bounds = (40, 30), [(-0.5, 39.5), (1, 2)]
     cutouts = CutoutCollection([Cutout(np.zeros(SHAPE), wcs, exptime=k + 1) for k in range(2)])
     cutouts.write(tmp_path / "c.asdf")
-    # Read with this package, and with asdf.
+    # Read the file with this package, and then with asdf.
     with asdf.open(tmp_path / "c.asdf") as file:
         both = CutoutCollection.read(tmp_path / "c.asdf"), file["cutouts"]
     for found in both:
@@ -191,7 +195,7 @@ def test_wcs_of_two_images(kind, tmp_path):
 
 
 def test_cutouts_made_one_by_one(tmp_path):
-    """Cutouts of one image share their arrays in the file, also if they were cut one by one."""
+    """Cutouts of one image share arrays in the file, even if they were cut one by one."""
     image, wcs = np.random.default_rng(1).random(SHAPE), make_wcs("sip", SHAPE)
     counts = []
     for number in (10, 25):
@@ -209,7 +213,7 @@ def test_cutouts_made_one_by_one(tmp_path):
 
 @pytest.mark.parametrize("as_collection", [False, True])
 def test_cutout_of_a_cutout(as_collection, tmp_path):
-    """The filled pixels of a cutout of a cutout are still known after reading."""
+    """After reading a cutout of a cutout, its filled pixels are still marked as filled."""
     parent = Cutout(np.zeros(SHAPE), make_wcs("tan", SHAPE), (5, 5), (14, 14))
     cutout = Cutout(parent, None, (-2, 3), (4, 6), mode="fill")
     assert cutout.insertion_slice == (slice(0, 4), slice(2, 7))
@@ -220,7 +224,7 @@ def test_cutout_of_a_cutout(as_collection, tmp_path):
 
 @pytest.mark.parametrize("wrap", [HighLevelWCSWrapper, lambda w: w], ids=["high", "low"])
 def test_wrapped_wcs(wrap, tmp_path):
-    """Wrapped WCSs are kept."""
+    """Writing and reading preserves WCSs in wrappers."""
     low = SlicedLowLevelWCS(make_wcs("tan", (50, 60)), (slice(5, 35), slice(7, 47)))
     cutout = Cutout(np.zeros(SHAPE), wrap(low), (1, 2), (5, 5))
     found = reopen({"c": cutout}, tmp_path / "c.asdf")["c"]
@@ -228,7 +232,11 @@ def test_wrapped_wcs(wrap, tmp_path):
 
 
 def test_collection(chain, tmp_path):
-    """A collection of several images keeps its order and its dropped sources."""
+    """
+    Writing and reading preserves the order of cutouts of several images.
+
+    It also preserves the dropped sources.
+    """
     path = tmp_path / "c.asdf"
     chain.write(path, format="asdf")
     found = CutoutCollection.read(path, format="asdf")
@@ -240,7 +248,7 @@ def test_collection(chain, tmp_path):
 
 @pytest.mark.parametrize("compression", ["zlib", "bzp2", "lz4"])
 def test_compression(chain, compression, tmp_path):
-    """Compression changes only the size of the file."""
+    """Compression changes only the size of the file, not its content."""
     chain.write(tmp_path / "plain.asdf")
     chain.write(tmp_path / "small.asdf", compression=compression)
     found = CutoutCollection.read(tmp_path / "small.asdf")
@@ -250,7 +258,7 @@ def test_compression(chain, compression, tmp_path):
 
 
 def test_set_attributes_are_written(chain, tmp_path):
-    """Attributes that were set on some cutouts are written, and the other cutouts do not change."""
+    """If an attribute is set on some cutouts, it is written. The other cutouts do not change."""
     collection = chain[:10].copy()
     collection[3].meta["note"] = "odd"
     collection[4].weight = None
@@ -263,7 +271,7 @@ def test_set_attributes_are_written(chain, tmp_path):
 
 
 def test_reordered(chain, tmp_path):
-    """Any order and repetition of cutouts is kept."""
+    """Writing and reading preserves any order and repetition of cutouts."""
     picked = chain[[30, 2, 2, 51, 0]]
     picked.write(tmp_path / "c.asdf")
     found = CutoutCollection.read(tmp_path / "c.asdf")
@@ -272,7 +280,7 @@ def test_reordered(chain, tmp_path):
 
 
 def test_slices_have_small_archives(chain, tmp_path):
-    """The archive of one cutout of a collection contains only this cutout."""
+    """The archive of one cutout of a collection does not contain the other cutouts."""
     one = chain[5:6]
     one.write(tmp_path / "c.asdf")
     pixels = sum(getattr(one[0], n).nbytes for n in PLANES if getattr(one[0], n) is not None)
@@ -280,20 +288,20 @@ def test_slices_have_small_archives(chain, tmp_path):
 
 
 def test_empty(tmp_path):
-    """An empty collection can be written."""
+    """A collection without cutouts can be written and read."""
     CutoutCollection([]).write(tmp_path / "c.asdf")
     assert len(CutoutCollection.read(tmp_path / "c.asdf")) == 0
 
 
 def test_single_by_registry(tmp_path):
-    """The registry of astropy reads and writes cutouts, and recognizes the format."""
+    """The I/O registry of astropy reads and writes cutouts and identifies the format."""
     cutout = make_cutout()
     cutout.write(tmp_path / "c.asdf")
     assert_cutouts_equal(Cutout.read(tmp_path / "c.asdf"), cutout)
 
 
 def test_overwrite(tmp_path):
-    """An existing file is replaced only on request."""
+    """An existing file is replaced only with ``overwrite=True``."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     before = path.read_bytes()
@@ -306,7 +314,7 @@ def test_overwrite(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files are those of POSIX")
 def test_overwrite_keeps_the_mode(tmp_path):
-    """A replaced file has the permissions of the earlier file."""
+    """A file that replaces another file has the same permissions."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     path.chmod(0o600)
@@ -315,7 +323,7 @@ def test_overwrite_keeps_the_mode(tmp_path):
 
 
 def test_failed_write_leaves_no_file(tmp_path):
-    """A failed write leaves the folder unchanged."""
+    """If writing fails, the files in the folder do not change."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     before = path.read_bytes()
@@ -326,7 +334,7 @@ def test_failed_write_leaves_no_file(tmp_path):
 
 
 def test_unit_that_cannot_be_read_again(tmp_path):
-    """A unit that cannot be read from its own name is refused."""
+    """A unit is an error if its own name cannot be read as a unit."""
     unit = u.def_unit("quux")
     with pytest.raises(ValueError, match="unit 'quux' cannot be written"):
         make_cutout(unit=unit).write(tmp_path / "c.asdf")
@@ -339,7 +347,7 @@ def test_unit_that_cannot_be_read_again(tmp_path):
     ids=str,
 )  # fmt: skip
 def test_settings_of_asdf(setting, tmp_path):
-    """Settings of asdf for the storage of arrays have no effect, and NaNs keep their bits."""
+    """Global settings of asdf have no effect on stored arrays. NaNs keep their bits."""
     cutout = make_cutout()
     cutout.data.view(np.uint32)[0, 0] = 0x7FA00001
     collection = CutoutCollection([cutout])
@@ -354,10 +362,14 @@ def test_settings_of_asdf(setting, tmp_path):
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_settings_of_older_asdf(chain, alone, monkeypatch, tmp_path):
-    """Blocks that are larger than their arrays are read. This package does not write them."""
+    """
+    Blocks that are larger than their arrays can be read.
+
+    This package does not write such blocks.
+    """
     monkeypatch.setattr("subpixal.io._asdf.pixel_blocks.BLOCK", 10_000)
     one = chain.group_by("image")[0]
-    # Both have the same pixels.
+    # Both files contain the same pixels.
     collection = one + one.with_image_wcs(make_wcs("tan", one.images[0].shape))
     path = tmp_path / "c.asdf"
     with asdf.config_context() as config:
@@ -373,7 +385,7 @@ def test_settings_of_older_asdf(chain, alone, monkeypatch, tmp_path):
 
 
 def asdf_planes(path):
-    """Yield the numbers of the blocks of each plane of each part."""
+    """Yield the block number of each plane, for each part of the archive."""
     tree = asdf.util.load_yaml(path, tagged=True)["cutouts"]
     for part in tree["parts"]:
         yield from ([block["source"] for block in plane] for plane in part["planes"].values())
@@ -384,7 +396,7 @@ def asdf_planes(path):
     [b"", b"#ASDF 1.0.0\n", b"SIMPLE  =    T", b"#ASDF 1.0.0\n%YAML 1.1\n--- {a: 1}\n...\n"],
 )
 def test_foreign_files(content, tmp_path):
-    """The error for a file without cutouts names the file."""
+    """The error for an ASDF file without cutouts names the file."""
     path = tmp_path / "c.asdf"
     path.write_bytes(content)
     with pytest.raises(OSError, match=r"c\.asdf"):
@@ -392,20 +404,20 @@ def test_foreign_files(content, tmp_path):
 
 
 def test_missing_file(tmp_path):
-    """A missing file is a FileNotFoundError."""
+    """Reading a missing file raises FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
         CutoutCollection.read(tmp_path / "c.asdf", format="asdf")
 
 
 def test_collection_is_no_cutout(chain, tmp_path):
-    """The error for the wrong kind of content names the kind that the file contains."""
+    """If an archive is read with the wrong class, the error names the right class."""
     chain.write(tmp_path / "c.asdf")
     with pytest.raises(OSError, match=r"c\.asdf holds no Cutout .* but a CutoutCollection"):
         Cutout.read(tmp_path / "c.asdf")
 
 
 def test_readable_without_this_package(chain, tmp_path):
-    """Pixels and index can be read with asdf alone."""
+    """The asdf package alone can read the pixels and the index."""
     path = tmp_path / "c.asdf"
     chain.write(path)
     with asdf.config_context() as config:
@@ -426,14 +438,14 @@ def test_readable_without_this_package(chain, tmp_path):
 
 
 def tamper(path, old, new):
-    """Replace a piece of the tree of a file, and remove its checksum."""
+    """Replace text in the tree of a file, and remove the checksum of the tree."""
     content, _, _ = path.read_bytes().rpartition(b"# subpixal")
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
 
 
 def test_schemas_refuse_unknown_nodes(tmp_path):
-    """The schemas forbid unknown nodes."""
+    """A tree with an unknown node is an error."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     tamper(path, b"\n    exptime:", b"\n    exptyme:")
@@ -442,7 +454,7 @@ def test_schemas_refuse_unknown_nodes(tmp_path):
 
 
 def test_planes_of_another_shape_are_refused(tmp_path):
-    """An index that does not fit the pixels is an error."""
+    """An index is an error if it contradicts the number of pixels."""
     path = tmp_path / "c.asdf"
     make_cutout().write(path)
     tamper(path, b"width: 12", b"width: 11")

@@ -1,4 +1,4 @@
-"""Archives that are damaged, incomplete because the writer was killed, or hostile."""
+"""Reading of archives that are damaged, hostile, or incomplete after a writer was killed."""
 
 import contextlib
 import gzip
@@ -27,7 +27,7 @@ SHAPE = (40, 50)
 
 
 def make_cutouts(seed=1, number=6):
-    """Return a small collection with all planes, of two images."""
+    """Return a small collection of cutouts of two images, with all planes."""
     rng = np.random.default_rng(seed)
     cutouts = []
     for k in range(number):
@@ -48,7 +48,7 @@ KINDS = ["collection", "zlib", "single", "lz4"]
 
 @pytest.fixture(scope="module", params=KINDS)
 def archive(request, tmp_path_factory):
-    """Return the cutouts that were written, their class, and the content of the file."""
+    """Return the written cutouts, their class, and the content of the file."""
     path = tmp_path_factory.mktemp("archive") / "c.asdf"
     cutouts = make_cutouts(number=3)
     written = cutouts[0] if request.param == "single" else cutouts
@@ -93,7 +93,7 @@ def swap(content, rng):
 
 @pytest.mark.parametrize("damage", [flip, digit, zero, truncate, insert, delete, swap])
 def test_random_damage(archive, damage, tmp_path):
-    """Reading a damaged file raises an error with its name, or returns the original cutouts."""
+    """Reading a damaged file returns the original cutouts, or an error names the file."""
     written, cls, content = archive
     path = tmp_path / "damaged.asdf"
     rng = np.random.default_rng(sum(map(ord, damage.__name__)) + len(content))
@@ -103,7 +103,7 @@ def test_random_damage(archive, damage, tmp_path):
         path.write_bytes(bad)
         options = {"lazy": bool(number % 2)} if cls is CutoutCollection else {}
         with warnings.catch_warnings():
-            # asdf warns about a damaged block index that it does not need.
+            # asdf warns about a damaged block index, which is not necessary.
             warnings.simplefilter("ignore" if number % 3 else "error")
             try:
                 assert_cutouts_equal(cls.read(path, format="asdf", **options), written)
@@ -116,7 +116,7 @@ def test_random_damage(archive, damage, tmp_path):
 @pytest.mark.parametrize("cls", [Cutout, CutoutCollection])
 @pytest.mark.parametrize("content", [b"", b"\n#ASDF 1.0.0\n", b"\x1f\x8b"])
 def test_files_that_do_not_begin_as_asdf(cls, content, tmp_path):
-    """The error for a file without the first bytes of ASDF names the file."""
+    """If a file does not begin like an ASDF file, the error names the file."""
     path = tmp_path / "c.asdf"
     path.write_bytes(content)
     with pytest.raises(OSError, match=r"c\.asdf cannot be read as an ASDF file of cutouts: "):
@@ -124,7 +124,7 @@ def test_files_that_do_not_begin_as_asdf(cls, content, tmp_path):
 
 
 def test_compressed_as_a_whole(tmp_path):
-    """The error for a compressed file gives the reason."""
+    """The error for an archive in a compressed file explains the reason."""
     make_cutouts().write(tmp_path / "c.asdf")
     path = tmp_path / "c.asdf.gz"
     path.write_bytes(gzip.compress((tmp_path / "c.asdf").read_bytes()))
@@ -133,7 +133,7 @@ def test_compressed_as_a_whole(tmp_path):
 
 
 def test_every_wrong_bit_is_found(tmp_path):
-    """A wrong bit in any pixel, column or tree is an error."""
+    """A wrong bit is an error, both in pixels and columns and in the tree."""
     path = tmp_path / "c.asdf"
     make_cutouts(number=2).write(path)
     content = path.read_bytes()
@@ -151,13 +151,13 @@ def test_every_wrong_bit_is_found(tmp_path):
 @pytest.mark.parametrize("size", [10, 65_500, 65_533, 200_000])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_written_by_asdf(size, compression, tmp_path):
-    """A file without the checksum of this package is read, wherever its blocks begin."""
+    """A file without a checksum of this package can be read. Its blocks can begin anywhere."""
     path = tmp_path / "c.asdf"
     cutouts = make_cutouts()
     tree = {"cutouts": cutouts, "text": "x" * size}
     asdf.AsdfFile(tree).write_to(path, all_array_compression=compression)
     assert_cutouts_equal(CutoutCollection.read(path), cutouts)
-    # Damage of such a file is an error, too.
+    # Damage to such a file is also an error.
     bad = bytearray(path.read_bytes())
     bad[bad.rindex(b"#ASDF BLOCK INDEX") - 1] ^= 1
     path.write_bytes(bad)
@@ -167,7 +167,7 @@ def test_written_by_asdf(size, compression, tmp_path):
 
 @pytest.mark.parametrize("compression", ["zlib", "bzp2", "lz4"])
 def test_checksums_of_older_asdf(compression, tmp_path):
-    """MD5s of compressed bytes (asdf 6) and of decompressed bytes (asdf 5) are accepted."""
+    """An MD5 of compressed bytes (asdf 6) or of decompressed bytes (asdf 5) is accepted."""
     path = tmp_path / "c.asdf"
     cutouts = make_cutouts(number=2)
     cutouts.write(path, compression=compression)
@@ -189,7 +189,7 @@ def test_checksums_of_older_asdf(compression, tmp_path):
 
 @pytest.mark.parametrize("sealed", [True, False])
 def test_no_checksums(sealed, tmp_path):
-    """Blocks may have no MD5 in a file of asdf, but not in a file of this package."""
+    """Blocks without an MD5 are accepted in files of asdf, but not in files of this package."""
     path = tmp_path / "c.asdf"
     cutouts = make_cutouts(number=2)
     asdf.AsdfFile({"cutouts": cutouts}).write_to(path)
@@ -249,14 +249,14 @@ print(*(seen.count(k) for k in (-1, 0, 1)), left)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that were forked")
 def test_killed_writer(tmp_path):
-    """After a killed write, the file is the earlier or the new one, in 200 trials."""
+    """After its writer is killed, a file is always complete: the earlier or the new file."""
     command = [sys.executable, "-c", KILL, __file__, str(tmp_path)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     broken, first, second, left = map(int, found.stdout.split())
     assert broken == 0
     assert first + second == 200
-    # The writer was killed before, during and after its work.
+    # Writers were killed at three times: before, during and after writing.
     assert min(first, second, left) > 0
     assert CutoutCollection.read(tmp_path / "c.asdf")
 
@@ -265,7 +265,7 @@ def test_killed_writer(tmp_path):
 
 
 def collection_tree():
-    """Return the tree of a collection of two cutouts of 3 x 2 pixels."""
+    """Return the tree of an archive of two cutouts of 3 x 2 pixels."""
     index = {
         "x": 1, "y": 2, "width": 3, "height": 2, "dx": 0.0, "dy": 0.0, "src_x": 1.0, "src_y": 1.0,
         "src_weight": 1.0, "exptime": 1.0, "data_units": "rate", "status": "ok",
@@ -279,7 +279,7 @@ def collection_tree():
 
 
 def write_raw(tree, path, tag="cutout_collection-1.0.0", compression=None):
-    """Write a tree without the converters of this package, but with its tag and checksum."""
+    """Write a tree with the right tag and checksum, but without the converters of this package."""
     with asdf.config_context() as config:
         for extension in list(config.extensions):
             if "subpixal" in (extension.extension_uri or ""):
@@ -294,7 +294,7 @@ def write_raw(tree, path, tag="cutout_collection-1.0.0", compression=None):
 
 
 def test_raw_tree(tmp_path):
-    """The tree that the other tests change is valid."""
+    """The tree that other tests modify is valid before the modification."""
     write_raw(collection_tree(), tmp_path / "c.asdf")
     found = CutoutCollection.read(tmp_path / "c.asdf")
     assert found[1].data.tolist() == [[6, 7, 8], [9, 10, 11]]
@@ -359,7 +359,7 @@ BAD = {
 
 @pytest.mark.parametrize("changes", BAD.values(), ids=BAD)
 def test_bad_trees(changes, tmp_path):
-    """The error for an impossible tree names the file."""
+    """The error for a tree with contradictions names the file."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     part = tree["parts"][0]
@@ -377,7 +377,7 @@ def test_bad_trees(changes, tmp_path):
 
 
 def edit(path, old, new):
-    """Replace text in the tree of a file, and move the blocks."""
+    """Replace text in the tree of a file, and move the blocks by the change of length."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = path.read_bytes()
@@ -396,7 +396,7 @@ def edit(path, old, new):
 
 
 def block(**node):
-    """Return the YAML of an array."""
+    """Return the YAML text of an array in a block."""
     node = {"source": 0, "datatype": "float64", "byteorder": "little", "shape": [12]} | node
     return json.dumps(node).encode()
 
@@ -422,7 +422,7 @@ HOSTILE = {
 @pytest.mark.parametrize("node", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("where", ["data", "meta", "id"])
 def test_hostile_arrays(node, where, tmp_path):
-    """An array outside its block is an error, and no other file is read."""
+    """An array that extends beyond its block is an error. No other file is read."""
     path = tmp_path / "c.asdf"
     asdf.AsdfFile({"secret": np.arange(12.0)}).write_to(tmp_path / "other.asdf")
     tree = collection_tree()
@@ -432,7 +432,7 @@ def test_hostile_arrays(node, where, tmp_path):
         tree["parts"][0]["planes"]["data"] = ["WHERE"]
     else:
         tree["parts"][0]["id"] = "WHERE"
-    # Block 0 contains the twelve numbers.
+    # Block 0 contains the twelve pixels.
     write_raw({"spare": np.arange(12.0), **tree}, path)
     new = block(**node)
     if where == "id":
@@ -462,7 +462,7 @@ BOMB = (
 )
 @pytest.mark.parametrize("where", ["meta", "id"])
 def test_hostile_text(text, where, tmp_path):
-    """A tree of endless or almost endless size is an error at once."""
+    """A tree whose size is infinite, or almost infinite, is an error at once."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     if where == "meta":
@@ -479,7 +479,7 @@ def test_hostile_text(text, where, tmp_path):
     "key", [b"<<", b"!!merge x", b"!!%6Derge x", b"!<tag:yaml.org,2002:merge> x"]
 )
 def test_merged_nodes(key, tmp_path):
-    """Nested merges of nodes are an error at once."""
+    """Nested YAML merges are an error at once."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     tree["images"][0]["meta"] = {"a": "WHERE", "b": {"<<": "a word"}}
@@ -494,7 +494,7 @@ def test_merged_nodes(key, tmp_path):
 
 
 def test_words_that_look_like_merges(tmp_path):
-    """Metadata may contain the key of merges."""
+    """Metadata can contain the text that means a merge in YAML."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     shared = [1]
@@ -516,7 +516,7 @@ BOMBED = {
 @pytest.mark.parametrize("honest", [True, False])
 @pytest.mark.parametrize("where", BOMBED.values(), ids=BOMBED)
 def test_bombs(where, honest, compression, tmp_path, monkeypatch):
-    """No more bytes are decompressed than the tree announces, and it may not announce too many."""
+    """Decompression stops at the size in the tree. A tree with too large a size is an error."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     where(tree, np.zeros(4_000_000))
@@ -537,7 +537,7 @@ def test_bombs(where, honest, compression, tmp_path, monkeypatch):
 
 
 def test_parts_that_share(tmp_path):
-    """Parts that share arrays are refused, because there could be more cutouts than bytes."""
+    """Parts that share arrays are an error. Otherwise, a small file could contain many cutouts."""
     path = tmp_path / "c.asdf"
     tree = collection_tree()
     tree["parts"] = [dict(tree["parts"][0]) for _ in range(5)]
@@ -548,7 +548,7 @@ def test_parts_that_share(tmp_path):
 
 @pytest.mark.parametrize("sealed", [True, False])
 def test_forged_index(sealed, tmp_path):
-    """A wrong block index is an error, or has no effect."""
+    """A wrong block index causes an error or has no effect."""
     path = tmp_path / "c.asdf"
     write_raw(collection_tree(), path)
     content = path.read_bytes()
@@ -574,7 +574,7 @@ def test_forged_index(sealed, tmp_path):
 
 
 def test_hostile_headers(tmp_path):
-    """A header with more bytes than the file is an error at once."""
+    """A block header whose size exceeds the file is an error at once."""
     path = tmp_path / "c.asdf"
     cutouts = make_cutouts(number=2)
     for compression in (None, "zlib"):
@@ -587,7 +587,7 @@ def test_hostile_headers(tmp_path):
             bad[begin + field] = 0x7F
             path.write_bytes(bad)
             if field == 30:
-                # The size of the decompressed data has no effect, because the tree has the size.
+                # The decompressed size has no effect, because the size in the tree is used.
                 assert_cutouts_equal(CutoutCollection.read(path), cutouts)
                 continue
             with pytest.raises(OSError, match=r"c\.asdf"):
@@ -597,7 +597,7 @@ def test_hostile_headers(tmp_path):
 @pytest.mark.parametrize("name", ["cutout", "cutout_collection", "offset_wcs", "surprise"])
 @pytest.mark.parametrize("version", ["1.1.0", "2.0.0"])
 def test_later_version(name, version, tmp_path):
-    """The error for a file of a later version names the version."""
+    """The error for a file of a later format version contains the version."""
     if name == "surprise":
         version = "1.0.0"
     write_raw(collection_tree(), tmp_path / "c.asdf", tag=f"{name}-{version}")
@@ -606,7 +606,7 @@ def test_later_version(name, version, tmp_path):
 
 
 def test_subclasses(tmp_path):
-    """Subclasses are refused by name, because they would be read as another class."""
+    """Writing a subclass is an error that names it, because reading would return the base class."""
 
     class Special(Cutout):
         pass

@@ -32,7 +32,7 @@ PAD = 100
 
 
 def reopen(tree):
-    """Write a tree to ASDF and return the tree that asdf reads."""
+    """Write a tree to an ASDF file and return the tree after reading."""
     buffer = io.BytesIO()
     asdf.AsdfFile(tree).write_to(buffer)
     buffer.seek(0)
@@ -41,12 +41,12 @@ def reopen(tree):
 
 
 def reopen_wcs(wcs, image=IMAGE):
-    """Return a WCS after a round trip as the WCS of a cutout."""
+    """Return a WCS after writing and reading it as the WCS of a cutout."""
     return reopen({"c": Cutout(image, wcs, (2, 3), (5, 7))})["c"].image_wcs
 
 
 def reopen_without_subpixal(wcs):
-    """Read a WCS with asdf-astropy, but without this package."""
+    """Read a WCS from an ASDF file with asdf-astropy, without this package."""
     buffer = io.BytesIO()
     asdf.AsdfFile({"c": Cutout(IMAGE, wcs, (2, 3), (5, 7))}).write_to(buffer)
     buffer.seek(0)
@@ -61,7 +61,7 @@ def reopen_without_subpixal(wcs):
 
 
 def make_documented_wcs(node):
-    """Return the WCS that the function in the documentation makes from an exact node."""
+    """Return a WCS from an exact node, with the function in the documentation."""
     text = (Path(__file__).parents[2] / "docs" / "archive.rst").read_text()
     code = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)[0]
     names = {}
@@ -76,7 +76,7 @@ def sample(shape=SHAPE, n=200):
 
 
 def assert_same_wcs(found, expected, shape=SHAPE):
-    """Check that WCSs agree to the last bits, also off the image."""
+    """Check that WCSs agree except for rounding of the last bits, also off the image."""
     assert type(found) is type(expected)
     assert found is not expected
     pixels = sample(shape)
@@ -99,7 +99,7 @@ def assert_same_wcs(found, expected, shape=SHAPE):
 
 @st.composite
 def random_wcs(draw):
-    """Draw a FITS WCS with random values, also of features that headers cannot store."""
+    """Draw a FITS WCS with random values. Some of its features are impossible in headers."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = draw(st.sampled_from(["tan", "sip", "tpv", "lookup"]))
     wcs = make_wcs(kind, SHAPE, crpix=rng.normal(100, 200, 2))
@@ -135,14 +135,14 @@ def random_wcs(draw):
 @settings(max_examples=60)
 @given(random_wcs())
 def test_random_wcs_survives_a_round_trip(wcs):
-    """Every FITS WCS is accurate after a round trip, and writing does not change it."""
+    """Writing and reading preserves every FITS WCS. Writing does not change the original WCS."""
     before = pickle.dumps(exact_state(wcs))
     found = reopen_wcs(wcs)
     assert_same_wcs(found, wcs)
     assert pickle.dumps(exact_state(wcs)) == before
 
 
-# WCSs that change in the converter of asdf-astropy
+# WCSs that the converter of asdf-astropy would change
 
 
 def make_arcsec():
@@ -155,7 +155,7 @@ def make_arcsec():
 
 
 def make_moved_sip():
-    """Return a WCS whose SIP polynomials have another origin than CRPIX."""
+    """Return a WCS whose SIP polynomials have an origin other than CRPIX."""
     wcs = make_wcs("sip", SHAPE)
     origin = np.add(wcs.sip.crpix, (31.4, -15.9))
     wcs.sip = Sip(wcs.sip.a, wcs.sip.b, wcs.sip.a / 3, wcs.sip.b, origin)
@@ -171,14 +171,14 @@ def make_small_sip():
 
 
 def make_unnamed_sip():
-    """Return a WCS with SIP polynomials but without -SIP in its CTYPE."""
+    """Return a WCS that has SIP polynomials, although its CTYPE does not end in -SIP."""
     wcs = make_wcs("sip", SHAPE)
     wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
     return wcs
 
 
 def make_bare_sip():
-    """Return a WCS with SIP polynomials but without world coordinates."""
+    """Return a WCS that has SIP polynomials but no axis types."""
     wcs = WCS(naxis=2)
     sip = make_wcs("sip", SHAPE).sip
     wcs.sip = Sip(sip.a, sip.b, None, None, wcs.wcs.crpix)
@@ -186,7 +186,7 @@ def make_bare_sip():
 
 
 def make_key():
-    """Return a WCS with the alternate key C."""
+    """Return a WCS of the alternate key C."""
     header = fits.Header(make_wcs("tan", SHAPE).to_header())
     return WCS(fits.Header({f"{k}C": v for k, v in header.items() if k[-1] in "12"}), key="C")
 
@@ -207,7 +207,7 @@ def make_plain():
 
 
 def make_spectral():
-    """Return the WCS of a slit, with a spectral axis and one axis on the sky."""
+    """Return the WCS of a slit. One axis is spectral and the other is on the sky."""
     header = fits.Header({"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CTYPE2": "OFFSET"})
     header.update(CDELT1=10 / 3, CRVAL1=5000 / 7, CRPIX1=10 / 3, CUNIT2="arcsec", CDELT2=1 / 3)
     header.update(RESTWAV=6562.8e-10 / 3, SPECSYS="BARYCENT", VELOSYS=1e4 / 3)
@@ -215,7 +215,7 @@ def make_spectral():
 
 
 def make_timed():
-    """Return a WCS with all keywords for time, place and motion, and SIP with a CD matrix."""
+    """Return a WCS with all keywords for time, place and velocity. It has SIP and a CD matrix."""
     header = fits.Header({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2})
     header.update(CUNIT1="arcsec", CUNIT2="arcsec", CRVAL1=36e4 / 7, CRPIX1=10 / 3, B_ORDER=2)
     header.update(CRVAL2=72e2 / 7, CRPIX2=20 / 3, A_2_0=1e-5 / 3, B_1_1=1e-5 / 7)
@@ -234,13 +234,13 @@ def make_timed():
     header.update(text | {name: 1e4 / (7 + i) for i, name in enumerate(numbers)})
     header.update({f"OBSGEO-{axis}": 1e7 / (3 + i) for i, axis in enumerate("XYZ")})
     with warnings.catch_warnings():
-        # astropy warns that it completes the place of the observer.
+        # astropy warns because it adds missing coordinates of the observer.
         warnings.simplefilter("ignore", FITSFixedWarning)
         return WCS(header, preserve_units=True)
 
 
 def make_single(name):
-    """Return a WCS with one of the lookup tables only."""
+    """Return a WCS with only one of the lookup tables."""
     wcs = make_wcs("lookup", SHAPE)
     for other in TABLES:
         if other != name:
@@ -263,11 +263,11 @@ UNUSUAL = {
 }
 
 
-# astropy may warn about completed keywords when it reads the header again.
+# When astropy reads the header again, it can warn because it adds keywords.
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 @pytest.mark.parametrize("make", UNUSUAL.values(), ids=UNUSUAL)
 def test_unusual_wcs_survives_a_round_trip(make):
-    """WCSs that change in asdf-astropy alone are accurate after a round trip."""
+    """Writing and reading preserves WCSs that asdf-astropy alone would change."""
     wcs = make()
     before = pickle.dumps(exact_state(wcs))
     found = reopen_wcs(wcs)
@@ -279,7 +279,7 @@ def test_unusual_wcs_survives_a_round_trip(make):
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 @pytest.mark.parametrize("name", sorted(UNUSUAL))
 def test_unusual_wcs_can_be_read_without_subpixal(name):
-    """The function in the documentation gives the same world values."""
+    """The function in the documentation gives the same world values as the original WCS."""
     wcs = UNUSUAL[name]()
     assert largest_separation(reopen_without_subpixal(wcs), wcs, SHAPE) < 1e-6
 
@@ -289,7 +289,7 @@ def test_unusual_wcs_can_be_read_without_subpixal(name):
 
 @pytest.mark.parametrize("make", [make_arcsec, make_moved_sip, lambda: make_single("cpdis1")])
 def test_shared_wcs_is_in_the_file_once(make):
-    """Images and cutouts share one WCS in the file and after a round trip."""
+    """Images and cutouts share one WCS, both in the file and after reading."""
     wcs = make()
     cutouts = [Cutout(IMAGE, wcs, (i, i), (i + 3, i + 3), exptime=i + 1) for i in range(3)]
     wrapped = Cutout(IMAGE, HighLevelWCSWrapper(wcs), (1, 2), (5, 6))
@@ -307,7 +307,7 @@ def test_shared_wcs_is_in_the_file_once(make):
 
 
 def test_wcs_in_the_tree_is_a_node_of_its_own():
-    """Cutouts in a tree share their exact WCS; asdf-astropy writes the same WCS elsewhere."""
+    """Cutouts in a tree share one exact WCS node, which is separate from nodes of asdf-astropy."""
     wcs = make_wcs("sip", SHAPE, (10 / 3, 20 / 7), 1 / 7)
     tree = reopen({"wcs": wcs, "c": Cutout(IMAGE, wcs), "d": Cutout(IMAGE, wcs)})
     assert tree["c"].image_wcs is tree["d"].image_wcs
@@ -316,7 +316,7 @@ def test_wcs_in_the_tree_is_a_node_of_its_own():
 
 
 def test_wcs_changed_between_writes_is_written_anew():
-    """The file contains the values of the WCS at the time of writing."""
+    """If a WCS changes after a first write, the second file has the changed values."""
     wcs = make_moved_sip()
     assert_same_wcs(reopen_wcs(wcs), wcs)
     wcs.wcs.crval = wcs.wcs.crval + 1 / 3
@@ -329,14 +329,14 @@ def test_wcs_changed_between_writes_is_written_anew():
 
 
 def make_cube():
-    """Return the WCS of a cube of two sky axes and wavelengths."""
+    """Return the WCS of a cube with two sky axes and one axis of wavelengths."""
     header = make_wcs("tan", SHAPE, (10 / 3, 20 / 7), 1 / 7).to_header()
     header.update(WCSAXES=3, CTYPE3="WAVE", CUNIT3="m", CRVAL3=1e-6 / 3, CDELT3=1e-9, CRPIX3=1)
     return WCS(header)
 
 
 def make_cutout_wcs(wcs):
-    """Return the WCS of a displaced cutout of an image with a low-level WCS."""
+    """Return the WCS of a displaced cutout. The WCS of its image is a low-level WCS."""
     cutout = Cutout(IMAGE, wcs, (-3, 5), (30, 40), mode="fill")
     cutout.dx = 0.375
     return cutout.wcs
@@ -354,7 +354,7 @@ WRAPPED = {
 
 @pytest.mark.parametrize("make", WRAPPED.values(), ids=WRAPPED)
 def test_wrapped_wcs_keeps_its_type_and_values(make):
-    """Wrappers have the same type and world values after a round trip."""
+    """Writing and reading preserves the type of a wrapper and its world values."""
     wcs = make()
     found = reopen_wcs(wcs)
     assert type(found) is type(wcs)
@@ -365,7 +365,7 @@ def test_wrapped_wcs_keeps_its_type_and_values(make):
 
 
 class Foreign(BaseWCSWrapper):
-    """WCS without a converter."""
+    """WCS class without an ASDF converter."""
 
     def pixel_to_world_values(self, *pixels):
         return self._wcs.pixel_to_world_values(*pixels)
@@ -375,7 +375,7 @@ class Foreign(BaseWCSWrapper):
 
 
 class Special(WCS):
-    """Subclass, which may have other world values."""
+    """Subclass of WCS. Its methods could return other world values."""
 
 
 UNSUPPORTED = {
@@ -387,7 +387,7 @@ UNSUPPORTED = {
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_unsupported_wcs_is_an_error(name):
-    """The error names the image, the class of its WCS and a remedy."""
+    """The error names the image and the class of its WCS, and suggests a solution."""
     make, hint = UNSUPPORTED[name]
     cutout = Cutout(IMAGE, make(), (2, 3), (5, 7), meta={"name": "my image"})
     match = f"the image 'my image' cannot be written: its WCS is a .*{name}, .*{hint}"
@@ -396,7 +396,7 @@ def test_unsupported_wcs_is_an_error(name):
 
 
 def test_wcs_of_tab_axes_is_an_error():
-    """Headers cannot contain the tables of -TAB axes. Writing such a WCS is an error."""
+    """Writing a WCS with -TAB axes is an error, because headers cannot contain its tables."""
     table = fits.BinTableHDU.from_columns(
         [fits.Column("coords", "10D", array=[np.linspace(1, 3, 10) ** 2], dim="(1,10)")],
         name="WCS-TABLE",
@@ -412,7 +412,7 @@ def test_wcs_of_tab_axes_is_an_error():
 
 
 def test_wcs_that_would_change_is_an_error(monkeypatch):
-    """Writing is an error if the round trip of the WCS would change world values."""
+    """Writing a WCS is an error if reading would return other world values."""
     from subpixal.io._asdf import wcs
 
     def forget(wcs):
@@ -427,7 +427,7 @@ def test_wcs_that_would_change_is_an_error(monkeypatch):
 
 
 def test_unknown_property_of_a_stored_wcs_is_an_error(tmp_path):
-    """The schema forbids unknown properties."""
+    """A WCS node with an unknown property is an error."""
     path = tmp_path / "c.asdf"
     Cutout(IMAGE, make_moved_sip(), (2, 3), (5, 7)).write(path)
     content, _, _ = path.read_bytes().rpartition(b"# subpixal")
@@ -451,7 +451,7 @@ REAL = [
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_wcs_survives_a_round_trip(name, shared_data):
-    """WCSs of HST, JWST and ground-based images are accurate after a round trip."""
+    """Writing and reading preserves WCSs of HST, JWST and ground-based images."""
     for image in read_images(shared_data / name):
         shape, wcs = image.data.shape, image.image_wcs
         found = reopen_wcs(wcs, image.data)

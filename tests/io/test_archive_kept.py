@@ -1,4 +1,4 @@
-"""The archive of the first version stays readable, also without this package."""
+"""An archive of the first format version can still be read, also without this package."""
 
 import io
 import re
@@ -24,7 +24,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "archive.rst"
 
 
 def test_kept_archive():
-    """The kept archive contains the numbers of this test."""
+    """The archive in the repository contains the numbers that this test lists."""
     found = CutoutCollection.read(PATH)
     assert PATH.stat().st_size < 60_000
     assert [cutout.src_id for cutout in found] == [11, 0, 1, 2, 12, 10]
@@ -58,7 +58,7 @@ def test_kept_archive():
 
 
 def test_same_as_today():
-    """The script writes an archive equal to the kept one."""
+    """The script that wrote the archive in the repository still writes an equal archive."""
     assert_cutouts_equal(CutoutCollection.read(PATH), make_archive())
 
 
@@ -90,7 +90,7 @@ warnings.simplefilter("ignore")
 
 
 def test_documented_lines(tmp_path):
-    """The lines of the documentation read pixels and WCS without this package."""
+    """The code in the documentation reads pixels and WCS without this package."""
     text = DOCS.read_text()
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", text)
     code = "\n".join(line[4:] for block in blocks[:2] for line in block.splitlines())
@@ -110,7 +110,7 @@ SCHEMAS = Path(subpixal.io.__file__).parent / "_asdf" / "resources" / "schemas"
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SCHEMAS.glob("*.yaml")))
 def test_schema_examples(name):
-    """Each schema is valid, and each of its examples is read."""
+    """Each schema is valid, and each of its examples can be read."""
     schema = asdf.schema.load_schema(f"asdf://subpixal.org/schemas/{name}")
     asdf.schema.check_schema(schema)
     for _, standard, text in schema.get("examples", ()):
@@ -127,7 +127,7 @@ def test_schema_examples(name):
 
 
 def test_trees_of_earlier_versions_are_upgraded(monkeypatch):
-    """The function for the tag of a tree changes the tree before it is read."""
+    """If a tree has the tag of an earlier version, a function for this tag upgrades it."""
 
     def double(tree):
         images = [{**image, "exptime": 2 * image["exptime"]} for image in tree["images"]]

@@ -1,4 +1,4 @@
-"""Lazy reading of archives."""
+"""Lazy reading of archives: pixels are read at their first use."""
 
 import copy
 import gc
@@ -28,7 +28,7 @@ COMPRESSIONS = [None, "zlib"]
 
 
 def make_cutouts(number, size=20, *, meta=None):
-    """Return cutouts of an image in columns, with weights."""
+    """Return a collection of cutouts with weights. Each plane of all cutouts is one array."""
     rng = np.random.default_rng(number)
     image = rng.normal(size=SHAPE).astype(np.float32)
     weight = rng.random(SHAPE).astype(np.float32)
@@ -55,12 +55,12 @@ def path(request, cutouts, tmp_path_factory):
 
 
 class CountingFile(io.FileIO):
-    """A file that counts the bytes that are read."""
+    """File that counts the bytes that are read from it."""
 
     count = 0
 
     def fileno(self):
-        # Without a file number, all reads go through this object.
+        # All reads must call this object. A file number would bypass it.
         raise io.UnsupportedOperation
 
     def readinto(self, buffer):
@@ -77,15 +77,15 @@ class CountingFile(io.FileIO):
         return self.read()
 
 
-# Amount of bytes
+# Numbers of bytes that are read
 
 
 def test_bytes_of_one_cutout(cutouts, path):
-    """One cutout of an open file takes the tree, the columns and one block of each plane."""
+    """Reading one cutout reads the tree, the columns and one block of each plane."""
     size = path.stat().st_size
     with CountingFile(path) as file:
         found = CutoutCollection.read(file, format="asdf", lazy=True)
-        # Columns of 3000 numbers, the tree twice, and the search for the index.
+        # These are columns of 3000 numbers, the tree twice, and the search for the index.
         assert file.count < 400_000
         before = file.count
         assert_array_equal(found[7].data, cutouts[7].data)
@@ -95,7 +95,7 @@ def test_bytes_of_one_cutout(cutouts, path):
 
 
 def test_memory_of_one_cutout(tmp_path):
-    """One of 100,000 cutouts takes the memory of the index, without the pixels."""
+    """Reading one of 100,000 cutouts takes memory only for the index, not for all pixels."""
     number = 100_000
     y, x = np.mgrid[:2240, :2240]
     segmentation = (y // 7 * 320 + x // 7 + 1) * ((y % 7 > 0) & (x % 7 > 0))
@@ -124,14 +124,14 @@ def test_memory_of_one_cutout(tmp_path):
         for cutout in found[:5000]:
             cutout.data.sum()
         del cutout
-        # Blocks that are not in use are released.
+        # Blocks without references are released.
         assert tracemalloc.get_traced_memory()[0] < kept + 5000 * size * planes / 2
     finally:
         tracemalloc.stop()
 
 
 def test_reading_a_collection_reads_no_pixels(path):
-    """A collection without access to pixels contains only lazy planes."""
+    """If no pixels of a collection are used, none are read."""
     found = CutoutCollection.read(path)
     (store,) = found.selection.stores
     assert all(type(plane) is LazyPlane for plane in store.planes.values())
@@ -143,7 +143,7 @@ def test_reading_a_collection_reads_no_pixels(path):
 
 @pytest.mark.parametrize("lazy", [True, False, None])
 def test_sources(cutouts, path, lazy):
-    """Names, paths, open files and URLs give the same cutouts."""
+    """File names, paths, open files and URLs give the same cutouts."""
     fsspec = pytest.importorskip("fsspec")
     fsspec.filesystem("memory").pipe("/c.asdf", path.read_bytes())
     with path.open("rb") as buffered, path.open("rb", buffering=0) as raw, \
@@ -160,7 +160,7 @@ def test_sources(cutouts, path, lazy):
 
 @pytest.mark.parametrize("lazy", [True, False])
 def test_packed_files(cutouts, path, lazy, tmp_path):
-    """A file inside a compressed file is read through an object that decompresses it."""
+    """An archive inside a compressed file is read through a file object that decompresses it."""
     content = path.read_bytes()
     with gzip.open(tmp_path / "c.asdf.gz", "wb", compresslevel=1) as file:
         file.write(content)
@@ -176,7 +176,7 @@ def test_packed_files(cutouts, path, lazy, tmp_path):
 
 
 def test_open_file_stays_where_it_is(path):
-    """Reading does not move the position of an open file."""
+    """Reading from an open file does not change the position in the file."""
     content = path.read_bytes()
     with path.open("rb") as file:
         assert file.read(7) == content[:7]
@@ -188,7 +188,7 @@ def test_open_file_stays_where_it_is(path):
 
 
 def test_open_file_that_is_closed(cutouts, path):
-    """An open file is read at once. With lazy reading, a closed file is an error."""
+    """An open file is read completely. With lazy reading, a file that is closed is an error."""
     with path.open("rb") as file:
         now = CutoutCollection.read(file, format="asdf")
         later = CutoutCollection.read(file, format="asdf", lazy=True)
@@ -211,7 +211,7 @@ def change_file(path, how):
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_file_that_is_gone(how, compression, tmp_path):
-    """Pixels come from the file that was opened, also after its name belongs to another file."""
+    """Pixels come from the file that was opened, even if another file now has its name."""
     cutouts = make_cutouts(20)
     path = tmp_path / "c.asdf"
     cutouts.write(path, compression=compression)
@@ -237,7 +237,7 @@ for cutout in (found[0], found[-1]):
 
 
 def test_file_that_is_truncated(path, tmp_path):
-    """A file that another program truncates is an error, and does not end the process."""
+    """If another program truncates the file, reading pixels is an error, but not a crash."""
     other = tmp_path / "d.asdf"
     other.write_bytes(path.read_bytes())
     command = [sys.executable, "-c", TRUNCATED, str(other)]
@@ -247,7 +247,7 @@ def test_file_that_is_truncated(path, tmp_path):
 
 
 def test_file_that_is_overwritten_in_place(path, tmp_path):
-    """Pixels of another file that was copied over the open one are never returned."""
+    """If another file is copied over the open file, its pixels are never returned."""
     other = tmp_path / "d.asdf"
     content = path.read_bytes()
     other.write_bytes(content)
@@ -261,7 +261,7 @@ def test_file_that_is_overwritten_in_place(path, tmp_path):
 
 @pytest.mark.parametrize("plane", ["data", "mask", "weight"])
 def test_lazily_read_pixels_are_read_only(plane, path):
-    """Lazily read pixels refuse changes, also through views and operators."""
+    """Pixels of lazily read planes cannot be changed, even through views and operators."""
     before = path.read_bytes()
     cutout = CutoutCollection.read(path)[3]
     pixels = getattr(cutout, plane)
@@ -277,7 +277,7 @@ def test_lazily_read_pixels_are_read_only(plane, path):
 
 
 def test_assigned_planes_last(cutouts, path):
-    """An assigned plane lasts, and changes neither the file nor other cutouts."""
+    """An assigned plane stays assigned. It changes neither the file nor other cutouts."""
     before = path.read_bytes()
     found = CutoutCollection.read(path)
     found[3].data = found[3].data + 77
@@ -296,7 +296,7 @@ def test_assigned_planes_last(cutouts, path):
 
 @pytest.mark.parametrize("copied", ["cutout", "collection", "not lazy"])
 def test_copies_can_be_changed(copied, cutouts, path):
-    """Copies, and collections that are read at once, have pixels of their own."""
+    """Pixels can be changed in copies, and in collections that are read at once."""
     found = CutoutCollection.read(path, lazy=copied != "not lazy")
     one = {
         "cutout": found[3].copy,
@@ -322,7 +322,7 @@ def duplicates(found, folder):
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_duplicates(compression, tmp_path):
-    """Copies, pickles and archives of lazily read cutouts have the same content."""
+    """Copies, pickles and archives of lazily read cutouts equal the original cutouts."""
     cutouts = make_cutouts(30, meta={"a": np.arange(3)})
     path = tmp_path / "c.asdf"
     cutouts.write(path, compression=compression)
@@ -330,13 +330,13 @@ def test_duplicates(compression, tmp_path):
     for collection in (cutouts, found):
         collection[4].data = collection[4].data + 9
     for duplicate in duplicates(found, tmp_path):
-        # Cutouts that are pickled one by one have one image each.
+        # If cutouts are pickled one by one, each cutout has its own image.
         for a, b in zip(duplicate[2:7], cutouts[2:7], strict=True):
             assert_cutouts_equal(a, b)
 
 
 def test_arithmetic(cutouts, path):
-    """Arithmetic with lazily read cutouts gives the same results as with cutouts in memory."""
+    """Arithmetic gives the same results for lazily read cutouts as for cutouts in memory."""
     found = CutoutCollection.read(path)
     assert_array_equal(found[3].add(found[4].data).data, cutouts[3].data + cutouts[4].data)
     assert_array_equal(found[3].data, cutouts[3].data)
@@ -344,7 +344,7 @@ def test_arithmetic(cutouts, path):
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_written_back(compression, tmp_path):
-    """A lazily read collection can be written over its own file repeatedly."""
+    """A lazily read collection can replace its own file, also repeatedly."""
     cutouts = make_cutouts(30)
     path = tmp_path / "c.asdf"
     cutouts.write(path, compression=compression)
@@ -358,7 +358,7 @@ def test_written_back(compression, tmp_path):
 
 
 def test_single(tmp_path):
-    """A single cutout is read at once, with the arrays in its metadata."""
+    """The file of a single cutout is read at once, including arrays in the metadata."""
     cutout = make_cutouts(1, meta={"a": np.arange(3)})[0]
     cutout.meta["b"] = {"c": np.arange(5.0)[::2]}
     path = tmp_path / "c.asdf"
@@ -369,7 +369,7 @@ def test_single(tmp_path):
 
 
 def test_through_asdf(tmp_path):
-    """Lists and trees of cutouts that asdf reads stay valid after the file is closed."""
+    """Cutouts in lists and trees that asdf reads can be used after the file is closed."""
     cutouts = make_cutouts(3, meta={"a": np.arange(3)})
     cutouts[1].psf = np.eye(3)
     tree = {"one": cutouts[0], "list": [cutouts[0], {"deep": cutouts[1]}], "all": {"x": cutouts}}
@@ -384,7 +384,7 @@ def test_through_asdf(tmp_path):
 
 
 def test_collection_in_metadata(tmp_path):
-    """Cutouts in the metadata of cutouts are read as cutouts."""
+    """If the metadata of cutouts contain cutouts, they are read as cutouts."""
     inner = make_cutouts(2)
     outer = make_cutouts(3, meta={"reference": inner, "one": inner[0]})
     for cutouts in (outer, outer[0]):
@@ -400,7 +400,7 @@ def test_collection_in_metadata(tmp_path):
 
 
 def test_threads(cutouts, path):
-    """Threads that read and assign planes at the same time get and keep the right pixels."""
+    """If several threads read and assign planes at the same time, all get the right pixels."""
     found = CutoutCollection.read(path)
     wrong = []
 

@@ -25,7 +25,7 @@ WCS = {
 UNCERTAINTIES = [StdDevUncertainty, VarianceUncertainty, InverseVariance, UnknownUncertainty]
 FLAGS = ["?", "u1", "<u2", ">u2", "<u4", ">u4", ">i4", "<i8", ">i8", "u8"]
 FLOATS = ["<f2", "<f4", ">f4", "<f8", ">f8", "<c8", ">c16"]
-# ASDF has no larger integers outside arrays.
+# Outside arrays, ASDF supports no integers larger than these.
 LARGEST = 2**63 - 2
 IDS = st.one_of(
     st.integers(-LARGEST, LARGEST), st.text(st.characters(categories=["L", "N"])), st.none(),
@@ -36,7 +36,7 @@ NUMBERS = st.floats(-1e6, 1e6)
 
 
 def pixels(dtype, shape=SHAPE):
-    """Return a strategy for pixels of any bits, such as those of NaNs with a payload."""
+    """Return a strategy for pixels with any bits. NaNs can contain a payload."""
     dtype = np.dtype(dtype)
 
     def make(seed):
@@ -50,7 +50,7 @@ def pixels(dtype, shape=SHAPE):
 
 @st.composite
 def cutouts(draw, kind, mode):
-    """Draw a cutout with any planes of any dtype."""
+    """Draw a random cutout with any planes of any type."""
     data = draw(pixels(draw(st.sampled_from([*FLOATS, ">i2", "<i4"]))))
     options = {}
     if draw(st.booleans()):
@@ -91,7 +91,7 @@ def cutouts(draw, kind, mode):
 @settings(max_examples=6)
 @given(data=st.data())
 def test_single(kind, mode, tmp_path_factory, data):
-    """Any cutout is read bit for bit, from archives of this package and of asdf."""
+    """Each cutout is read bit for bit, from archives of this package and from files of asdf."""
     cutout = data.draw(cutouts(kind, mode))
     path = tmp_path_factory.mktemp("single") / "c.asdf"
     compression = data.draw(st.sampled_from([None, "zlib", "lz4"]))
@@ -108,7 +108,7 @@ def test_single(kind, mode, tmp_path_factory, data):
 @settings(max_examples=6)
 @given(data=st.data())
 def test_collection(kind, mode, tmp_path_factory, data):
-    """Any collection is read bit for bit, in its order, with the dropped sources."""
+    """Each collection is read bit for bit, in its order, with its dropped sources."""
     some = data.draw(st.lists(cutouts(kind, mode), min_size=1, max_size=4))
     collection = CutoutCollection(some)
     order = data.draw(st.lists(st.integers(0, len(some) - 1), max_size=6))

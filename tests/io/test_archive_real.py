@@ -32,7 +32,7 @@ WCSS = [
 
 
 def cut(image, number=12, size=25):
-    """Return cutouts with all planes of an image, some of which reach outside."""
+    """Return cutouts of an image with all planes. Some of them extend beyond the image."""
     rng = np.random.default_rng(3)
     ny, nx = image.shape
     corners = rng.uniform([-20, -20], [nx - 5, ny - 5], (number, 2)).astype(int).tolist()
@@ -49,7 +49,7 @@ def cut(image, number=12, size=25):
 
 
 def check_wcs(found, wcs, shape):
-    """World values are equal; those of FITS WCSs may differ in the last bits."""
+    """Check that world values are equal. For FITS WCSs, the last bits can differ."""
     x, y = np.random.default_rng(1).uniform(-50, np.add(shape[::-1], 50), (1000, 2)).T
     if isinstance(wcs, WCS):
         values = (w.all_pix2world(x, y, 0) for w in (found, wcs))
@@ -63,7 +63,11 @@ def check_wcs(found, wcs, shape):
 @pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("compression", [None, "lz4"])
 def test_real_images(name, compression, shared_data, tmp_path):
-    """Archives keep all planes of all chips bit for bit, with one WCS each, also after a merge."""
+    """
+    Archives preserve all planes of all chips bit for bit, also after a merge.
+
+    Each image has one WCS.
+    """
     parts, paths = [], []
     for chip, image in enumerate(read_images(shared_data / IMAGES[name])):
         cutouts = cut(image)
@@ -89,7 +93,7 @@ def test_real_images(name, compression, shared_data, tmp_path):
 
 @pytest.mark.parametrize("name", WCSS)
 def test_real_gwcs(name, shared_data, tmp_path):
-    """Archives keep a gwcs to the last bit."""
+    """Writing and reading a gwcs preserves its world values exactly."""
     with asdf.open(shared_data / "gwcs" / f"{name}.asdf", lazy_load=False) as file:
         wcs = file["wcs"]
     shape = (2048, 2048)
