@@ -1,4 +1,4 @@
-"""Cutouts of many exposures: one after the other, or as tasks of an executor."""
+"""Cut many exposures, one after the other or as tasks of an executor."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ __all__ = [
     "segmentation_wcs_if_needed",
 ]
 
-# Arguments of `create_cutouts` that `map_exposures` reads from files.
+# Arguments of `create_cutouts` whose values `map_exposures` reads from files.
 _IN_FILES = {
     f"{image}_{name}"
     for image in ("drz", "flt")
@@ -59,7 +59,7 @@ _IN_FILES = {
 } | {"primary_cutouts", "segmentation_image"}
 _OPTIONS = [name for name in signature(create_cutouts).parameters if name not in _IN_FILES]
 
-# Files in a folder of parts, including temporary files of a killed process.
+# Names of files that tasks write, including temporary files of a killed process.
 _PART_FILE = re.compile(r"\.?(primary-)?[0-9a-f]{32}\.(asdf|json)(\..*)?")
 
 
@@ -72,7 +72,7 @@ class ExposureCutouts(NamedTuple):
     name : str
         Name of the exposure.
     flt, drz : CutoutCollection
-        Cutouts of the exposure and of the combined image, one to one.
+        Cutouts of the exposure, and the corresponding cutouts of the combined image.
     """
 
     name: str
@@ -88,7 +88,7 @@ def cut_exposures(
     **options: Any,
 ) -> Iterator[ExposureCutouts]:
     """
-    Map cutouts to exposures and back, one exposure after the other.
+    Map cutouts to exposures and back to the combined image, one exposure at a time.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def cut_exposures(
     segmentation : array of int
         Labels on the grid of ``combined``.
     combined : Cutout
-        Combined image, from which the mapped cutouts are cut.
+        Combined image, to which the cutouts of exposures are mapped back.
     exposures : iterable of Cutout
         Whole exposures. If a generator makes them, only one is in memory at a time.
     **options
@@ -113,7 +113,7 @@ def cut_exposures(
         As in `~subpixal.cutout.create_cutouts`, with the name of the exposure.
     """
     for exposure in exposures:
-        # Keep no reference to the result and the exposure, so that only one exposure is in memory.
+        # Drop references to the result and the exposure, so that only one exposure is in memory.
         yield _cut_one(primary, segmentation, combined, exposure, options)
         del exposure
 
@@ -144,19 +144,19 @@ def gather(primary: CutoutCollection, results: Iterable[ExposureCutouts]) -> Cut
     Returns
     -------
     CutoutCollection
-        The primary cutouts, then the cutouts of each exposure and of the combined image.
-        ``dropped`` lists each rejected source of an exposure once.
+        The primary cutouts, then for each exposure its cutouts and the corresponding cutouts of the
+        combined image. Each rejected source of an exposure occurs once in ``dropped``.
     """
     everything = primary
     for result in results:
-        # A slice has no rejected sources. Use one, because those of `drz` equal those of `flt`.
+        # Both collections have the same rejected sources. A slice drops those of `drz`.
         everything = everything + result.flt + result.drz[:]
     return everything
 
 
 class ExposureReport(NamedTuple):
     """
-    Numbers of sources of an image of an exposure.
+    Numbers of cut and of rejected sources of an image in an exposure file.
 
     Attributes
     ----------
@@ -165,7 +165,7 @@ class ExposureReport(NamedTuple):
     cut : int
         Number of sources with a cutout.
     dropped : dict
-        Number of rejected sources by status.
+        Mapping from each status to the number of rejected sources.
     """
 
     name: str
@@ -174,13 +174,13 @@ class ExposureReport(NamedTuple):
 
 
 def report_on(result: ExposureCutouts) -> ExposureReport:
-    """Count the cutouts and the rejected sources of an exposure."""
+    """Return the numbers of cutouts and of rejected sources of an exposure."""
     dropped = Counter(result.flt.dropped["status"].tolist())
     return ExposureReport(result.name, len(result.flt), dict(dropped))
 
 
 class _Task(NamedTuple):
-    """Names of the files that a task reads and writes, and its options."""
+    """Names of the files that a task reads and writes, and options of the task."""
 
     exposure: str
     primary: str
@@ -206,21 +206,20 @@ def map_exposures(
     **options: Any,
 ) -> list[ExposureReport]:
     """
-    Map cutouts to many exposures and back, into one archive.
+    Map cutouts to many exposures and back, and write all cutouts to one archive.
 
-    Each exposure is a task. The task opens the exposure, cuts it, and writes its cutouts
-    to a folder next to the output, whose name is that of the output with ``.parts``. At
-    the end, the function merges all parts and removes the folder. An interrupted run
-    resumes if it starts again with the same files and options. Each process holds at
-    most one exposure in memory.
+    Each exposure is a task, which writes its cutouts to a part: an archive in the folder
+    ``OUTPUT.parts`` next to the output ``OUTPUT``. At the end, the function merges all parts and
+    removes the folder. If a run is interrupted, a new run with the same files and options skips the
+    finished parts. Each process holds at most one exposure in memory.
 
     Parameters
     ----------
     primary : CutoutCollection
         Cutouts of a combined image.
     exposures : iterable of str or path-like
-        Files of exposures. All chips of a file are cut, or only one with
-        ``'f.fits[SCI,2]'``. All names must differ.
+        Files of exposures. All chips of a file are cut; ``'f.fits[SCI,2]'`` selects one chip. All
+        names must differ.
     executor : `concurrent.futures.Executor`, optional
         Executor of the tasks: a process pool, ``Client.get_executor()`` of
         dask.distributed, or ``MPIPoolExecutor`` of mpi4py. All processes must have
@@ -228,8 +227,8 @@ def map_exposures(
     combined, segmentation : str or path-like
         Files of the combined image and of the segmentation image.
     output : str or path-like
-        Archive to write: the primary cutouts, then for each exposure its cutouts and
-        those of the combined image.
+        Archive to write. It contains the primary cutouts, then for each exposure its cutouts and
+        the corresponding cutouts of the combined image.
     dqbitmask : object
         Good flags, as in `~subpixal.io.read_image`.
     overwrite : bool
@@ -240,7 +239,7 @@ def map_exposures(
         ``progress(items, total)`` returns an iterable over the same items, such as a
         progress bar. There is one item for each finished exposure.
     **options
-        Options of `~subpixal.cutout.create_cutouts`, apart from images and their planes.
+        Options of `~subpixal.cutout.create_cutouts`, except images and their planes.
 
     Returns
     -------
@@ -253,11 +252,11 @@ def map_exposures(
         If a file is missing, the combined image or the segmentation image cannot be
         read, or the output cannot be written.
     TypeError, ValueError
-        If an argument is invalid, an exposure occurs twice, or the output is one of the
-        inputs. These errors precede all tasks and all output.
+        If an argument is invalid, an exposure occurs twice, or the output is one of the inputs. The
+        function raises these errors before it runs a task or writes a file.
     ExposureError
-        If exposures failed, with their tracebacks. The parts of the other exposures
-        remain. There is no output.
+        If exposures failed. The error contains their tracebacks. The parts of the other exposures
+        remain, and no output is written.
     """
     _check_arguments(primary, executor, progress)
     names = _exposure_names(exposures)
@@ -269,7 +268,7 @@ def map_exposures(
     for path in inputs:
         check_file(path)
     if isinstance(dqbitmask, Iterable) and not isinstance(dqbitmask, str):
-        # The cache of combined images needs a hashable value.
+        # The cache of combined images needs hashable arguments.
         dqbitmask = tuple(dqbitmask)
     _check_options(primary[:1], combined, segmentation, dqbitmask, options)
     folder = Path(f"{output}.parts")
@@ -294,7 +293,7 @@ def _check_arguments(primary: object, executor: object, progress: object) -> Non
     if not isinstance(primary, CutoutCollection):
         msg = f"primary must be a CutoutCollection, got {type(primary).__name__}"
         raise TypeError(msg)
-    # A client of dask has `submit`, too, but `as_completed` does not accept its futures.
+    # Refuse a client of dask: it has `submit`, but `as_completed` does not accept its futures.
     is_executor = hasattr(executor, "submit") and not hasattr(executor, "get_executor")
     if executor is not None and not is_executor:
         msg = (
@@ -308,7 +307,7 @@ def _check_arguments(primary: object, executor: object, progress: object) -> Non
 
 
 def _exposure_names(exposures: Any) -> dict[str, str]:
-    """Return the given names of exposures, by their absolute names."""
+    """Return a mapping from the absolute name of each exposure to its given name."""
     if isinstance(exposures, str | os.PathLike):
         msg = f"exposures must be names of files, not one name: [{os.fspath(exposures)!r}]"
         raise TypeError(msg)
@@ -326,7 +325,7 @@ def _exposure_names(exposures: Any) -> dict[str, str]:
 
 
 def _absolute_name(argument: str, name: object) -> str:
-    """Return the absolute name of a file, for processes with other working folders."""
+    """Return the absolute name of a file, because other processes have other working folders."""
     if not isinstance(name, str | os.PathLike):
         expected = "names of files" if argument == "exposures" else "the name of a file"
         msg = f"{argument} must be {expected}, got {type(name).__name__}"
@@ -343,7 +342,7 @@ def _check_options(
     dqbitmask: Any,
     options: dict[str, Any],
 ) -> None:
-    """Raise the errors that all exposures would raise, by cutting a blank exposure."""
+    """Cut a blank exposure, to raise now the errors that all exposures would raise."""
     unknown = [name for name in options if name not in _OPTIONS]
     if unknown:
         msg = f"map_exposures has no option {unknown[0]!r}, it has {', '.join(_OPTIONS)}"
@@ -358,7 +357,7 @@ def _check_options(
         meta={"flag_names": FLAG_NAMES},
         copy=False,
     )
-    # Sources that do not map to the blank exposure are no error, so suppress the warning.
+    # With `quiet`, sources that do not map to the blank exposure raise no error.
     wcs = segmentation_wcs_if_needed(labels, drz)
     options = {"segmentation_wcs": wcs, **options, "quiet": True}
     create_cutouts(primary, labels, drz, None, blank, None, **options)
@@ -367,7 +366,7 @@ def _check_options(
 def _part_names(
     names: Iterable[str], shared: tuple[str, str, str], dqbitmask: Any, options: dict[str, Any]
 ) -> list[str]:
-    """Return file names of parts: hashes of all inputs that affect the content of a part."""
+    """Return the file names of parts, which are hashes of all inputs that affect the content."""
     primary, combined, segmentation = shared
     inputs = (
         version("subpixal"),
@@ -383,7 +382,7 @@ def _part_names(
 
 
 def _file_state(name: str) -> tuple:
-    """Return the name, the size and the modification time of a file."""
+    """Return the name, size and modification time of a file, to detect changes of the file."""
     path = Path(parse_image_name(name)[0])
     if not path.exists():
         return (name,)
@@ -392,7 +391,7 @@ def _file_state(name: str) -> tuple:
 
 
 def _remove_parts(folder: Path) -> None:
-    """Remove parts, including those of other runs, and the folder if it is empty then."""
+    """Remove all parts, including those of other runs, and then the folder if it is empty."""
     for path in folder.iterdir():
         if _PART_FILE.fullmatch(path.name):
             path.unlink(missing_ok=True)
@@ -408,7 +407,7 @@ def _finish_tasks(
     folder: Path,
 ) -> list[ExposureReport]:
     """
-    Run all tasks and return their reports in order.
+    Run all tasks, and return their reports in the order of the tasks.
 
     Raises
     ------
@@ -417,7 +416,7 @@ def _finish_tasks(
     """
     reports: list[list[ExposureReport]] = [[]] * len(tasks)
     errors: dict[int, str] = {}
-    # Closing the generator cancels the tasks that have not begun, also after an exception.
+    # After an exception, closing the generator cancels the tasks that have not begun.
     with closing(_run_tasks(tasks, executor)) as results:
         for k, report, error in results if progress is None else progress(results, len(tasks)):
             reports[k] = report
@@ -435,7 +434,7 @@ def _finish_tasks(
 def _run_tasks(
     tasks: list[_Task], executor: Executor | None
 ) -> Generator[tuple[int, list[ExposureReport], BaseException | None]]:
-    """Yield the number, the reports and the error of each task when it ends."""
+    """Yield number, reports and error of each task when the task ends."""
     if executor is None:
         for k, task in enumerate(tasks):
             try:
@@ -456,7 +455,7 @@ def _run_tasks(
 
 
 def _cut_part(task: _Task) -> list[ExposureReport]:
-    """Cut all images of an exposure and write them, unless an earlier run did."""
+    """Cut all images of an exposure and write a part, unless an earlier run has written it."""
     report = Path(task.part).with_suffix(".json")
     if Path(task.part).exists() and report.exists():
         return [ExposureReport(*entry) for entry in json.loads(report.read_text())]
@@ -474,7 +473,7 @@ def _cut_part(task: _Task) -> list[ExposureReport]:
 
 @lru_cache(maxsize=1)
 def _read_combined(combined: tuple, segmentation: tuple, dqbitmask: Any) -> tuple[Cutout, NDData]:
-    """Return the combined image and the segmentation image, read once in each process."""
+    """Return the combined image and the segmentation image. Each process reads them once."""
     return read_image(combined[0], dqbitmask=dqbitmask), read_segmentation(segmentation[0])
 
 

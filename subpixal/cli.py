@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# Exceptions of invalid input. The command prints their message, with --debug the traceback.
+# Errors of invalid input. The command prints only the message, or the traceback with --debug.
 ERRORS = (OSError, ValueError, TypeError, KeyError, ImportError, MemoryError, RuntimeError)
 
 
@@ -39,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        Arguments, by default those of the process.
+        Arguments of the command. The default is those of the process.
 
     Returns
     -------
     int
-        Exit status: 0, or 2 for bad input.
+        Exit status: 0 for success, 2 for invalid input, 130 after an interrupt.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -55,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("subpixal: interrupted, the output was not written", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of the output ended. Python flushes stdout at exit, so replace stdout.
+        # The process that reads the output has ended. Replace stdout, which Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ERRORS as error:
         if arguments.debug:
             raise
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-        # The option of the command replaces the argument of the library.
+        # Name the option of the command in place of the argument of the library.
         text = text.replace("overwrite=True", "--overwrite")
         print(f"subpixal: {' '.join(text.split())}", file=sys.stderr)
         return 2
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Handle SIGTERM like an interrupt, so that temporary files are removed."""
+    """Raise KeyboardInterrupt also for SIGTERM, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _number(minimum: int) -> Callable[[str], int]:
-    """Return a type for argparse: integers from a minimum."""
+    """Return a function for argparse that parses an integer and refuses values below a minimum."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -259,7 +259,7 @@ def _create(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def _resumable(output: Path) -> Iterator[None]:
-    """Print the folder of the finished parts after an interrupt."""
+    """After an interrupt, print the name of the folder with the finished parts."""
     try:
         yield
     except KeyboardInterrupt:
@@ -272,7 +272,7 @@ def _resumable(output: Path) -> Iterator[None]:
 
 @contextmanager
 def _executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
-    """Yield the executor of the exposures: none, a process pool, or that of a dask client."""
+    """Yield a process pool, the executor of a dask client, or `None`."""
     if arguments.scheduler is not None:
         try:
             from distributed import Client
@@ -294,7 +294,7 @@ def _executor(arguments: argparse.Namespace) -> Iterator[Executor | None]:
 
 
 def _follow_parent() -> None:
-    """Ignore interrupts, which the parent process handles, and end if the parent is killed."""
+    """Leave interrupts to the parent process, and end this process if the parent is killed."""
     from multiprocessing import parent_process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -382,7 +382,7 @@ def _demo(arguments: argparse.Namespace) -> None:
     from .datasets import make_scene
     from .plotting import plot_gallery
 
-    # Raise the error of a missing matplotlib before the work begins.
+    # If matplotlib is missing, this call raises the error before the work begins.
     plot_gallery(CutoutCollection())
     scene = make_scene(seed=arguments.seed)
     kinds = ", ".join(image.name for image in scene.exposures)
@@ -409,7 +409,7 @@ def _demo(arguments: argparse.Namespace) -> None:
 
 
 def _as_cutout(image: SimulatedImage) -> Cutout:
-    """Return a cutout of a whole simulated image."""
+    """Return the whole simulated image as a cutout."""
     from .cutout import Cutout
 
     planes: dict[str, Any] = {"dq": image.dq, "weight": image.weight, "uncertainty": image.error}
@@ -418,7 +418,7 @@ def _as_cutout(image: SimulatedImage) -> Cutout:
 
 
 def _detect(combined: Cutout) -> tuple[SegmentationImage, SourceCatalog]:
-    """Return the segmentation image and the catalog of an image, from photutils."""
+    """Detect sources with photutils, and return the segmentation image and the catalog."""
     import numpy as np
     from astropy.convolution import convolve
     from photutils.segmentation import SourceCatalog, detect_sources, make_2dgaussian_kernel
@@ -438,7 +438,7 @@ def _distance(found: np.ndarray, true: np.ndarray) -> np.ndarray:
 
 
 def _progress(items: Iterable, total: int) -> Iterable:
-    """Return the items, with a progress bar on a terminal."""
+    """Return an iterable over the items, which shows a progress bar on a terminal."""
     try:
         from tqdm import tqdm
     except ImportError:
@@ -452,7 +452,7 @@ def _read_policy(text: str) -> str | None:
 
 @contextmanager
 def _naming_files(files: Mapping[str, str], default: str) -> Iterator[None]:
-    """Add the names of files to errors, from the arguments that the errors name."""
+    """Add to each error the names of the files that belong to its arguments."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -463,7 +463,7 @@ def _naming_files(files: Mapping[str, str], default: str) -> Iterator[None]:
 
 
 def _check_any(primary: CutoutCollection, name: str) -> None:
-    """Raise an error if there are no cutouts."""
+    """Raise an error if the collection contains no cutouts."""
     if not len(primary):
         reasons = Counter(primary.dropped["status"].tolist())
         counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "no sources"
@@ -489,7 +489,7 @@ def _print_table(table: Table) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Write a picture completely, or not at all."""
+    """Write a figure to a file, which is only replaced if the new file is complete."""
     from .io import replacing
 
     with replacing(path) as file:

@@ -1,4 +1,4 @@
-"""Functions that cut all sources of a catalog, and map cutouts between images."""
+"""Cut all sources of a catalog, and map cutouts between images."""
 
 from __future__ import annotations
 
@@ -75,81 +75,81 @@ def create_primary_cutouts(
     Parameters
     ----------
     catalog : table, mapping or `photutils.segmentation.SourceCatalog`
-        Sources, with their labels in a column ``id``, ``label`` or ``NUMBER``.
-        Positions come from the columns ``x, y``, ``x_centroid, y_centroid``,
-        ``xcentroid, ycentroid``, the 1-based ``X_IMAGE, Y_IMAGE``, or from columns on the
-        sky. The position of other sources is the center of the box.
+        Sources. A column ``id``, ``label`` or ``NUMBER`` contains their labels. Positions come from
+        the columns ``x, y``, ``x_centroid, y_centroid``, ``xcentroid, ycentroid``, the 1-based
+        ``X_IMAGE, Y_IMAGE``, or from columns of sky coordinates. For sources without a position,
+        the center of the box is used.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
         Labels of the sources.
     imdata : array, `~astropy.units.Quantity`, masked array or `~astropy.nddata.NDData`
-        The (combined) image, of shape ``(ny, nx)``. The attributes of an NDData replace
-        arguments that are not given. If the image is a `Cutout`, catalog and labels are on
-        its grid, and the result contains cutouts of the image of that cutout. All images may
-        be arrays that are read in parts, such as a section of a FITS file or an array of
-        dask.
+        The (combined) image, of shape ``(ny, nx)``. The attributes of an NDData replace arguments
+        that are not given. If ``imdata`` is a `Cutout`, catalog and labels must be on its grid, and
+        the result contains cutouts of its image. All images may be arrays that are read in parts,
+        such as a section of a FITS file or a dask array.
     imwcs : object
-        WCS of the image with the APE 14 interface; `None` if ``imdata`` is an NDData with a
-        WCS.
+        WCS of the image with the APE 14 interface. It may be `None` if ``imdata`` is an NDData with
+        a WCS.
     imdq : array of int, optional
         Data quality flags of the image.
     imweight : array, optional
-        Weights of the image; a weight that is 0 or not finite masks the pixel.
+        Weights of the image. A weight that is 0 or not finite masks the pixel.
     data_units : {'counts', 'rate'}
-        Kind of the pixels, if their unit does not determine it. The default is that of an
-        image that is a `Cutout`. For plain arrays, pass the argument to `create_cutouts`
-        too, because the default there differs for the combined image.
+        Kind of the pixels, if their unit does not determine it. If ``imdata`` is a `Cutout`, the
+        default is its kind. For plain arrays, also pass the argument to `create_cutouts`, which has
+        another default for the combined image.
     exptime : float
-        Exposure time in seconds; by default that of the image.
+        Exposure time in seconds. If ``imdata`` is a `Cutout`, the default is its exposure time.
     pad : int
-        Pixels around the smallest box that contains the segment.
+        Number of pixels to add on each side of the smallest box that contains the segment.
     uncertainty : `~astropy.nddata.NDUncertainty` or array, optional
-        Uncertainty of the image; an array contains standard deviations.
+        Uncertainty of the image. A plain array contains standard deviations.
     dqbitmask : int, str, list or None
-        Good flags, as in `~astropy.nddata.bitfield_to_boolean_mask`: with 0, any flag masks;
-        with `None`, no flag masks. By default those of an image that is a `Cutout`. Names
-        of flags are allowed if ``meta['flag_names']`` of the image defines them.
+        Good flags, which do not mask a pixel, as in `~astropy.nddata.bitfield_to_boolean_mask`.
+        With 0, any flag masks a pixel. With `None`, flags are ignored. If ``imdata`` is a `Cutout`,
+        the default is its good flags. Names of flags are allowed if ``meta['flag_names']`` of the
+        image defines them.
     segmentation_wcs : object, optional
-        WCS of the segmentation image and of the pixel positions of the catalog, if their
-        grid differs from that of the image. The argument is required if the segmentation
-        image is an NDData with another pixel grid than the image.
+        WCS of the segmentation image and of the pixel positions of the catalog, if their pixel grid
+        differs from that of the image. It is required if the segmentation image is an NDData whose
+        WCS has another pixel grid than the image.
     quiet : bool
-        Whether sources that cannot be mapped to the image (``not_converged``) are dropped;
-        otherwise the function raises an error that lists them.
+        `True` to drop sources that cannot be mapped to the image, with the status
+        ``not_converged``; `False` to raise an error that lists them.
     accuracy : float
         Largest error of a mapped position, in pixels.
     maxiter : int
-        Largest number of Newton steps of a position.
+        Largest number of Newton steps for a position.
     mask_policy : {'segment', 'neighbors', 'uberseg', None}
-        Pixels that the segmentation masks: pixels outside the segment of the source, pixels
-        of other segments, pixels that are nearer to another segment than to the segment of
-        the source (Jarvis et al. 2016), or none.
+        Pixels to mask. ``'segment'``: all pixels outside the segment of the source.
+        ``'neighbors'``: pixels of other segments. ``'uberseg'``: pixels that are nearer to another
+        segment than to the segment of the source (Jarvis et al. 2016). `None`: none.
     combine_seg_mask : bool, optional
-        Older form of ``mask_policy``: `True` for ``'segment'``, `False` for `None`.
+        Older form of ``mask_policy``: `True` stands for ``'segment'``, `False` for `None`.
     keep_segmentation : bool
-        Whether the cutouts get the labels as a plane.
+        Whether the labels become a plane of the cutouts.
     size : int or array of int, shape (N,), optional
-        Width and height of all cutouts, or of each cutout. Cutouts of a given size are
-        centered on the sources, and ``pad`` does not matter.
+        Width and height of all cutouts, or of each cutout. With a size, cutouts are centered on the
+        sources, and ``pad`` is ignored.
     factor : float
-        Size of a cutout divided by the size of the segment, before padding.
+        Ratio of the size of a cutout, without padding, to the size of the segment.
     min_size, max_size : int, optional
-        Limits of width and height.
+        Limits of the width and the height of cutouts.
     src_pos : array of shape (N, 2), optional
         Positions ``(x, y)`` that replace those of the catalog.
     src_weight : array of shape (N,) or str, optional
-        Weights of the sources, or the name of their column.
+        Weights of the sources, or the name of a column of the catalog with weights.
     fillval : scalar
         Value of data outside the image.
     copy : bool
-        `False` returns read-only views of the image; masks are made at the first access.
-        Images that are read in parts are always copied.
+        With `False`, the pixels are read-only views of the image, and masks are computed at the
+        first access. Images that are read in parts are always copied.
 
     Returns
     -------
     CutoutCollection
-        Cutouts in the order of the catalog. A cutout is filled if only its padding leaves
-        the image. ``dropped`` contains the sources that were not cut: segments at the border
-        of the image, labels that are missing or repeated, sources whose pixels are all
+        Cutouts in the order of the catalog. If only the padding of a cutout leaves the image, the
+        cutout is filled. ``dropped`` lists the sources that were not cut. Reasons include a segment
+        at the border of the image, a missing or repeated label, and a cutout whose pixels are all
         masked.
     """
     policy = BoxPolicy(
@@ -205,30 +205,30 @@ def create_input_image_cutouts(
     """
     Cut the sources of other cutouts out of a distorted exposure.
 
-    Each box is mapped through the full distortion of both images. The new box encloses all
-    its pixels.
+    The function maps the box of each cutout through the full distortion of both images. The new box
+    encloses all pixels of the mapped box.
 
     Parameters
     ----------
     primary_cutouts : CutoutCollection or iterable of `Cutout`
-        Cutouts of a combined image, or of several.
+        Cutouts of one or more combined images.
     imdata, imwcs, imdq, imweight, data_units, exptime
         The exposure, or a `Cutout` of it, as in `create_primary_cutouts`.
     pad : int
-        Pixels around the smallest box that encloses a mapped cutout.
+        Number of pixels to add on each side of the smallest box that encloses a mapped cutout.
     mode : {'strict', 'fill'}
-        Whether a source is dropped or filled if its box, padding included, leaves the
-        exposure.
+        Treatment of a source whose box, with its padding, leaves the exposure. ``'strict'`` drops
+        the source, and ``'fill'`` fills the pixels outside.
     quiet : bool
-        Whether sources that cannot be mapped (``not_converged``) are dropped; otherwise the
-        function raises an error that lists them.
+        `True` to drop sources that cannot be mapped, with the status ``not_converged``; `False` to
+        raise an error that lists them.
     accuracy, maxiter
         As in `create_primary_cutouts`.
     segmentation_image, segmentation_wcs
         Labels of the sources, usually on the grid of a combined image. A pixel of the
         exposure gets the label of the nearest pixel of the segmentation image.
     mask_policy, combine_seg_mask, keep_segmentation
-        Use of the labels, as in `create_primary_cutouts`.
+        Options for the labels, as in `create_primary_cutouts`.
     uncertainty, dqbitmask, fillval, copy
         As in `create_primary_cutouts`.
 
@@ -237,7 +237,7 @@ def create_input_image_cutouts(
     cutouts : CutoutCollection
         Cutouts of the exposure.
     valid_input_cutouts : CutoutCollection
-        The input cutouts that they belong to, one to one. Both collections have the same
+        The input cutout of each new cutout, in the same order. Both collections have the same
         ``dropped``.
     """
     image = ImageArguments(
@@ -294,14 +294,14 @@ def drz_from_input_cutouts(
     Parameters
     ----------
     input_cutouts : CutoutCollection or iterable of `Cutout`
-        Cutouts of an exposure, or of several.
+        Cutouts of one or more exposures.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
-        Labels of the sources, on the grid of the combined image unless it has a
-        ``segmentation_wcs``.
+        Labels of the sources. They are on the grid of the combined image, unless
+        ``segmentation_wcs`` is given.
     imdata, imwcs, imdq, imweight, data_units, exptime
         The combined image, as in `create_primary_cutouts`.
     pad : int
-        Pixels around the smallest box that encloses a mapped cutout.
+        Number of pixels to add on each side of the smallest box that encloses a mapped cutout.
     quiet, accuracy, maxiter
         As in `create_input_image_cutouts`.
     uncertainty, dqbitmask, fillval, copy
@@ -312,9 +312,9 @@ def drz_from_input_cutouts(
     Returns
     -------
     cutouts : CutoutCollection
-        Cutouts of the combined image, filled where they leave it.
+        Cutouts of the combined image. Pixels outside the image are filled.
     valid_input_cutouts : CutoutCollection
-        The input cutouts that they belong to, one to one. Both collections have the same
+        The input cutout of each new cutout, in the same order. Both collections have the same
         ``dropped``.
     """
     image = ImageArguments(
@@ -372,26 +372,26 @@ def create_cutouts(
     copy: bool = True,
 ) -> tuple[CutoutCollection, CutoutCollection]:
     """
-    Map cutouts to an exposure, and from there to a combined image.
+    Map cutouts to an exposure, and map the new cutouts to a combined image.
 
-    The function combines `create_input_image_cutouts` and `drz_from_input_cutouts`. The
-    combined image may be that of the primary cutouts or another one.
+    The function combines `create_input_image_cutouts` and `drz_from_input_cutouts`. The primary
+    cutouts may come from this combined image or from another one.
 
     Parameters
     ----------
     primary_cutouts : CutoutCollection or iterable of `Cutout`
-        Cutouts of a combined image, or of several.
+        Cutouts of one or more combined images.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
-        Labels of the sources, on the grid of the combined image unless it has a
-        ``segmentation_wcs``.
+        Labels of the sources. They are on the grid of the combined image, unless
+        ``segmentation_wcs`` is given.
     drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime
-        The combined image, as in `create_primary_cutouts`; only the default of the data
-        units differs. For plain arrays, pass all arguments again, because none is inherited
-        from ``primary_cutouts``.
+        The combined image, as in `create_primary_cutouts`. Only the default of ``drz_data_units``
+        differs. For plain arrays, pass all arguments again: none of them comes from
+        ``primary_cutouts``.
     flt_data, flt_wcs, flt_dq, flt_weight, flt_data_units, flt_exptime
         The exposure.
     pad : int
-        Pixels around the smallest boxes that enclose mapped cutouts.
+        Number of pixels to add on each side of the smallest boxes that enclose mapped cutouts.
     drz_uncertainty, drz_dqbitmask, flt_uncertainty, flt_dqbitmask
         As in `create_primary_cutouts`.
     mode, quiet, accuracy, maxiter
@@ -401,18 +401,18 @@ def create_cutouts(
     flt_mask_policy : {'segment', 'neighbors', 'uberseg', None}
         Mask policy of the cutouts of the exposure.
     keep_segmentation : bool
-        Whether all cutouts get the labels as a plane.
+        Whether the labels become a plane of all cutouts.
     fillval, copy
         As in `create_primary_cutouts`.
 
     Returns
     -------
     flt_cutouts : CutoutCollection
-        Cutouts of the exposure, which enclose the primary cutouts.
+        Cutouts of the exposure. Each encloses its primary cutout.
     drz_cutouts : CutoutCollection
-        Cutouts of the combined image, which enclose those of the exposure, one to one. Both
-        collections have the same ``dropped``. The name of the exposure is ``exposure`` in
-        the metadata of the image.
+        Cutouts of the combined image, in the same order. Each encloses its cutout of the exposure.
+        Both collections have the same ``dropped``. The metadata of the image contain the name of
+        the exposure as ``exposure``.
     """
     drz_image = ImageArguments(
         data=drz_data,
@@ -449,8 +449,8 @@ def create_cutouts(
         copy=copy,
     )
     if flt_cutter.image.name:
-        # Cutouts of the combined image belong to one exposure, so name the exposure.
-        # A chain writes only to its first mapping.
+        # All these cutouts of the combined image belong to one exposure, so record its name. A
+        # chain writes only to its first mapping.
         drz_meta = cast("MutableMapping", drz_cutter.image.meta)
         meta = ChainMap({"exposure": flt_cutter.image.name}, drz_meta)
         drz_cutter = replace(drz_cutter, image=replace(drz_cutter.image, meta=meta))
@@ -464,7 +464,7 @@ def create_cutouts(
 
 
 def _reparent(cutouts: CutoutCollection, data: Any, wcs: Any) -> CutoutCollection:
-    """Return new cutouts; if they were cut from a cutout, express them in its image."""
+    """Return new cutouts. If they were cut from a cutout, convert them to cutouts of its image."""
     if isinstance(data, Cutout) and wcs is None:
         for store in cutouts.selection.stores:
             reparent(store, data)
