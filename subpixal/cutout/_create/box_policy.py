@@ -1,4 +1,4 @@
-"""The sizes of the cutouts of sources."""
+"""Rules for the sizes of cutouts."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["BoxPolicy"]
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoxPolicy:
     """
-    Rules that derive the box of a cutout from the box of a segment.
+    Rules for the box of a cutout around the segment of a source.
 
     Attributes
     ----------
     pad : int
-        Pixels around the segment.
+        Number of pixels to add on each side of the segment.
     size : int or array of int, shape (N,), or None
-        Width and height of all boxes, or of each box. Boxes of a given size are centered on
-        the sources, and the segment and ``pad`` do not matter.
+        Width and height of all boxes, or of each box. With a size, boxes are centered on the
+        sources, and the segments and ``pad`` are ignored.
     factor : float
-        Size of the box divided by the size of the segment, before padding.
+        Ratio of the size of the box, without padding, to the size of the segment.
     min_size, max_size : int or None
-        Limits of width and height.
+        Limits of the width and the height of boxes.
     """
 
     pad: int = 0
@@ -57,15 +57,16 @@ class BoxPolicy:
         """
         Return the boxes of cutouts.
 
-        The box is the one whose center is nearest to the position; of two boxes at equal
-        distances, it is the lower one.
+        The center of a box is as near as possible to the center of its segment. If ``size`` is
+        given, it is as near as possible to the position of the source. Of two equally near boxes,
+        the one with the smaller coordinates is used.
 
         Parameters
         ----------
         segments : PixelBoxes
             Boxes of the segments.
         pos : array of float, shape (N, 2)
-            Positions ``(x, y)`` of the sources; NaN for the center of the segment.
+            Positions ``(x, y)`` of the sources. NaN stands for the center of the segment.
         """
         center = segments.center
         size = np.stack([segments.width, segments.height])
@@ -73,7 +74,8 @@ class BoxPolicy:
             size = np.broadcast_to(self._sizes(size.shape[1]), size.shape)
             center = np.where(np.isfinite(pos).all(1), pos.T, center)
         else:
-            # The rounding error of the product must not add a pixel.
+            # Subtract a small number, so that the rounding error of the product does not add a
+            # pixel.
             size = np.ceil(size * self.factor - 1e-9).astype(np.int64) + 2 * self.pad
         if self.min_size is not None or self.max_size is not None:
             size = np.clip(size, self.min_size, self.max_size)

@@ -1,4 +1,4 @@
-"""Catalogs: identifiers, positions and weights of sources."""
+"""Read identifiers, positions and weights of the sources in a catalog."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["CatalogColumns", "parse_catalog"]
 
 ID_COLUMNS = ("id", "label", "NUMBER", "SEGMENTATION_MAP_ID", "segmentation_map_id")
 
-# Names of position columns, and the coordinate of the center of the first pixel.
+# Names of columns of positions, with the coordinate of the center of the first pixel.
 PIXEL_COLUMNS = (
     ("x", "y", 0),
     ("x_centroid", "y_centroid", 0),
@@ -46,18 +46,18 @@ SKY_COLUMNS = (
 
 class CatalogColumns(NamedTuple):
     """
-    Columns of a catalog that cutting needs.
+    Columns of a catalog that are needed to cut its sources.
 
     Attributes
     ----------
     ids : array of int, shape (N,)
         Identifiers, which are the labels of the segmentation image.
     positions : array of float, shape (N, 2)
-        Positions ``(x, y)``, 0-based; NaN for sources without a position.
+        Positions ``(x, y)``, 0-based. NaN stands for a source without a position.
     weight : array of float, shape (N,)
-        Weights; NaN for sources without a weight.
+        Weights. NaN stands for a source without a weight.
     off_image : array of bool, shape (N,)
-        Sources with a position on the sky that is far from the image.
+        `True` for sources whose position on the sky is far from the image.
     """
 
     ids: IntArray
@@ -79,15 +79,15 @@ def parse_catalog(
     Parameters
     ----------
     catalog : table, mapping or `photutils.segmentation.SourceCatalog`
-        A catalog with a column of identifiers. The constants of the module contain the names
-        of columns.
+        A catalog with a column of identifiers. Constants of this module contain the names of the
+        columns that are read.
     image : `~subpixal.geometry.PixelGrid`
-        Grid of the positions.
+        Pixel grid on which the positions are returned.
     src_pos : array of shape (N, 2), optional
         Positions that replace those of the catalog.
     src_weight : array of shape (N,) or str, optional
-        Weights, or the name of their column; by default the column ``src_weight`` if the
-        catalog has it.
+        Weights, or the name of a column of the catalog with weights. The default is the column
+        ``src_weight``, if it exists.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def parse_catalog(
     else:
         positions = _parse_numbers(src_pos, "src_pos", (len(ids), 2))
         off_image = np.zeros(len(ids), bool)
-    # A position needs both coordinates.
+    # If one coordinate is missing, set both to NaN.
     positions = np.where(np.isfinite(positions).all(1, keepdims=True), positions, np.nan)
     if src_weight is None and "src_weight" in columns:
         src_weight = "src_weight"
@@ -116,12 +116,12 @@ def parse_catalog(
 
 
 class _Columns:
-    """Columns of a catalog of any class, by name."""
+    """Access by name to the columns of a catalog of any class."""
 
     def __init__(self, catalog: Any) -> None:
         refuse_name("catalog", "be a table", catalog, "read_catalog")
         self.names = _column_names(catalog)
-        # A SourceCatalog computes a column at its first access.
+        # A SourceCatalog of photutils computes a column at the first access.
         self._is_computed = hasattr(catalog, "to_table")
         self._catalog = catalog
 
@@ -137,11 +137,11 @@ class _Columns:
         return self._catalog[name]
 
     def numbers(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """Return a column of numbers."""
+        """Return a column as an array of numbers."""
         return _parse_numbers(self[name], f"column {name!r} of catalog", shape)
 
     def degrees(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """Return a column of angles in degrees; a column without a unit is in degrees."""
+        """Return a column of angles in degrees. A column without a unit contains degrees."""
         numbers = self.numbers(name, shape)
         unit = getattr(self[name], "unit", None)
         is_angle = unit is not None and u.Unit(unit).is_equivalent(u.deg)
@@ -175,7 +175,7 @@ def _parse_ids(columns: _Columns) -> IntArray:
     if values.ndim != 1:
         msg = f"column {name!r} of catalog must have one dimension, got shape {values.shape}"
         raise ValueError(msg)
-    # The objects of an array may be integers.
+    # The elements of an array of objects may be integers.
     ids = np.array(values.tolist()) if values.dtype == object else values.data
     with np.errstate(invalid="ignore"):
         integers = ids.astype(np.int64) if ids.dtype.kind in "iuf" else None
@@ -188,7 +188,7 @@ def _parse_ids(columns: _Columns) -> IntArray:
 def _parse_positions(
     columns: _Columns, image: PixelGrid, count: int
 ) -> tuple[FloatArray, BoolArray]:
-    """Return positions, and the sources on the sky that are far from the image."""
+    """Return positions, and a boolean array of sources whose sky position is far from the image."""
     for x, y, origin in PIXEL_COLUMNS:
         if x in columns and y in columns:
             pair = [columns.numbers(name, (count,)) for name in (x, y)]
@@ -206,7 +206,7 @@ def _parse_positions(
 
 
 def _parse_sky(columns: _Columns, count: int) -> tuple[BoolArray, SkyCoord] | None:
-    """Return the sources that have a position on the sky, and their positions."""
+    """Return a boolean array of the sources with a position on the sky, and these positions."""
     for name in COORDINATE_COLUMNS:
         if name in columns:
             sky = SkyCoord(columns[name])
@@ -216,14 +216,14 @@ def _parse_sky(columns: _Columns, count: int) -> tuple[BoolArray, SkyCoord] | No
     for names in SKY_COLUMNS:
         if all(name in columns for name in names):
             lon, lat = (columns.degrees(name, (count,)) for name in names)
-            # Values such as -99 mark sources without a position.
+            # Catalogs contain values such as -99 for sources without a position.
             has_sky = np.isfinite(lon) & (np.abs(lat) <= 90)
             return has_sky, SkyCoord(lon[has_sky], lat[has_sky], unit="deg", frame="icrs")
     return None
 
 
 def _parse_numbers(values: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
-    """Return floats of a given shape, NaN where they are masked."""
+    """Return an array of floats of a given shape, with NaN for masked values."""
     values = getattr(values, "value", values)
     try:
         if hasattr(values, "filled"):

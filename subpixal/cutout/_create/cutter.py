@@ -45,7 +45,7 @@ __all__ = ["Cutter"]
 
 
 class PlaneSource(NamedTuple):
-    """A plane of an image, the value outside of it, and the dtype of its cutouts."""
+    """A plane of an image, the value of pixels outside the image, and the dtype of cutouts."""
 
     image: ImageArray
     fill: Any
@@ -64,12 +64,12 @@ class Cutter:
     planes : dict
         Arrays of the shape of the image, as `parse_image` returns them.
     segmentation : Segmentation or None
-        Labels, where they mask pixels or are kept.
+        Labels of the sources, or `None` if they neither mask pixels nor become a plane.
     fillval : scalar
         Value of data outside the image.
     copy : bool
-        Whether pixels are copied now, or viewed until they are needed. Pixels that are not
-        in memory are always copied, because there is nothing to view.
+        `True` to copy all pixels now, `False` to use views of the image. Pixels that are not in
+        memory are always copied.
     """
 
     image: ImageInfo
@@ -102,14 +102,15 @@ class Cutter:
         arguments : ImageArguments
             Arguments of the caller that describe the image.
         labels : LabelArguments or None
-            Arguments that describe the segmentation image; `None` if labels are not used.
+            Arguments that describe the segmentation image, or `None` if labels are not used.
         stage : str
-            Name of the step of the chain.
+            Name of the step that cuts the image, such as ``'primary'``.
         fillval, copy
             As in `Cutter`.
         """
         image, planes = parse_image(arguments)
-        # The segmentation image replaces the labels of an image that is a cutout.
+        # If the image is a cutout with a plane of labels, the segmentation image replaces this
+        # plane.
         planes.pop("segmentation", None)
         segmentation = None
         if labels is not None:
@@ -128,7 +129,7 @@ class Cutter:
 
     @property
     def existing_segmentation(self) -> Segmentation:
-        """The segmentation of a cutter that has one."""
+        """The segmentation, which must not be `None`."""
         if self.segmentation is None:
             msg = "the cutter has no segmentation"
             raise ValueError(msg)
@@ -142,7 +143,7 @@ class Cutter:
         src_weight: NDArray[np.float64],
     ) -> Store:
         """
-        Return the cutouts of boxes, filled where the boxes leave the image.
+        Return the cutouts of boxes. Pixels of a box outside the image are filled.
 
         Parameters
         ----------
@@ -195,7 +196,7 @@ class Cutter:
     def _cut(
         self, boxes: PixelBoxes, ids: np.ndarray, names: Collection[str]
     ) -> dict[str, np.ndarray]:
-        """Return planes of cutouts by name, each as a flat array."""
+        """Return a mapping from names of planes to flat arrays with the pixels of all cutouts."""
         needed = {*names, *(self._masking if "mask" in names else ())} & self._sources.keys()
         flat: dict[str, np.ndarray] = {}
         for name in needed:
@@ -208,7 +209,8 @@ class Cutter:
         for selected, pixels in boxes.iter_chunks(CHUNK):
             chunk = self._cut_chunk(needed, flat, boxes[selected], pixels)
             if "mask" in names:
-                # The pixels of the chunk are still in the cache of the processor.
+                # Make the mask now, while the pixels of the chunk are in the cache of the
+                # processor.
                 flat["mask"][pixels] = self._mask(chunk, boxes[selected], ids[selected])
         if "mask" in names:
             mask_outside(flat["mask"], boxes, self.shape)
@@ -221,7 +223,7 @@ class Cutter:
         boxes: PixelBoxes,
         pixels: slice,
     ) -> dict[str, np.ndarray]:
-        """Return the pixels of a chunk of boxes; flat arrays that exist are filled, too."""
+        """Return the pixels of a chunk of boxes, and write them to existing flat arrays."""
         chunk = {}
         copied = []
         for name in needed:
@@ -235,12 +237,12 @@ class Cutter:
 
     @cached_property
     def _masking(self) -> set[str]:
-        """Names of the planes that masks are made of."""
+        """Names of the planes from which masks are computed."""
         masking = {name for name, plane in PLANES.items() if plane.masks}
         return masking | {"segmentation"} if self.masks_by_label else masking
 
     def _is_cut_alone(self, name: str) -> bool:
-        """Return `True` if a plane cannot be cut in the loop over the other planes."""
+        """Return `True` if a plane is cut separately, because it is lazy or on another grid."""
         if name == "segmentation" and self.existing_segmentation.has_own_grid:
             return True
         return self._is_lazy(name)
@@ -261,15 +263,15 @@ class Cutter:
 
     @property
     def masks_by_label(self) -> bool:
-        """`True` if the segmentation masks pixels, so that a source needs a label."""
+        """`True` if the segmentation masks pixels. Then each source needs a label."""
         return self.segmentation is not None and self.segmentation.policy is not None
 
     def find_masked(self, store: Store) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """
-        Find cutouts without a good pixel.
+        Find cutouts in which all pixels are masked.
 
-        Masks that are not in memory yet are made only for cutouts in which the pixel at the
-        source is bad.
+        If the masks are not in memory yet, they are computed only for cutouts in which the pixel at
+        the source is bad.
 
         Parameters
         ----------
@@ -279,9 +281,9 @@ class Cutter:
         Returns
         -------
         masked : array of bool, shape (N,)
-            Cutouts of which all pixels are masked.
+            `True` for cutouts in which all pixels are masked.
         absent : array of bool, shape (N,)
-            Cutouts among them that have no pixel with the label of the source.
+            `True` for cutouts among them in which no pixel has the label of the source.
         """
         boxes = boxes_of(store.index)
         ids = store.ids
@@ -304,7 +306,7 @@ class Cutter:
     def _is_bad_at_source(
         self, index: np.ndarray, boxes: PixelBoxes, ids: np.ndarray
     ) -> NDArray[np.bool_]:
-        """Return `True` for sources whose nearest pixel of the image in the box is bad."""
+        """Return `True` for a source if the nearest pixel in its box and the image is bad."""
         size = np.array(self.shape[::-1])[:, None]
         low = np.maximum(boxes.low, 0)
         high = np.minimum(boxes.high, size - 1)
@@ -318,5 +320,5 @@ class Cutter:
 
 
 def _all(pixels: NDArray[np.bool_], boxes: PixelBoxes) -> NDArray[np.bool_]:
-    """Return `True` for boxes of which all pixels are true."""
+    """Return `True` for boxes in which all pixels are `True`."""
     return np.logical_and.reduceat(pixels, boxes.starts) if len(boxes) else np.empty(0, bool)

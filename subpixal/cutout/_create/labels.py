@@ -1,4 +1,4 @@
-"""Kernels for the labels of segmentation images."""
+"""Functions on arrays of the labels of a segmentation image."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["as_labels", "label_boxes", "nearer_to_neighbor"]
 
 def label_boxes(segmentation: ImageArray) -> tuple[IntArray, PixelBoxes]:
     """
-    Return the boxes of all labels, in one pass over runs of equal labels.
+    Return the boxes of all labels, in one pass over the segmentation image.
 
-    The time does not depend on the largest label, and the memory does not depend on the size
-    of the image.
+    The computing time does not depend on the value of the largest label. The memory does not depend
+    on the size of the image.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def label_boxes(segmentation: ImageArray) -> tuple[IntArray, PixelBoxes]:
 
 
 def _find_runs(pixels: np.ndarray, y: int) -> tuple[IntArray, IntArray]:
-    """Return labels and corners of the runs of equal labels in rows from ``y`` on."""
+    """Return labels and corners of the runs of equal labels in rows that start at row ``y``."""
     nx = pixels.shape[1]
     flat = pixels.astype(pixels.dtype.newbyteorder("="), copy=False).ravel()
     border = np.ones(flat.size, bool)
@@ -64,7 +64,7 @@ def _find_runs(pixels: np.ndarray, y: int) -> tuple[IntArray, IntArray]:
 
 
 def _unite(labels: IntArray, corners: IntArray) -> tuple[IntArray, IntArray]:
-    """Return each label once, sorted, and the corners of the box around all its boxes."""
+    """Return the sorted different labels, and for each the corners of the box around its boxes."""
     order = np.argsort(labels, kind="stable")
     labels = labels[order]
     corners = corners[:, order]
@@ -77,7 +77,7 @@ def _unite(labels: IntArray, corners: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def as_labels(ids: np.ndarray) -> IntArray:
-    """Return identifiers as labels; 0, the background, for identifiers that are no integers."""
+    """Return identifiers as labels. Identifiers that are not integers become 0, the background."""
     if ids.dtype.kind == "i":
         return ids
 
@@ -92,7 +92,7 @@ def _as_label(src_id: Any) -> int:
 
 def nearer_to_neighbor(labels: np.ndarray, own: int) -> NDArray[np.bool_]:
     """
-    Return the mask of the pixels that are nearer to another segment than to the own segment.
+    Return a mask of the pixels that are nearer to another segment than to that of the source.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def nearer_to_neighbor(labels: np.ndarray, own: int) -> NDArray[np.bool_]:
 
     Notes
     -----
-    This is the "uberseg" of Jarvis et al. 2016, MNRAS 460, 2245. Pixels at equal distances
-    are not masked.
+    This is the mask "uberseg" of Jarvis et al. 2016, MNRAS 460, 2245. Pixels at equal distances
+    from both segments are not masked.
     """
     inside = labels == own
     other = (labels != 0) & ~inside

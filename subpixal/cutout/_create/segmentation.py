@@ -1,4 +1,4 @@
-"""The segmentation image of an image."""
+"""Segmentation images: labels and masks for the pixels of another image."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def parse_segmentation(segmentation: Any, shape: tuple[int, int] | None = None) 
     Parameters
     ----------
     segmentation : `photutils.segmentation.SegmentationImage` or array of int
-        Labels, 0 where there is no source.
+        Labels. The label 0 stands for the background.
     shape : tuple of int, optional
-        Required shape.
+        Required shape of the labels.
     """
     refuse_name("segmentation_image", "hold integers", segmentation, "read_segmentation")
     if isinstance(segmentation, NDData) or not hasattr(segmentation, "dtype"):
@@ -85,7 +85,7 @@ def parse_segmentation(segmentation: Any, shape: tuple[int, int] | None = None) 
 
 
 def parse_mask_policy(mask_policy: str | None, combine_seg_mask: bool | None) -> str | None:
-    """Return the mask policy; ``combine_seg_mask``, the older argument, wins if it is given."""
+    """Return the mask policy. The older argument ``combine_seg_mask`` takes precedence."""
     if combine_seg_mask is not None:
         if not isinstance(combine_seg_mask, bool | np.bool):
             msg = f"combine_seg_mask must be True, False or None, got {combine_seg_mask!r}"
@@ -109,9 +109,9 @@ class LabelArguments:
     segmentation : `photutils.segmentation.SegmentationImage` or array of int
         The segmentation image.
     wcs : object or None
-        WCS of the segmentation image; `None` if it has the grid of the image.
+        WCS of the segmentation image, or `None` if it is on the grid of the image.
     policy : {'segment', 'neighbors', 'uberseg', None}
-        Pixels that the labels mask.
+        Pixels that the labels mask, as in `create_primary_cutouts`.
     keep : bool
         Whether the labels become a plane of the cutouts.
     """
@@ -123,25 +123,25 @@ class LabelArguments:
 
     @property
     def are_used(self) -> bool:
-        """`True` if the labels mask pixels or are kept."""
+        """`True` if the labels mask pixels or become a plane."""
         return self.policy is not None or self.keep
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """
-    Labels of the pixels of an image.
+    Labels for the pixels of an image.
 
     Attributes
     ----------
     labels : array of int or LazyArray, shape (ny, nx)
         The segmentation image.
     grid : PixelGrid or None
-        Grid of the segmentation image; `None` if it is that of the image.
+        Pixel grid of the segmentation image, or `None` if it is the grid of the image.
     pixel_map : PixelMap or None
-        Map from the image to the segmentation image; `None` if both have the same grid.
+        Map from the image to the segmentation image, or `None` if both have the same grid.
     policy : {'segment', 'neighbors', 'uberseg', None}
-        Pixels that the labels mask.
+        Pixels that the labels mask, as in `create_primary_cutouts`.
     keep : bool
         Whether the labels become a plane of the cutouts.
     """
@@ -162,7 +162,7 @@ class Segmentation:
         image : ImageInfo
             The image.
         labels : LabelArguments
-            Arguments of the caller.
+            Arguments that describe the segmentation image.
         """
         if labels.wcs is None or labels.wcs is image.wcs:
             array = parse_segmentation(labels.segmentation, image.shape)
@@ -175,17 +175,19 @@ class Segmentation:
 
     @property
     def has_own_grid(self) -> bool:
-        """`True` if the grid differs from that of the image."""
+        """`True` if the segmentation image has another pixel grid than the image."""
         return self.pixel_map is not None
 
     @property
     def dtype(self) -> np.dtype:
-        """Dtype of the labels, in the byte order of the machine."""
+        """Dtype of the labels, with the byte order of the machine."""
         return self.labels.dtype.newbyteorder("=")
 
     def cut(self, boxes: PixelBoxes) -> np.ndarray:
         """
-        Return the label of the nearest pixel of the segmentation image for pixels of boxes.
+        Return the labels of all pixels of boxes.
+
+        The label of a pixel is that of the nearest pixel of the segmentation image.
 
         Parameters
         ----------
@@ -195,7 +197,7 @@ class Segmentation:
         Returns
         -------
         array of int, shape (P,)
-            Labels, one box after the other; 0 outside the segmentation image.
+            Labels of one box after the other. Labels outside the segmentation image are 0.
         """
         if self.pixel_map is None:
             return cut_boxes(self.labels, boxes, 0, self.dtype)
@@ -214,7 +216,7 @@ class Segmentation:
         return self._nearest(*self.pixel_map(x, y))
 
     def _nearest(self, x: FloatArray, y: FloatArray) -> np.ndarray:
-        """Return the labels at positions in the segmentation image."""
+        """Return the labels of the pixels nearest to positions in the segmentation image."""
         ny, nx = self.labels.shape
         inside = (x >= -0.5) & (x < nx - 0.5) & (y >= -0.5) & (y < ny - 0.5)
         column = np.floor(x[inside] + 0.5).astype(np.int64)
@@ -225,7 +227,7 @@ class Segmentation:
 
     def mask(self, labels: np.ndarray, ids: np.ndarray, boxes: PixelBoxes) -> BoolArray:
         """
-        Return the mask of the pixels that do not belong to the source.
+        Return the mask that the mask policy defines for the pixels of cutouts.
 
         Parameters
         ----------
@@ -241,14 +243,14 @@ class Segmentation:
         ids = as_labels(ids)
         same = ids.astype(labels.dtype)
         if np.array_equal(same, ids):
-            # Comparing integers of the same dtype is several times faster.
+            # Convert the identifiers: integers of the same dtype are compared several times faster.
             ids = same
         other = labels != np.repeat(ids, boxes.area)
         if self.policy == "segment":
             return other
         other &= labels != 0
         if self.policy == "uberseg":
-            # Cutouts without a neighbor need no distances.
+            # Compute distances only for cutouts that contain another segment.
             crowded = np.logical_or.reduceat(other, boxes.starts) if len(boxes) else other
             for i in np.flatnonzero(crowded).tolist():
                 start, stop = boxes.starts[i], boxes.starts[i] + boxes.area[i]
@@ -258,7 +260,7 @@ class Segmentation:
 
 
 def _check_grid(segmentation: Any, image: ImageInfo) -> None:
-    """Raise an error if the WCS of a segmentation image has another grid than the image."""
+    """Raise an error if the WCS of a segmentation image differs from that of the image."""
     wcs = segmentation.wcs if isinstance(segmentation, NDData) else None
     if wcs is None or wcs is image.wcs:
         return

@@ -1,4 +1,4 @@
-"""Select the sources that can be cut, and the boxes around them."""
+"""Find the boxes of sources, and cut the sources or drop them with a reason."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ __all__ = ["Search", "cut_sources", "map_cutouts"]
 
 class Search(NamedTuple):
     """
-    Options of mapping sources to an image.
+    Options for mapping sources to an image.
 
     Attributes
     ----------
     quiet : bool
-        Whether sources that do not converge are dropped; otherwise they are an error.
+        `True` to drop sources that do not converge, `False` to raise an error.
     accuracy, maxiter
-        As of `PixelMap.boxes`.
+        As in `PixelMap.boxes`.
     """
 
     quiet: bool = True
@@ -46,7 +46,7 @@ class Search(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """Sources that cannot be cut, as a boolean array, and the reason."""
+    """A boolean array of sources that cannot be cut, and the reason."""
 
     rejected: BoolArray
     status: str
@@ -66,9 +66,9 @@ def cut_sources(
     cutter : Cutter
         The image and its segmentation.
     policy : BoxPolicy
-        Size of the cutouts.
+        Rules for the sizes of the cutouts.
     search : Search
-        Options of mapping from the segmentation image to the image.
+        Options for mapping from the segmentation image to the image.
     """
     segmentation = cutter.existing_segmentation
     positions = sources.positions
@@ -93,7 +93,7 @@ def cut_sources(
 def _find_segments(
     ids: NDArray[np.int64], labels: ImageArray
 ) -> tuple[PixelBoxes, list[Rejection]]:
-    """Return the boxes of the segments of sources, and the sources without a usable segment."""
+    """Return the boxes of the segments, and rejections of sources without a usable segment."""
     known_labels, boxes = label_boxes(labels)
     if not len(known_labels):
         boxes = PixelBoxes.from_corners(np.zeros((4, 1), np.int64))
@@ -118,7 +118,7 @@ def _find_segments(
 def _check_same_sky(
     segments: PixelBoxes, positions: FloatArray, off_image: BoolArray, has_label: BoolArray
 ) -> None:
-    """Raise an error if most positions are far from the segments with their labels."""
+    """Raise an error if most sources have positions far from their segments."""
     comparable = has_label & (off_image | np.isfinite(positions).all(axis=1))
     size = np.stack([segments.width, segments.height])
     low = (segments.low - size).T
@@ -154,27 +154,27 @@ def map_cutouts(
     cutouts: Iterable[Cutout], name: str, cutter: Cutter, pad: int, mode: str, search: Search
 ) -> tuple[CutoutCollection, CutoutCollection]:
     """
-    Cut boxes out of an image that enclose cutouts of other images.
+    Map cutouts of other images to an image, and cut the boxes that enclose them.
 
     Parameters
     ----------
     cutouts : CutoutCollection or iterable of Cutout
         Cutouts of other images.
     name : str
-        Name of the argument ``cutouts`` in errors.
+        Name of the argument ``cutouts`` in messages of errors.
     cutter : Cutter
         The image.
     pad : int
-        Pixels around the enclosing boxes.
+        Number of pixels to add on each side of the enclosing boxes.
     mode : {'strict', 'fill'}
-        Whether boxes that leave the image are dropped or filled.
+        ``'strict'`` to drop boxes that leave the image, ``'fill'`` to fill them.
     search : Search
-        Options of the mapping.
+        Options for the mapping.
 
     Returns
     -------
     new, valid : CutoutCollection
-        New cutouts, and the given cutouts that they belong to, one to one.
+        New cutouts, and for each new cutout the given cutout, in the same order.
     """
     if mode not in MODES:
         msg = f"mode must be one of {MODES}, got {mode!r}"
@@ -206,16 +206,16 @@ def _map_edges(
     cutouts: CutoutCollection, image: ImageInfo, pad: int, search: Search
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """
-    Map cutouts to an image, with one call of each WCS for each pair of images.
+    Map cutouts to an image. For all cutouts of an image, each WCS is evaluated once.
 
     Returns
     -------
     edges : array of float, shape (4, N)
-        Edges of the rectangles that enclose the cutouts, NaN where a cutout does not map.
+        Edges of the rectangles that enclose the cutouts, or NaN if a cutout does not map.
     positions : array of float, shape (N, 2)
         Positions of the sources.
     candidate : array of bool, shape (N,)
-        Cutouts that may overlap the image.
+        `True` for cutouts that may overlap the image.
     """
     index = cutouts.selection.gather(lambda store: store.index)
     x = index["x"] - index["dx"]
@@ -237,25 +237,25 @@ def _map_edges(
 
 def _enclosing_boxes(edges: FloatArray, accuracy: float) -> tuple[PixelBoxes, BoolArray]:
     """
-    Return the boxes of whole pixels that contain mapped rectangles.
+    Return the boxes of all pixels that mapped rectangles touch.
 
     Parameters
     ----------
     edges : array of float, shape (4, N)
-        xmin, ymin, xmax, ymax of the rectangles; NaN where a rectangle does not map.
+        xmin, ymin, xmax, ymax of the rectangles, or NaN if a rectangle does not map.
     accuracy : float
         Largest error of the edges, in pixels.
 
     Returns
     -------
     boxes : PixelBoxes
-        The boxes; boxes of rectangles that do not map are arbitrary.
+        The boxes. For rectangles that do not map, they are arbitrary.
     mapped : array of bool, shape (N,)
-        Rectangles that map.
+        `True` for rectangles that map.
     """
     mapped = np.all(np.isfinite(edges), axis=0)
     corners = np.zeros(edges.shape, np.int64)
-    # An edge on a border between pixels must not add a pixel because of its error.
+    # With the tolerance, the error of an edge on a border between pixels does not add a pixel.
     corners[:, mapped] = whole_pixels(edges[:, mapped], tolerance=min(accuracy, ACCURACY))
     return PixelBoxes.from_corners(corners), mapped
 
@@ -267,7 +267,7 @@ def _find_unmapped(
     positions: FloatArray,
     shape: tuple[int, int],
 ) -> list[Rejection]:
-    """Return the sources whose box or position does not map to the image."""
+    """Return rejections of the sources whose box or position does not map to the image."""
     has_position = np.all(np.isfinite(positions), axis=1)
     outside = ~mapped | ~boxes.are_touching(shape)
     return [
@@ -281,19 +281,19 @@ def _apply_rejections(
     ids: np.ndarray, rejections: list[Rejection], image: ImageInfo, *, quiet: bool
 ) -> tuple[list[Dropped], BoolArray]:
     """
-    Drop each source for the first reason that applies.
+    Drop each rejected source, with the first rejection that contains it.
 
     Returns
     -------
     dropped : list of Dropped
         Sources that are dropped.
     kept : array of bool, shape (N,)
-        Sources that are kept.
+        `True` for sources that are kept.
 
     Raises
     ------
     NotConvergedError
-        If a source does not converge and ``quiet`` is false.
+        If the mapping of a source does not converge, and ``quiet`` is false.
     """
     dropped: list[Dropped] = []
     kept = np.ones(len(ids), bool)
@@ -314,7 +314,7 @@ def _apply_rejections(
 
 
 def _reject_masked(cutter: Cutter, store: Store) -> tuple[NDArray[np.intp], list[Dropped]]:
-    """Return the rows of cutouts with a good pixel, and the other sources as dropped."""
+    """Return the rows of cutouts that have a good pixel, and drop the other sources."""
     masked, absent = cutter.find_masked(store)
     rejections = [
         Rejection(absent, "not_in_segmentation", "no pixel of its box has its label"),

@@ -1,12 +1,12 @@
 """
-Storage of cutouts: columns and planes.
+Storage of cutouts: tables of numbers and arrays of pixels.
 
 Read the modules in this order:
 
-- ``planes``: the places of pixels, one class for each;
-- ``overrides``: content of single cutouts that differs from their image;
-- ``store``: columns and planes of the cutouts of one image;
-- ``selection``: cutouts out of several stores, in any order;
+- ``planes``: classes for the storage of pixels, in memory, in files or in the image;
+- ``overrides``: properties of single cutouts that differ from those of their image;
+- ``store``: table and pixels of the cutouts of one image;
+- ``selection``: cutouts of several stores, in any order;
 - ``dropped``: sources that were not cut.
 """
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STATUSES", "Dropped", "drop", "dropped_ids", "dropped_table"]
 
-# Archives contain these words, so they must not be renamed.
+# Do not rename these words, because archives contain them.
 STATUSES = (
     "ok",
     "filled",
@@ -31,7 +31,7 @@ STATUSES = (
 
 
 class Dropped(NamedTuple):
-    """Sources that were not cut, all for the same reason."""
+    """A group of sources that were not cut for the same reason."""
 
     id: np.ndarray
     status: str
@@ -43,15 +43,15 @@ class Dropped(NamedTuple):
 def drop(
     ids: ArrayLike, selected: ArrayLike, status: str, stage: str, image: str, message: str
 ) -> list[Dropped]:
-    """Return the sources that a boolean array selects as one group, or an empty list."""
+    """Return a list with one group of the selected sources, or an empty list if there are none."""
     chosen = np.asarray(ids)[np.asarray(selected)]
     return [Dropped(chosen, status, stage, image, message)] if len(chosen) else []
 
 
 def dropped_ids(dropped: Iterable[Dropped]) -> np.ndarray:
-    """Return the identifiers of all dropped sources, with the types that `as_ids` gives."""
+    """Return the identifiers of all dropped sources, in an array like that of `as_ids`."""
     ids = [group.id for group in dropped]
-    # There may be many more dropped sources than cutouts, so numbers stay in arrays.
+    # Concatenate arrays of integers, which is fast if there are many dropped sources.
     if all(group.dtype.kind == "i" for group in ids):
         return np.concatenate([np.empty(0, np.int64), *ids])
     return as_ids([src_id for group in ids for src_id in group.tolist()])
@@ -59,12 +59,12 @@ def dropped_ids(dropped: Iterable[Dropped]) -> np.ndarray:
 
 def dropped_table(dropped: Iterable[Dropped]) -> Table:
     """
-    Return dropped sources as a table.
+    Return a table of dropped sources, with a row for each source.
 
     Returns
     -------
     `~astropy.table.Table`
-        With the columns ``id, status, stage, image, message``.
+        The table, with the columns ``id, status, stage, image, message``.
     """
     from astropy.table import Column, Table
 

@@ -1,4 +1,4 @@
-"""Content of single cutouts that differs from the content of their image."""
+"""Properties and pixels of single cutouts that differ from those of their image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FROM_IMAGE", "Overrides"]
 
-# Class of the uncertainty and its unit.
+# Class and unit of an uncertainty.
 UncertaintyType = tuple[Any, "u.UnitBase | None"]
 
 
@@ -30,22 +30,22 @@ FROM_IMAGE = _Sentinel.FROM_IMAGE
 @dataclass(eq=False)
 class Overrides:
     """
-    Content of a cutout that differs from the content of its image and of its store.
+    Properties and pixels of a cutout that replace those of its image and of its store.
 
     Attributes
     ----------
     planes : dict
-        2-D arrays by the name of the plane, `DeferredArray` until they are needed, and `None`
-        for a plane that the store has and the cutout does not have.
+        Mapping from the name of a plane to its pixels. Pixels are a 2-D array, or a `DeferredArray`
+        until they are used. `None` removes a plane of the store from the cutout.
     meta : dict
         Metadata of the cutout.
     psf : object
-        PSF of the cutout; ``FROM_IMAGE`` if that of the image holds.
+        PSF of the cutout, or ``FROM_IMAGE`` if it is that of the image.
     uncertainty_type : tuple or None
-        Class and unit of the uncertainty, `None` if those of the image hold.
+        Class and unit of the uncertainty, or `None` if they are those of the image.
     parent_box : PixelBox or None
-        Box of the cutout that this one was cut from, in the image. The cutout has no pixels
-        outside. `None` stands for the whole image.
+        For a cutout of a cutout, the box in the image of the parent cutout. Pixels outside the box
+        were filled. `None` stands for the whole image.
     """
 
     planes: dict[str, np.ndarray | DeferredArray | None] = field(default_factory=dict)
@@ -55,17 +55,17 @@ class Overrides:
     parent_box: PixelBox | None = None
 
     def is_deferred(self, name: str) -> bool:
-        """Return `True` if a plane is not in memory yet."""
+        """Return `True` if the pixels of a plane are not in memory yet."""
         return isinstance(self.planes.get(name), DeferredArray)
 
     @property
     def is_empty(self) -> bool:
-        """`True` if the cutout does not differ."""
+        """`True` if there are no differences."""
         from_image = self.psf is FROM_IMAGE and not self.uncertainty_type
         return from_image and self.parent_box is None and not (self.planes or self.meta)
 
     def without_planes(self) -> Overrides:
-        """Return a copy without planes."""
+        """Return a copy without the pixels of planes."""
         return Overrides({}, dict(self.meta), self.psf, self.uncertainty_type, self.parent_box)
 
     def copy(self) -> Overrides:

@@ -1,5 +1,5 @@
 """
-Storage of the pixels of many cutouts, one class for each place of the pixels.
+Classes that store the pixels of one plane. Each class reads pixels from another place.
 
 ============== ====================================== =========================
 Class          Place of the pixels                    Arrays of cutouts
@@ -37,30 +37,30 @@ __all__ = [
 
 
 class StoredPlane(ABC):
-    """One plane of the cutouts of a store."""
+    """A plane of all cutouts of a store."""
 
     dtype: np.dtype
 
     @abstractmethod
     def piece(self, row: np.void) -> np.ndarray:
-        """Return the pixels of the cutout that a row of the index describes."""
+        """Return the 2-D pixels of the cutout that a row of the index describes."""
 
 
 class FlatPlane(StoredPlane):
-    """A plane in which cutouts follow one another, from pixel ``row['start']`` on."""
+    """A plane that stores cutouts one after the other. A cutout starts at ``row['start']``."""
 
     @abstractmethod
     def span(self, start: int, stop: int) -> np.ndarray:
-        """Return pixels of consecutive cutouts; callers do not write to the array."""
+        """Return the pixels of consecutive cutouts. Callers must not write to the array."""
 
     def piece(self, row: np.void) -> np.ndarray:
-        """Return the pixels of the cutout that a row of the index describes."""
+        """Return the 2-D pixels of the cutout that a row of the index describes."""
         height, width, start = int(row["height"]), int(row["width"]), int(row["start"])
         return self.span(start, start + height * width).reshape(height, width)
 
 
 class PackedPlane(FlatPlane):
-    """Pixels of all cutouts in one flat array."""
+    """A plane with the pixels of all cutouts in one flat array."""
 
     def __init__(self, flat: np.ndarray) -> None:
         self.flat = flat
@@ -73,7 +73,7 @@ class PackedPlane(FlatPlane):
 
 class DeferredPlane(FlatPlane):
     """
-    Pixels that are calculated for all cutouts at the first access.
+    A plane whose pixels are calculated at the first access, for all cutouts at once.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class DeferredPlane(FlatPlane):
     @cached_property
     def _flat(self) -> np.ndarray:
         flat = self._calculate()
-        # Release the image.
+        # Release the function and the image to which it refers.
         del self._calculate
         return flat
 
@@ -101,12 +101,12 @@ class DeferredPlane(FlatPlane):
 
 class LazyPlane(FlatPlane):
     """
-    Pixels that are read at each access, and are read-only.
+    A plane whose pixels are read at each access, and are read-only.
 
     Parameters
     ----------
     fetch : callable
-        ``fetch(start, stop)`` returns pixels of shape ``(stop - start,)``.
+        ``fetch(start, stop)`` returns an array of pixels of shape ``(stop - start,)``.
     dtype : dtype
         Dtype of the pixels.
     """
@@ -116,12 +116,12 @@ class LazyPlane(FlatPlane):
         self.dtype = np.dtype(dtype)
 
     def span(self, start: int, stop: int) -> np.ndarray:
-        """Return pixels of consecutive cutouts, perhaps as a view of a mapped file."""
+        """Return the pixels of consecutive cutouts, which may be a view of a mapped file."""
         return self._fetch(start, stop)
 
     def piece(self, row: np.void) -> np.ndarray:
         """Return a read-only copy of the pixels of a cutout."""
-        # A view of a mapped file would crash the process when the file is truncated.
+        # Copy the pixels: access to a mapped file that has been truncated would crash the process.
         pixels = super().piece(row).copy()
         pixels.flags.writeable = False
         return pixels
@@ -129,7 +129,7 @@ class LazyPlane(FlatPlane):
 
 class ImagePlane(StoredPlane):
     """
-    Pixels that are still in the image; cutouts get read-only views.
+    A plane whose pixels are still in the image. Cutouts are read-only views of the image.
 
     Parameters
     ----------
@@ -140,8 +140,8 @@ class ImagePlane(StoredPlane):
     dtype : dtype
         Dtype of the pixels of cutouts.
     origin : tuple of int
-        Pixel ``(x, y)`` from which boxes are counted. It is not (0, 0) if the image is part
-        of a larger image.
+        Coordinates ``(x, y)`` of the first pixel of ``image`` in the system of the boxes. They
+        differ from (0, 0) if ``image`` is a part of the image to which the boxes refer.
     """
 
     def __init__(
@@ -157,12 +157,12 @@ class ImagePlane(StoredPlane):
         self.origin = origin
 
     def shift(self, x: int, y: int) -> ImagePlane:
-        """Return the plane for boxes that are counted from a pixel farther left and below."""
+        """Return the plane for boxes whose coordinates are larger by ``x, y``."""
         origin = self.origin[0] + x, self.origin[1] + y
         return ImagePlane(self.image, self.fill, self.dtype, origin)
 
     def piece(self, row: np.void) -> np.ndarray:
-        """Return a view of the image, or filled pixels where the box leaves the image."""
+        """Return a view of the image, or a filled copy if the box leaves the image."""
         x = int(row["original_x"]) - self.origin[0]
         y = int(row["original_y"]) - self.origin[1]
         box = PixelBox.from_shape((int(row["height"]), int(row["width"])), (x, y))
@@ -173,7 +173,7 @@ class ImagePlane(StoredPlane):
 
 class DeferredArray:
     """
-    Pixels of one cutout that are read or calculated at the first access.
+    Pixels of a single cutout, which are read or calculated at the first access.
 
     Parameters
     ----------
@@ -182,8 +182,8 @@ class DeferredArray:
     dtype : dtype
         Dtype of the pixels.
     image : array or LazyArray, optional
-        A plane of the same shape from which cutouts of the cutout can be cut without
-        reading all pixels. After the first access, ``image`` is the array of pixels.
+        Array of the same shape as the pixels. Parts of the cutout are cut from it without reading
+        all pixels. After the first access, ``image`` is the array of pixels.
     """
 
     def __init__(
@@ -198,9 +198,9 @@ class DeferredArray:
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """The pixels, the same array at each access."""
+        """The pixels. Each access returns the same array."""
         pixels = self._make()
-        # Release the arrays from which the pixels were made.
+        # Release the function and the arrays to which it refers.
         del self._make
         if self.image is not None:
             self.image = pixels

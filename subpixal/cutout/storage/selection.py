@@ -1,4 +1,4 @@
-"""A selection of cutouts out of stores, in any order."""
+"""A selection of cutouts from several stores, in any order."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["Selection"]
 @dataclass(frozen=True, eq=False)
 class Selection:
     """
-    A selection of cutouts out of stores.
+    A selection of cutouts from several stores.
 
     Attributes
     ----------
     stores : tuple of Store
         The stores.
     store_index : array of int, shape (N,)
-        Number of the store of each cutout.
+        For each cutout, the number of its store.
     row_index : array of int, shape (N,)
-        Number of each cutout in its store.
+        For each cutout, its row in the store.
     """
 
     stores: tuple[Store, ...]
@@ -40,7 +40,7 @@ class Selection:
 
     @classmethod
     def of_stores(cls, stores: Iterable[Store]) -> Selection:
-        """Return the selection of all cutouts of stores."""
+        """Return the selection of all cutouts in some stores."""
         stores = tuple(stores)
         sizes = [len(store.index) for store in stores]
         rows = [np.arange(size) for size in sizes]
@@ -49,7 +49,7 @@ class Selection:
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[Store, int]]) -> Selection:
-        """Return the selection of cutouts that are given as pairs of store and row."""
+        """Return the selection of cutouts from pairs of store and row."""
         pairs = list(pairs)
         numbers = {store: k for k, store in enumerate(dict.fromkeys(store for store, _ in pairs))}
         store_index = np.array([numbers[store] for store, _ in pairs], np.intp)
@@ -64,7 +64,7 @@ class Selection:
             yield self.stores[k], row
 
     def pair(self, i: int) -> tuple[Store, int]:
-        """Return the store and the row of the cutout at a position."""
+        """Return the store and the row of the cutout at position ``i`` of the selection."""
         return self.stores[self.store_index[i]], int(self.row_index[i])
 
     def __add__(self, other: Selection) -> Selection:
@@ -77,11 +77,11 @@ class Selection:
         return Selection(tuple(numbers), np.concatenate(store_index), row_index)
 
     def take(self, item: Any) -> Selection:
-        """Return a part of the selection; ``item`` is a slice or an array that indexes it."""
+        """Return a part of the selection. ``item`` is a slice or an array for indexing."""
         return Selection(self.stores, self.store_index[item], self.row_index[item])
 
     def with_stores(self, stores: Iterable[Store]) -> Selection:
-        """Return the selection of the same rows of other stores."""
+        """Return a selection of the same rows from other stores."""
         return Selection(tuple(stores), self.store_index, self.row_index)
 
     def __contains__(self, pair: tuple[Store, int]) -> bool:
@@ -93,7 +93,7 @@ class Selection:
 
     @property
     def images(self) -> list[ImageInfo]:
-        """The images of the cutouts, each once."""
+        """The images of the cutouts, without repetitions."""
         images: dict[tuple, ImageInfo] = {}
         for k in np.unique(self.store_index).tolist():
             image = self.stores[k].image
@@ -101,12 +101,12 @@ class Selection:
         return list(images.values())
 
     def number_images(self) -> list[int]:
-        """Return the number of the image of each store in `images`; -1 if no cutout has it."""
+        """Return the position of each store's image in `images`, or -1 if no cutout has it."""
         numbers = {image.sharing_key: k for k, image in enumerate(self.images)}
         return [numbers.get(store.image.sharing_key, -1) for store in self.stores]
 
     def iter_wcs(self) -> Iterator[tuple[NDArray[np.bool_], ImageInfo]]:
-        """Yield, for each WCS, the cutouts as a boolean array, and an image with the WCS."""
+        """For each WCS, yield a boolean array of the cutouts with it, and an image with the WCS."""
         wcs = [id(store.image.wcs) for store in self.stores]
         _, first, group = np.unique(wcs, return_index=True, return_inverse=True)
         groups = group[self.store_index]
@@ -116,7 +116,7 @@ class Selection:
                 yield selected, self.stores[store].image
 
     def iter_stores(self) -> Iterator[tuple[Store, NDArray[np.intp]]]:
-        """Yield each store that is used, and the positions of its cutouts in the selection."""
+        """Yield each store with selected cutouts, and the positions of these cutouts."""
         order = np.argsort(self.store_index, kind="stable")
         used, start = np.unique(self.store_index[order], return_index=True)
         for k, positions in zip(used.tolist(), np.split(order, start[1:]), strict=False):
@@ -124,7 +124,7 @@ class Selection:
 
     def gather(self, get: Callable[[Store], np.ndarray]) -> np.ndarray:
         """
-        Return values of a column of the stores, in the order of the selection.
+        Return the values of a column for all cutouts, in the order of the selection.
 
         Parameters
         ----------
@@ -144,15 +144,15 @@ class Selection:
 
     def group(self) -> tuple[list[Members], Selection]:
         """
-        Group cutouts of the same image with the same planes.
+        Group the cutouts by their images and planes.
 
         Returns
         -------
         groups : list of list of (Store, array of int)
-            The members of each group. A cutout that is selected twice is in its group once.
+            The stores and rows of each group. A cutout that is selected twice occurs once.
         selection : Selection
-            The same cutouts by the number of the group and the row in the group. It has no
-            stores; `with_stores` adds one store for each group.
+            The same cutouts, as numbers of groups and rows in the groups. The selection contains no
+            stores yet: call `with_stores` with one store for each group.
         """
         groups: dict[tuple, tuple[int, Members]] = {}
         sizes: Counter[int] = Counter()

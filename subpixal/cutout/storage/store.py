@@ -1,4 +1,4 @@
-"""The store: columns and planes of the cutouts of one image."""
+"""The store, which contains the numbers and the pixels of many cutouts of one image."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ __all__ = [
     "make_index",
 ]
 
-# Statuses of cutouts that are kept; others are in tables of dropped sources.
+# Statuses of cutouts. Dropped sources have other statuses.
 KEPT_STATUSES = ("ok", "filled")
 
 INDEX = np.dtype(
     [
-        # Bottom-left pixel in the image, as it is labeled now ...
+        # Bottom-left pixel in the image now. It changes if `Cutout.blc` is assigned.
         ("x", np.int32),
         ("y", np.int32),
-        # ... and as it was when the pixels were cut.
+        # Bottom-left pixel in the image when the pixels were cut.
         ("original_x", np.int32),
         ("original_y", np.int32),
         ("width", np.int32),
         ("height", np.int32),
-        # First pixel in flat planes.
+        # Position of the first pixel of the cutout in flat planes.
         ("start", np.int64),
         ("dx", np.float64),
         ("dy", np.float64),
@@ -68,8 +68,8 @@ def as_ids(values: Iterable[Any]) -> np.ndarray:
     Returns
     -------
     array of shape (N,)
-        An array of integers, floats or strings if all identifiers have that type, otherwise
-        an array of objects: NumPy would turn numbers into strings, and large integers into
+        An array of integers, floats or strings if all identifiers have this type, otherwise an
+        array of objects. `numpy.array` would convert numbers to strings, and large integers to
         floats.
     """
     values = [value.item() if isinstance(value, np.generic) else value for value in values]
@@ -91,7 +91,7 @@ def make_index(
     src_weight: ArrayLike | None = None,
 ) -> np.ndarray:
     """
-    Return the index of cutouts that have just been cut.
+    Return the index (a table of numbers) of cutouts that have just been cut.
 
     Parameters
     ----------
@@ -100,10 +100,10 @@ def make_index(
     boxes : PixelBoxes
         The boxes in the image.
     src_pos : array of float, shape (N, 2), optional
-        Positions ``(x, y)`` of the sources in the image; NaN or `None` stands for the center
-        of the box.
+        Positions ``(x, y)`` of the sources in the image. NaN or `None` stands for the center of the
+        box.
     src_weight : array of float, shape (N,), optional
-        Weights of the sources; NaN stands for none.
+        Weights of the sources. NaN stands for a source without a weight.
 
     Returns
     -------
@@ -129,32 +129,36 @@ def make_index(
 
 
 def boxes_of(index: np.ndarray) -> PixelBoxes:
-    """Return the boxes of the rows of an index in their image, as they are labeled now."""
+    """Return the current boxes in the image of cutouts, from rows of the index."""
     return PixelBoxes(*(index[name] for name in ("x", "y", "width", "height")))
 
 
 class Store:
     """
-    Cutouts of one image as columns.
+    Many cutouts of one image.
+
+    The index is a table of the numbers of all cutouts. For each plane, a `StoredPlane` contains the
+    pixels of all cutouts.
 
     Parameters
     ----------
     image : ImageInfo
         The image of all cutouts.
     index : structured array of dtype `INDEX`, shape (N,)
-        One row for each cutout. A single row is a view that writes through.
+        One row for each cutout. A single row is a view: assigning an element changes the index.
     ids : array of shape (N,)
         Identifiers of the sources, of any type.
     planes : dict
-        Planes by name; a `StoredPlane` holds the pixels of all cutouts.
+        Mapping from the name of a plane to a `StoredPlane` with the pixels of all cutouts.
     overrides : dict
-        `Overrides` by the number of the cutout, for cutouts that differ from the image or
-        from the planes.
+        Mapping from the number of a cutout to its `Overrides`, which replace properties of the
+        image and pixels of the planes. Most cutouts have no overrides.
 
     Attributes
     ----------
     cutouts : weakref.WeakValueDictionary
-        `Cutout` objects that exist, by number. One number always gives the same object.
+        Mapping from the number of a cutout to its `Cutout` object, while this object exists. So the
+        same number always gives the same object.
     """
 
     __slots__ = ("cutouts", "ids", "image", "index", "overrides", "planes")
@@ -188,7 +192,7 @@ class Store:
         return self.overrides.setdefault(i, Overrides())
 
     def get_plane(self, i: int, name: str) -> np.ndarray | None:
-        """Return the 2-D pixels of a plane of cutout ``i``, `None` if there are none."""
+        """Return the 2-D pixels of a plane of cutout ``i``, or `None` without the plane."""
         overrides = self.overrides.get(i)
         if overrides is not None and name in overrides.planes:
             pixels = overrides.planes[name]
@@ -199,7 +203,7 @@ class Store:
         return None if plane is None else plane.piece(self.index[i])
 
     def existing_plane(self, i: int, name: str) -> np.ndarray:
-        """Return the 2-D pixels of a plane that cutout ``i`` has."""
+        """Return the 2-D pixels of a plane of cutout ``i``, which must have the plane."""
         pixels = self.get_plane(i, name)
         if pixels is None:
             msg = f"the cutout has no plane {name!r}"
@@ -207,7 +211,7 @@ class Store:
         return pixels
 
     def existing_planes(self, i: int) -> dict[str, np.ndarray]:
-        """Return the 2-D pixels of all planes that cutout ``i`` has, by name."""
+        """Return a mapping from the names of all planes of cutout ``i`` to their 2-D pixels."""
         return {name: self.existing_plane(i, name) for name in self.plane_dtypes(i)}
 
     def set_plane(self, i: int, name: str, pixels: np.ndarray | None) -> None:
@@ -215,7 +219,7 @@ class Store:
         planes = self.edit_overrides(i).planes
         mask = planes.get("mask")
         if isinstance(mask, DeferredArray):
-            # The mask depends on the planes as they are before the change.
+            # Compute a deferred mask now, because it depends on the planes before the change.
             planes["mask"] = mask.pixels
         planes[name] = pixels
 
@@ -227,7 +231,7 @@ class Store:
         self.ids[i] = new[0]
 
     def plane_dtypes(self, i: int) -> dict[str, np.dtype]:
-        """Return the dtypes of the planes that cutout ``i`` has, by name, ``'data'`` first."""
+        """Return a mapping from the planes of cutout ``i`` to dtypes, with ``'data'`` first."""
         stored = self.planes | self.get_overrides(i).planes
         found = {}
         for name in PLANES:
@@ -242,20 +246,20 @@ class Store:
         return own or (self.image.uncertainty_type, self.image.uncertainty_unit)
 
     def get_psf(self, i: int) -> Any:
-        """Return the PSF of cutout ``i``, which is that of the image unless it was set."""
+        """Return the PSF of cutout ``i``. Unless it was set, it is the PSF of the image."""
         psf = self.get_overrides(i).psf
         return self.image.psf if psf is FROM_IMAGE else psf
 
     def extract(self, i: int, planes: Mapping[str, Any] | None = None) -> Store:
         """
-        Return a store of cutout ``i`` alone, which shares the pixels.
+        Return a store that contains only cutout ``i`` and shares its pixels.
 
         Parameters
         ----------
         i : int
             Number of the cutout.
         planes : dict, optional
-            Planes by name that replace those of the cutout.
+            Mapping from names of planes to pixels that replace all planes of the cutout.
         """
         overrides = self.get_overrides(i).without_planes()
         overrides.planes = dict(self.existing_planes(i) if planes is None else planes)
@@ -264,7 +268,7 @@ class Store:
         return Store(self.image, index, self.ids[i : i + 1].copy(), overrides={0: overrides})
 
     def with_image(self, image: ImageInfo) -> Store:
-        """Return the same cutouts of another image, which share the pixels."""
+        """Return a store of the same cutouts with another image. It shares the pixels."""
         overrides = {i: own.copy() for i, own in self.overrides.items()}
         ids = self.ids.copy()
         return Store(image, self.index.copy(), ids, planes=self.planes, overrides=overrides)
@@ -291,13 +295,13 @@ class Store:
         return [np.array(group) for group in groups.values()]
 
     def _with_own_planes(self, names: Iterable[str]) -> set[int]:
-        """Return the numbers of cutouts that override one of some planes."""
+        """Return the numbers of cutouts whose overrides contain one of the planes."""
         names = set(names)
         return {i for i, own in self.overrides.items() if not names.isdisjoint(own.planes)}
 
     def get_pixels(self, name: str, rows: NDArray[np.intp]) -> np.ndarray:
         """
-        Return pixels of cutouts, one cutout after the other.
+        Return the pixels of a plane of cutouts, one cutout after the other.
 
         Parameters
         ----------
@@ -309,7 +313,8 @@ class Store:
         Returns
         -------
         array of shape (P,)
-            A view if the cutouts follow one another in the plane; callers do not write to it.
+            Pixels, which callers must not change. They are a view of the plane if the cutouts are
+            consecutive in the plane.
         """
         plane = self.planes.get(name)
         index = self.index[rows]
@@ -322,23 +327,24 @@ class Store:
         return np.concatenate([self.existing_plane(i, name).ravel() for i in rows.tolist()])
 
 
-# Stores with equal images, and the numbers of the cutouts that are taken of each.
+# Stores with equal images, and for each store the numbers of the cutouts to take.
 Members = list[tuple[Store, "NDArray[np.intp]"]]
 
 
 def concat_index(members: Members) -> Store:
     """
-    Return cutouts of one image in one store, without their planes.
+    Combine cutouts of one image in a new store, without their planes.
 
     Parameters
     ----------
     members : list of (Store, array of int)
-        Stores with equal images, and the numbers of the cutouts that are taken of each.
+        Stores with equal images, and for each store the numbers of the cutouts to take.
 
     Returns
     -------
     Store
-        Its index describes flat planes in which the pixels of the cutouts follow one another.
+        The new store. According to its index, the pixels of the cutouts follow one another in flat
+        planes, which the caller adds.
     """
     index = np.concatenate([store.index[rows] for store, rows in members])
     index["start"] = boxes_of(index).starts
@@ -351,11 +357,11 @@ def concat_index(members: Members) -> Store:
 
 
 def _concat_overrides(members: Members) -> dict[int, Overrides]:
-    """Return the overrides without planes, by the number of the cutout among all members."""
+    """Return the overrides without planes, by the number of the cutout in the new store."""
     overrides = {}
     first = 0
     for store, rows in members:
-        # Most stores have no overrides, and a loop over all rows is slow.
+        # Skip stores without overrides, because a loop over their rows is slow.
         if store.overrides:
             for number, i in enumerate(rows.tolist(), first):
                 own = store.get_overrides(i).without_planes()
@@ -367,17 +373,17 @@ def _concat_overrides(members: Members) -> dict[int, Overrides]:
 
 def concat(members: Members) -> Store:
     """
-    Return copies of cutouts of one image that have the same planes.
+    Copy cutouts of one image to a new store. All cutouts must have the same planes.
 
     Parameters
     ----------
     members : list of (Store, array of int)
-        Stores with equal images, and the numbers of the cutouts that are taken of each.
+        Stores with equal images, and for each store the numbers of the cutouts to take.
 
     Returns
     -------
     Store
-        A store with packed planes. The WCS is not copied.
+        The new store. Each of its planes is a single array. The WCS is not copied.
     """
     store = concat_index(members)
     first_store, first_rows = members[0]
