@@ -1,9 +1,9 @@
 """
 Exceptions and warnings of the package.
 
-If astropy has an exception for a situation, the package raises that exception. One ``except``
-clause then works for both libraries. Each exception of the package derives from a builtin
-exception.
+If astropy has an exception for a situation, this package raises that exception. One ``except``
+clause then handles the errors of both libraries. The exceptions that this package defines derive
+from builtin exceptions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_LISTED = 3
 
 class NotConvergedError(ValueError):
     """
-    Error for sky positions for which the search found no verified pixel position.
+    Error for sky positions without a confirmed pixel position.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class NotConvergedError(ValueError):
 
 class ExposureError(RuntimeError):
     """
-    Error for a batch of exposures if some of the exposures failed.
+    Error for a batch of exposures in which one or more exposures failed.
 
     Parameters
     ----------

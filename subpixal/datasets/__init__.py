@@ -2,8 +2,8 @@
 Simulated scenes of sources with known positions, for demonstrations, tests and benchmarks.
 
 A scene consists of a combined (drizzled) image and distorted exposures of the same part of the sky.
-Each source is drawn at its exact position in each image, from the full WCS of the image. Users can
-therefore compare measurements in the pixels with the true values. Read the modules in this order:
+The full WCS of each image gives the exact positions of the sources in the image. Measurements in
+the pixels can therefore be compared with true values. Read the modules in this order:
 
 - ``wcs``: simulated WCSs of several kinds, with the same distortion;
 - ``scenes``: simulated catalogs, images and segmentation images with these WCSs.

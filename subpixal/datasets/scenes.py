@@ -1,4 +1,4 @@
-"""Simulated scenes. The full WCS of each image gives the exact positions of the sources."""
+"""Simulated scenes of sources, with exact positions from the full WCS of each image."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class SimulatedImage:
         Exposure time of the image in s.
     positions : `~numpy.ndarray`
         True 0-based pixel positions ``(x, y)`` of all sources of the scene, shape ``(N, 2)``. Some
-        sources may lie off the image. A position is NaN if it is farther from the center than the
-        length of the diagonal.
+        sources may lie off the image. The position of a source is NaN if its distance from the
+        center of the image exceeds the length of the diagonal.
     """
 
     name: str
@@ -182,8 +182,8 @@ def make_scene(
     scale, exposure_scale : float, optional
         Pixel scales of the combined image and of the exposures, in arcsec.
     noise : bool, optional
-        If `True`, the images contain noise, hot pixels and cosmic rays. The sources are the same
-        with and without noise.
+        If `True`, all images contain noise, and the exposures contain hot pixels and cosmic rays.
+        The sources are the same with and without noise.
 
     Returns
     -------

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["make_wcs"]
 
-# All distorted kinds use this distortion, so that a pixel has the same sky position for each kind.
-# The distorted x and y are cubic polynomials of the offset from the reference pixel. Their terms
-# are in the order of PV keywords. Offsets are in units of half the longer side of the image, so
-# that the distorted image has the same outline for all sizes.
+# All kinds except 'tan' contain this distortion. Except for lookup tables, they map a pixel to the
+# same sky position. The distorted x and y are cubic polynomials of the offset from the reference
+# pixel. Their terms are in the order of PV keywords. Offsets are in units of half the longer side
+# of the image, so that the distorted image has the same outline for all sizes.
 CUBIC = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
 DISTORTION = (
     (0.0, 1.0, 0.0, 0.009, -0.006, 0.003, 0.004, 0.0, 0.005, 0.0),

@@ -271,7 +271,7 @@ def low_level_wcs(wcs: Any) -> BaseLowLevelWCS:
     Raises
     ------
     TypeError
-        If ``wcs`` is no APE 14 WCS.
+        If ``wcs`` is not an APE 14 WCS.
     ValueError
         If ``wcs`` does not have two pixel axes.
     """
@@ -280,7 +280,7 @@ def low_level_wcs(wcs: Any) -> BaseLowLevelWCS:
         msg = f"wcs must be an APE 14 WCS (low or high level), got {type(wcs).__name__}"
         raise TypeError(msg)
     if FITSAdapter.handles(low):
-        # If the WCS was made by setting single attributes, this call sets the units.
+        # This call sets the units of a WCS that was made without a header, attribute by attribute.
         low.wcs.set()
     if low.pixel_n_dim != 2:
         msg = f"wcs must have 2 pixel axes, got {low.pixel_n_dim}"

@@ -73,7 +73,7 @@ class PixelBox:
         Parameters
         ----------
         shape : tuple of int
-            ``(ny, nx)``.
+            ``(ny, nx)`` of the box.
         blc : tuple of int
             ``(x, y)`` of the bottom-left pixel.
         """
@@ -135,7 +135,7 @@ class PixelBox:
 
     @property
     def naxis(self) -> tuple[int, int]:
-        """Numbers of pixels ``(width, height)``, in the order of a FITS header."""
+        """Numbers of pixels ``(width, height)``, as NAXIS1 and NAXIS2 in a FITS header."""
         return self.width, self.height
 
     @property
@@ -184,7 +184,7 @@ class PixelBox:
         return PixelBox(self.xmin + dx, self.ymin + dy, self.xmax + dx, self.ymax + dy)
 
     def pad(self, pixels: int) -> PixelBox:
-        """Return a box that extends ``pixels`` farther on each side; negative numbers shrink it."""
+        """Return a box that is larger by ``pixels`` on each side, or smaller if it is negative."""
         return PixelBox(
             self.xmin - pixels, self.ymin - pixels, self.xmax + pixels, self.ymax + pixels
         )

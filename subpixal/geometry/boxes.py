@@ -123,7 +123,7 @@ class PixelBoxes:
         return int(self.area.sum())
 
     def pad(self, pixels: int) -> PixelBoxes:
-        """Return boxes that extend ``pixels`` farther on each side."""
+        """Return boxes that are larger by ``pixels`` on each side."""
         return PixelBoxes(
             self.xmin - pixels,
             self.ymin - pixels,

@@ -1,9 +1,10 @@
 """
-Control points: a coarse grid of pixel positions on an image, with the positions on the sky.
+Control points: pixel positions on a coarse grid over an image, and their sky positions.
 
 A search for pixel positions takes start positions and derivatives from the control points. The
-control points also show the region of the sky that the image covers. If the distortion folds
-over, they show on which side of the fold the image lies.
+control points also show the region of the sky that the image covers. A distortion polynomial can
+fold over and give the same sky position for several pixel positions. The control points then show
+on which side of the fold the image lies.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ COUNT = 17
 # The grid extends beyond each edge by this fraction of the size of the image.
 MARGIN = 0.1
 
-# The mean derivatives are used for steps anywhere on the image if the local derivatives differ from
-# the mean by at most this. The difference is in pixels for a step of one pixel.
+# Largest difference of local derivatives from their mean, in pixels per pixel. If no difference is
+# larger, steps anywhere on the image can use the mean.
 MAX_DEVIATION = 0.2
 
 # To find a fold between the image and a position off the image, test this number of points on the
@@ -43,8 +44,8 @@ UNFOLDED_FRACTION = 0.8
 # smaller.
 CACHE_TOLERANCE = 1e-12
 
-# Cache of control points by WCS. Without the cache, the control points would take longer to make
-# than a source takes to map.
+# Cache of control points by WCS. Without the cache, it would take longer to make control points
+# than to map a source.
 _CACHE: WeakKeyDictionary[Any, dict[tuple[Any, ...], ControlPoints]] = WeakKeyDictionary()
 
 

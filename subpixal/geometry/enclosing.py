@@ -1,9 +1,9 @@
 """
 Rectangles that enclose mapped rectangles.
 
-The mapped edges of a rectangle may be curved, so that the four corners are not enough to enclose
-them. The module samples the edges at many points, and each point is mapped. The second differences
-of the mapped points limit how far an edge bulges between two points.
+The mapped edges of a rectangle may be curved and extend beyond the four mapped corners. The module
+therefore samples the edges at many points. The second differences of the mapped points limit how
+far an edge bulges between two points.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def perimeter(
 
 
 def _group_by_size(start: IntArray, count: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield groups of curves of equal size, with a column of point indices for each curve."""
+    """Yield groups of curves with equally many points, and the indices of their points."""
     sizes = np.append(start[1:], count) - start
     for size in np.unique(sizes).tolist():
         curves = np.flatnonzero(sizes == size)
@@ -82,7 +82,7 @@ def extents(x: FloatArray, y: FloatArray, start: IntArray) -> tuple[FloatArray, 
     Parameters
     ----------
     x, y : array of float, shape (P,)
-        Mapped points, in the order of `perimeter`.
+        Mapped points of the curves, in the order in which `perimeter` returns them.
     start : array of int, shape (N,)
         Index of the first point of each curve.
 
@@ -115,7 +115,7 @@ def extents(x: FloatArray, y: FloatArray, start: IntArray) -> tuple[FloatArray, 
 
 def _max_rise(points: FloatArray) -> FloatArray:
     """
-    Return upper limits of the rise of closed curves above each sample, near that sample.
+    Return the largest possible rise of closed curves above each sample, near the sample.
 
     A lookup table can give a curve a kink between two samples. Such a curve rises by at most half
     of the second difference there. A smooth curve rises less. At a corner, the second difference is

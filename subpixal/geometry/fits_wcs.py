@@ -49,9 +49,9 @@ def find_fits_wcs(wcs: Any) -> WCS | None:
     Returns
     -------
     `~astropy.wcs.WCS` or None
-        ``wcs`` itself, or the WCS inside the wrappers of ``wcs``. `None` if that is not an
-        `astropy.wcs.WCS`. An instance of a subclass also gives `None`, because this module could
-        lose additional attributes of the subclass.
+        ``wcs`` itself, or the WCS inside the wrappers of ``wcs``. `None` if this WCS is not an
+        `astropy.wcs.WCS`. For an instance of a subclass, the result is also `None`, because the
+        subclass may have attributes that this module would lose.
     """
     while isinstance(wcs, HighLevelWCSWrapper | BaseWCSWrapper):
         wcs = getattr(wcs, _inner_name(wcs))
@@ -59,7 +59,11 @@ def find_fits_wcs(wcs: Any) -> WCS | None:
 
 
 def replace_fits_wcs(wcs: Any, new: Any) -> Any:
-    """Return a copy of a WCS and its wrappers that has ``new`` in the place of the FITS WCS."""
+    """
+    Replace the FITS WCS inside a WCS by another object.
+
+    The result has copies of the wrappers of ``wcs``. The function does not change ``wcs`` itself.
+    """
     if not isinstance(wcs, HighLevelWCSWrapper | BaseWCSWrapper):
         return new
     name = _inner_name(wcs)
@@ -84,7 +88,7 @@ def exact_state(wcs: WCS) -> dict[str, Any]:
     Returns
     -------
     dict
-        The state has the following keys, some of them only if the WCS has such values:
+        The state. It has the following keys, except for values that the WCS does not have:
 
         - ``cards``: list of header cards for wcslib;
         - ``key``: letter of the description in a header with several WCSs;
@@ -262,14 +266,15 @@ def _is_restored_by_astropy(wcs: WCS) -> bool:
     """
     Return `True` if astropy can pickle and unpickle a WCS, even if the result is not exact.
 
-    The unpickling of astropy reads a header. It fails if only the first axis has a lookup table,
+    To unpickle a WCS, astropy reads a header. This fails if only the first axis has a lookup table,
     and if a WCS with SIP polynomials has no CTYPE.
     """
     is_single_table = wcs.cpdis1 is not None and wcs.cpdis2 is None
     return not is_single_table and (wcs.sip is None or all(wcs.wcs.ctype))
 
 
-# Replacements by the id of the WCS. A pickle or an archive then writes a shared WCS only once.
+# Stand-ins by the id of the WCS. Because a WCS has only one stand-in, a pickle or an archive
+# contains a shared WCS only once.
 _EXACT: WeakValueDictionary[int, ExactWCS] = WeakValueDictionary()
 
 

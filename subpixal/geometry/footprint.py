@@ -19,7 +19,7 @@ CAP_MARGIN = 1.25
 # With fewer good control points, the extent of the image is unknown.
 MIN_POINTS = 17
 
-# Smallest length by which a vector is divided to normalize it.
+# Smallest divisor when a vector is normalized, to avoid a division by zero.
 TINY = 1e-15
 
 
@@ -86,9 +86,9 @@ class Footprint:
         Return `True` for boxes that may overlap the image or its surroundings, or contain them.
 
         The test compares ranges of three coordinates. Two coordinates follow the pixel axes of the
-        image. The third follows the direction to the center of the image. A box can contain the
-        image while its edges are far away. If all its edges are on the opposite hemisphere,
-        however, the result is `False`.
+        image. The third follows the direction to the center of the image. If a box contains the
+        image, its edges can be far away from the image. If all edges are on the opposite
+        hemisphere, however, the result is `False`.
 
         Parameters
         ----------

@@ -128,5 +128,5 @@ def _lagrange(t: ArrayLike) -> FloatArray:
 
 @lru_cache(maxsize=1024)
 def _weights(size: int) -> FloatArray:
-    """Return the weights of the nodes for each of the pixels along an axis of a box."""
+    """Return the weight of each node at each pixel along an axis of a box."""
     return _lagrange((np.arange(size) - (size - 1) / 2) / _half_size(np.array(size)))

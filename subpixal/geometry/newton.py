@@ -1,5 +1,5 @@
 """
-Newton's method on arrays of points, to invert a forward transform.
+Newton's method, to find pixel positions from points of the world.
 
 The functions take and return plain arrays. They invert a forward function, which takes pixel
 positions x, y of shape (N,) and returns points of shape (M, N), M >= 2. The straight distance
@@ -31,7 +31,7 @@ def jacobian(
     forward: Forward, x: FloatArray, y: FloatArray, base: FloatArray, *, step: float = STEP
 ) -> FloatArray:
     """
-    Return the Jacobian of a forward function, whose values are known, from forward differences.
+    Return the Jacobian of a forward function at positions where its values are known.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def pseudo_inverse(derivatives: FloatArray) -> tuple[FloatArray, FloatArray]:
     Returns
     -------
     inverse : array of shape (2, M, N)
-        Pseudo-inverses. The product with the residual, summed over M, is the step in pixels.
+        Pseudo-inverses. The step in pixels is the sum over M of pseudo-inverse times residual.
     length : array of shape (N,)
         Length of the longer of the two derivatives at each point.
     """
@@ -152,7 +152,7 @@ def newton(
     forward : callable
         Forward function. ``forward(x, y)`` returns points of shape (M, N).
     target : array of shape (M, N)
-        Points for which the pixel positions are searched.
+        Values of the forward function at the unknown positions.
     x, y : array of shape (N,)
         Start positions. The search fails for a start position that is NaN.
     accuracy : float
@@ -166,8 +166,8 @@ def newton(
         A point has converged, without a further step, if the length of its residual is at most
         this.
     common : tuple, optional
-        Derivatives for the first steps of all points. They are a pair as from `pseudo_inverse`, for
-        one point: an array of shape (2, M) and a number.
+        Pseudo-inverse for the first steps of all points. It is a pair as from `pseudo_inverse`, but
+        for one point: an array of shape (2, M) and a number.
 
     Returns
     -------
@@ -269,7 +269,7 @@ class _Search:
         Returns
         -------
         values, residual : array of shape (M, active points)
-            Values of the forward function, and the differences of the targets from them.
+            Values of the forward function, and the differences between targets and values.
         previous_length : array of shape (active points,)
             Lengths of the residuals before the last step.
         """
@@ -320,8 +320,8 @@ class _Search:
         self.y[chosen] += step[1]
         self.last_step[:, chosen] = step
         short = size <= FINAL_STEP * self.accuracy
-        # A short step alone does not prove convergence. A residual at right angles to the
-        # derivatives also gives a short step, which does not remove the residual.
+        # A short step alone does not prove convergence. If the residual is at right angles to the
+        # derivatives, the step is short but does not remove the residual.
         small = self.length[chosen] <= 2 * self.accuracy * self.derivative_length[chosen]
         self.converged[chosen] = short & small
         self._activate(np.concatenate([self.active[~short], self.outside]))

@@ -99,7 +99,7 @@ def unwrap(wcs: BaseLowLevelWCS) -> tuple[BaseLowLevelWCS, tuple[float, float]]:
     Returns
     -------
     wcs : `~astropy.wcs.wcsapi.BaseLowLevelWCS`
-        The WCS inside these wrappers.
+        The WCS inside the removed wrappers.
     origin : tuple of float
         Pixel position ``(x, y)`` in the inner WCS that corresponds to pixel (0, 0) of the outermost
         wrapper.

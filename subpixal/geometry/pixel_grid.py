@@ -46,7 +46,7 @@ class PixelGrid:
     wcs : object
         A low-level or high-level APE 14 WCS with two pixel axes.
     shape : tuple of int, optional
-        ``(ny, nx)`` of the image. By default, the WCS gives the shape.
+        ``(ny, nx)`` of the image. By default, the shape or the bounds in the WCS.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class PixelGrid:
 
     def to_vectors(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return points of the world for pixel positions, as vectors.
+        Return the world positions of pixel positions as vectors.
 
         The straight distance between two vectors is a meaningful distance.
 
@@ -109,11 +109,12 @@ class PixelGrid:
         """
         Return the pixel positions of world values.
 
-        Newton's method refines each position until the transform from pixels to the world confirms
-        it. The search starts from polynomials fitted to control points over the image. Where this
-        search fails, it starts again from the inverse of the WCS, and then from the nearest control
-        point. If the distortion folds over, several pixel positions can have the same world values.
-        The result is the position on the same branch as the image.
+        Newton's method refines start positions until the transform from pixels to the world
+        confirms them. The first start positions come from polynomials fitted to control points over
+        the image. If the search fails at a point, it starts again from the inverse of the WCS, and
+        then from the nearest control point. If the distortion folds over, several pixel positions
+        can have the same world values. The result is the position on the same side of the fold as
+        the image.
 
         Parameters
         ----------
@@ -156,9 +157,9 @@ class PixelGrid:
         Return the pixel positions of points around boxes, and of one extra point for each box.
 
         The method skips boxes farther than ``reach`` pixels from the image, and returns NaN for
-        their points. For the other boxes, it finds the positions of all points around the box, on
-        or off the image. It finds the position of the extra point only if that point is inside the
-        box or near the image.
+        their points. For each other box, it finds the positions of all points around the box, on or
+        off the image. It finds the position of the extra point only if this point is inside the box
+        or near the image.
 
         Parameters
         ----------
@@ -285,7 +286,7 @@ class PixelGrid:
 
     def pixel_area(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """
-        Return the areas of pixels on the sky, from the transform of the pixel corners.
+        Return the areas of pixels on the sky, from the sky positions of the pixel corners.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
 """
 Mapping from the pixels of one image to the pixels of another.
 
-A map evaluates each WCS once for all points.
+A map evaluates the WCS of each image for all points at once.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ class PixelMap:
         """
         Map rectangles, and one position for each rectangle, from the first image to the second.
 
-        The method evaluates each WCS once for all rectangles and positions. A rectangle with
-        strongly curved edges is mapped again with closer samples of the edges, so that the mapped
-        rectangle is tight.
+        The method evaluates the WCS of each image for all rectangles and positions at once. If the
+        mapped edges of a rectangle are strongly curved, the method maps it again with closer points
+        on its edges. The mapped rectangle then encloses the curved edges tightly.
 
         Parameters
         ----------

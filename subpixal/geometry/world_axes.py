@@ -86,7 +86,7 @@ class WorldAxes:
 
     def vectors(self, values: Sequence[ArrayLike]) -> FloatArray:
         """
-        Return points of the world as vectors.
+        Convert world values to vectors.
 
         The straight distance between two vectors is a meaningful distance.
 

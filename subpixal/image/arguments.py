@@ -47,8 +47,8 @@ class ImageArguments:
     masks : tuple
         Masks of the image, which are combined by a logical or.
     units : tuple
-        Units of the data from several sources. An unknown unit is `None`. All other units must be
-        equal.
+        Units of the data, as an argument and the data themselves give them. An unknown unit is
+        `None`. All known units must be equal.
     psf, meta, data_units, exptime, dqbitmask
         As for `~subpixal.cutout.Cutout`. The value of the NDData replaces an `ImplicitDefault`.
         ``dqbitmask`` may use the names of flags in ``meta['flag_names']``.
@@ -214,7 +214,7 @@ def _parse_plane(
 
 
 def _meta_of(nd: NDData) -> Mapping:
-    """Return the metadata of an NDData; those of the image for a cutout without its own."""
+    """Return the metadata of an NDData, or of its image if a cutout has no metadata."""
     meta = nd.meta
     return meta.maps[-1] if isinstance(meta, ChainMap) and not any(meta.maps[:-1]) else meta
 

@@ -17,9 +17,9 @@ __all__ = [
 @dataclass(frozen=True, repr=False)
 class ImplicitDefault:
     """
-    Default of an argument, which marks that the caller passed no value.
+    Default of an argument that gives way to an attribute of the image.
 
-    If the caller passes a plain value, it is used even if it equals the default.
+    A value that the caller passes does not give way, even if it equals the default.
     """
 
     value: Any

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNK", "copy_boxes", "cut_box", "cut_boxes", "overlap"]
 
-# Number of pixels in each step of a calculation. This many pixels fit into the cache of the
-# processor. Access to slower memory would take longer than the calculation.
+# Number of pixels in each step of a calculation. Arrays of this size stay in the cache of the
+# processor. New memory for larger arrays would take more time than the calculation.
 CHUNK = 2**17
 
 Slices = tuple[slice, slice]

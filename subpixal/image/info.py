@@ -52,8 +52,8 @@ class ImageInfo:
     name : str
         Name of the image.
     stage : str
-        Step of the chain of cutouts that uses the image: ``'primary'``, ``'input_image'`` or
-        ``'drz'``. Empty for an image outside a chain.
+        Name of the step of a chain of cutouts that uses the image: ``'primary'``,
+        ``'input_image'`` or ``'drz'``.
     """
 
     wcs: Any
@@ -84,7 +84,8 @@ class ImageInfo:
         """
         Key that is equal for two records of the same image.
 
-        The key is needed because each cutout that is cut on its own has its own record.
+        Two cutouts of the same image have different records if they are cut separately. The key
+        shows that the records are for the same image.
         """
         plain = (self.shape, self.unit, self.data_units, self.exptime, self.name, self.stage)
         uncertainty = self.uncertainty_type, self.uncertainty_unit

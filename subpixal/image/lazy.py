@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageArray", "LazyArray", "as_image", "read_bands", "read_points", "read_rows"]
 
-# Largest size of a band of rows of an array that is read in parts.
+# Largest size in bytes of a band of rows of an array that is read in parts.
 _BAND_BYTES = 2**25
 
 # Largest number of pixels in a band of rows of an array in memory. Such a band fits into the cache
@@ -108,7 +108,8 @@ def read_bands(image: ImageArray, boxes: PixelBoxes) -> Iterator[tuple[Any, int,
     Yields
     ------
     selected : slice or array of int
-        Index of the boxes of the band. The band contains all their pixels that lie in the image.
+        Index of the boxes of the band. The band contains all pixels of these boxes that lie in the
+        image.
     x, y : int
         Position of the first pixel of the band in the image.
     pixels : array

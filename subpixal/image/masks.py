@@ -48,7 +48,7 @@ def unite_masks(
     Returns
     -------
     array, LazyArray, UnitedMask or None
-        The combined mask; `None` if no mask is given or all masks are a single `False`.
+        The combined mask; `None` if no mask is given, or if each mask is a single `False`.
     """
     arrays = []
     for mask in (as_image(mask) for mask in masks if mask is not None):

@@ -78,7 +78,7 @@ class Plane:
         object.__setattr__(self, "argument", self.argument or self.name)
 
     def with_uncertainty_type(self, uncertainty_type: type[NDUncertainty] | None) -> Plane:
-        """Return the rules for a class of uncertainty; a plane of another name stays the same."""
+        """Return the rules of the plane if the uncertainty of the image is of a given class."""
         if self.name == "uncertainty" and uncertainty_type is not None:
             for known, (fits_name, fill) in UNCERTAINTIES.items():
                 if issubclass(uncertainty_type, known):

@@ -29,8 +29,8 @@ DATA_UNITS = ("rate", "counts")
 
 _COUNT_UNITS = (u.ct, u.electron, u.DN, u.adu, u.photon)
 
-# If a factor multiplies the data, the power of the factor with this exponent multiplies the
-# uncertainty.
+# Exponents of the scaling of uncertainties. If the data are multiplied by a factor, the uncertainty
+# is multiplied by the factor to the power of the exponent.
 _POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
 
@@ -95,10 +95,10 @@ def exposure(exptime: float, unit: u.UnitBase | None) -> float | u.Quantity:
 
 def uncertainty_power(kind: type) -> int | None:
     """
-    Return the exponent for the scaling of a class of uncertainty.
+    Return the exponent with which a class of uncertainty scales with the data.
 
-    If a factor multiplies the data, the power of the factor with this exponent multiplies the
-    uncertainty. The result is `None` if the exponent is unknown.
+    If the data are multiplied by a factor, the uncertainty is multiplied by the factor to the power
+    of the exponent. The result is `None` if the exponent is unknown.
     """
     return next((power for known, power in _POWERS.items() if issubclass(kind, known)), None)
 
