@@ -28,7 +28,7 @@ def make_table():
 
 
 def make_table_hdu(number=3, name="OBJECTS", tdisp="I10"):
-    """Return a FITS table with a display format for its second column."""
+    """Return a FITS table. Its second column has a display format."""
     columns = [
         fits.Column("NUMBER", "1J", array=np.arange(1, number + 1), disp="I10"),
         fits.Column("X_IMAGE", "1E", array=np.arange(number) + 0.5, unit="pixel", disp="F11.4"),
@@ -39,7 +39,7 @@ def make_table_hdu(number=3, name="OBJECTS", tdisp="I10"):
 
 
 def test_ecsv_keeps_types_units_masks_and_meta(tmp_path):
-    """An ECSV catalog has the types, units, masks and metadata of the table."""
+    """The catalog in an ECSV file has the types, units, masks and metadata of the table."""
     make_table().write(tmp_path / "cat.ecsv")
     table = read_catalog(tmp_path / "cat.ecsv")
     assert table["id"].dtype.kind == "i"
@@ -50,7 +50,7 @@ def test_ecsv_keeps_types_units_masks_and_meta(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".fits", ".fits.gz", ".cat"])
 def test_fits_table_is_read_under_every_name(tmp_path, suffix):
-    """The content of a file, not its name, decides if it is FITS. Masked values stay masked."""
+    """A FITS table is recognized by its content under any file name. Masked values stay masked."""
     path = tmp_path / f"cat{suffix}"
     make_table().write(path, format="fits")
     table = read_catalog(path)
@@ -60,7 +60,7 @@ def test_fits_table_is_read_under_every_name(tmp_path, suffix):
 
 @pytest.mark.parametrize("tdisp", ["I10", "F11.4", "Z8", "%8d"])
 def test_wrong_display_formats_do_not_matter(tmp_path, tdisp):
-    """A display format of another type causes no error when a table is read or printed."""
+    """A display format for another type causes no errors while reading or printing a table."""
     fits.HDUList([fits.PrimaryHDU(), make_table_hdu(tdisp=tdisp)]).writeto(
         tmp_path / "cat.fits", output_verify="ignore"
     )
@@ -72,7 +72,7 @@ def test_wrong_display_formats_do_not_matter(tmp_path, tdisp):
 
 
 def test_unknown_units_are_kept(tmp_path):
-    """A column keeps a unit that is unknown to astropy, and there is no warning."""
+    """If astropy does not recognize a unit, the column keeps it without a warning."""
     hdu = make_table_hdu()
     hdu.header["TUNIT1"] = "furlongs"
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "cat.fits")
@@ -81,7 +81,11 @@ def test_unknown_units_are_kept(tmp_path):
 
 
 def test_ldac_catalog_has_the_rows_of_ldac_objects(tmp_path):
-    """The catalog is the table LDAC_OBJECTS, not the image header in LDAC_IMHEAD."""
+    """
+    The catalog in an LDAC file is the table LDAC_OBJECTS.
+
+    It is not LDAC_IMHEAD, which contains the image header.
+    """
     text = np.array([b"SIMPLE  = T".ljust(160)])
     header = fits.Column("Field Header Card", "160A", array=text)
     hdus = [
@@ -94,7 +98,11 @@ def test_ldac_catalog_has_the_rows_of_ldac_objects(tmp_path):
 
 
 def test_brackets_select_a_table(tmp_path):
-    """Brackets after the file name select one of several tables. The error lists all tables."""
+    """
+    Brackets after the file name select one of several tables.
+
+    Without them, the error lists all tables.
+    """
     hdus = [
         fits.PrimaryHDU(),
         make_table_hdu(2, "BLUE"),
@@ -113,7 +121,11 @@ def test_brackets_select_a_table(tmp_path):
 
 @pytest.mark.parametrize("name", ["test.cat", "noname", "test.cat.gz"])
 def test_sextractor_text_has_its_columns(tmp_path, name):
-    """The header identifies SExtractor's ASCII_HEAD format. Columns of vectors get numbers."""
+    """
+    The ASCII_HEAD header identifies a SExtractor text file. The columns of a vector get numbers.
+
+    Elements of vectors are numbered columns.
+    """
     content = (SEXTRACTOR + "  3  10.5  20.1  20.2  0\n  5  11.5  21.1  21.2  4\n").encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     table = read_catalog(tmp_path / name)
@@ -124,7 +136,7 @@ def test_sextractor_text_has_its_columns(tmp_path, name):
 
 
 def test_csv_and_plain_text_have_their_columns(tmp_path):
-    """Missing values of a CSV file are masked. A commented header of a text file names columns."""
+    """Missing values in a CSV file are masked. The names of text columns can be in a comment."""
     (tmp_path / "cat.csv").write_text("id,x,name\n1,,a\n2,3.5,b\n")
     table = read_catalog(tmp_path / "cat.csv")
     assert list(table["x"].mask) == [True, False]
@@ -133,13 +145,13 @@ def test_csv_and_plain_text_have_their_columns(tmp_path):
 
 
 def test_votable_is_read(tmp_path):
-    """A VOTable has the rows that were written."""
+    """Reading a VOTable gives the rows that were written."""
     make_table().write(tmp_path / "cat.xml", format="votable")
     assert list(read_catalog(tmp_path / "cat.xml")["id"]) == [7, 8, 9]
 
 
 def test_catalogs_without_rows_have_columns(tmp_path):
-    """A catalog without sources is a table with columns in each format."""
+    """In each format, a catalog without sources is a table with columns and without rows."""
     make_table()[:0].write(tmp_path / "a.ecsv")
     (tmp_path / "b.cat").write_text(SEXTRACTOR)
     (tmp_path / "c.csv").write_text("id,x\n")
@@ -156,7 +168,7 @@ def test_catalogs_without_rows_have_columns(tmp_path):
 
 
 def test_parquet_is_read_or_names_its_extra(tmp_path):
-    """A Parquet catalog is read, or the error names the extra that installs the reader."""
+    """A Parquet catalog is read, or the error names the extra that is not installed."""
     path = tmp_path / "cat.parquet"
     if find_spec("pyarrow") and find_spec("pandas"):
         make_table().write(path)
@@ -168,7 +180,7 @@ def test_parquet_is_read_or_names_its_extra(tmp_path):
 
 
 def test_parquet_of_roman_has_units_and_can_be_cut(tmp_path):
-    """A Parquet catalog of Roman keeps its units, and its sources can be cut."""
+    """The columns of a Roman catalog in Parquet have units. Its sources can be cut."""
     arrow = pytest.importorskip("pyarrow")
     pytest.importorskip("pandas")
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -213,7 +225,7 @@ def test_invalid_catalogs_are_errors(tmp_path):
 @pytest.mark.parametrize("name", ["test.cat", "test.csv", "test.txt", "test.cat.gz"])
 @pytest.mark.parametrize("rows", ["1 10.5 -2e-5\n2 11.5 3.25\n", "1 1 1\n2 2 2\n", "7 8 9\n"])
 def test_text_without_column_names_is_an_error(rows, name, tmp_path):
-    """Numbers do not become column names. The error names the SExtractor setting for a header."""
+    """A text file without column names is an error. The error suggests a SExtractor setting."""
     content = (rows.replace(" ", ",") if name.endswith("csv") else rows).encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with pytest.raises(ValueError, match=rf"{name}: .* no header; .* CATALOG_TYPE ASCII_HEAD"):
@@ -221,7 +233,7 @@ def test_text_without_column_names_is_an_error(rows, name, tmp_path):
 
 
 def test_skycat_text_is_an_error(tmp_path):
-    """The column names of ASCII_SKYCAT differ from those of SExtractor: the format is an error."""
+    """The format ASCII_SKYCAT is an error, because its column names differ from SExtractor's."""
     (tmp_path / "test.cat").write_text(
         "QueryResult\n\n# Config entry for original catalog server:\nserv_type: catalog\n"
         "# End config entry\n\nid\tra\tdec\tmag\n------------------\n1\t2.5\t3.5\t4\n[EOD]\n"
@@ -231,13 +243,17 @@ def test_skycat_text_is_an_error(tmp_path):
 
 
 def test_remote_catalog_is_an_error():
-    """The error for a remote catalog asks for a local file, and does not call the file missing."""
+    """The error for the URL of a catalog asks for a local file."""
     with pytest.raises(ValueError, match=r"s3://bucket/cat\.fits: a catalog must be a local"):
         read_catalog("s3://bucket/cat.fits")
 
 
 def test_damaged_and_empty_fits_files_are_errors(tmp_path):
-    """A file without a complete table is a ValueError. A damaged compressed file is an OSError."""
+    """
+    A file without a complete table raises ValueError.
+
+    A damaged compressed file raises OSError.
+    """
     fits.PrimaryHDU(np.zeros((3, 3))).writeto(tmp_path / "image.fits")
     with pytest.raises(ValueError, match=r"image\.fits: no table; its tables are: none"):
         read_catalog(tmp_path / "image.fits")
@@ -256,7 +272,7 @@ def test_damaged_and_empty_fits_files_are_errors(tmp_path):
     [("hst_wfc3ir_goodss/goodss_f140w_cat.fits", 97), ("ground_tpv/tpv_sex_cat.fits", 26)],
 )
 def test_real_sextractor_catalogs_fit_their_labels(shared_data, name, rows):
-    """Every number of the catalog is a label, and the catalog can be printed as a QTable."""
+    """Each NUMBER in the catalog is a label, and a QTable of the catalog can be printed."""
     table = read_catalog(shared_data / name)
     labels = fits.getdata(shared_data / name.replace("_cat.fits", "_seg.fits.gz"))
     assert len(table) == rows
@@ -271,7 +287,7 @@ def test_real_sextractor_catalogs_fit_their_labels(shared_data, name, rows):
 
 
 def test_real_jwst_catalog_has_labels_and_positions(shared_data):
-    """The ECSV catalog of the pipeline has labels, centroids and sky positions."""
+    """The ECSV catalog of the JWST pipeline has labels, centroids and sky positions."""
     table = read_catalog(shared_data / "jwst_nircam_sim" / "jw_cat.ecsv")
     assert {"label", "x_centroid", "y_centroid", "ra", "dec"} <= set(table.colnames)
     assert len(np.unique(table["label"])) == len(table) == 42

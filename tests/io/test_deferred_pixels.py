@@ -1,4 +1,4 @@
-"""Pixels of local and remote FITS files that are read at the first use."""
+"""Deferred pixels: pixels of local and remote FITS files are read at their first use."""
 
 import gc
 import gzip
@@ -21,7 +21,7 @@ WCS = make_wcs("tan", SHAPE)
 
 
 def write_image(path):
-    """Write a FITS file with a compressed image and all planes, and return the planes."""
+    """Write a FITS file with a compressed image and all planes. Return the planes."""
     rng = np.random.default_rng(1)
     header = WCS.to_header()
     flags = np.where(rng.random(SHAPE) < 0.01, 50_000, 0).astype(np.uint16)
@@ -39,13 +39,13 @@ def write_image(path):
 
 @pytest.fixture(scope="module")
 def image_file(tmp_path_factory):
-    """Path of an image and its planes."""
+    """Path of an image file, and the planes of the image."""
     path = tmp_path_factory.mktemp("deferred") / "image.fits"
     return path, write_image(path)
 
 
 def test_deferred_planes_equal_the_file(image_file):
-    """Planes that are read at the first use have the values and the types of the file."""
+    """Deferred planes have the values and the types of the planes in the file."""
     path, planes = image_file
     image = read_image(path, dqbitmask=0)
     for name in ("data", "dq", "weight"):
@@ -58,7 +58,7 @@ def test_deferred_planes_equal_the_file(image_file):
 
 
 def test_cutting_needs_little_memory(image_file):
-    """Reading an image and cutting a part of it needs less memory than the whole image."""
+    """Reading an image and cutting a part out of it takes less memory than the whole image."""
     path, planes = image_file
     read_image(path)
     tracemalloc.start()
@@ -66,7 +66,7 @@ def test_cutting_needs_little_memory(image_file):
     cutout = Cutout(image, None, (100, 700), (130, 730))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # The whole mask would need 3 MB, the flags 6 MB.
+    # The mask of the whole image would need 3 MB, and its flags 6 MB.
     assert peak < 2e6
     part = slice(700, 731), slice(100, 131)
     for name in ("data", "dq", "weight"):
@@ -76,7 +76,7 @@ def test_cutting_needs_little_memory(image_file):
 
 
 def test_cutouts_of_deferred_pixels(image_file):
-    """Cutouts of an image with deferred pixels equal the cutouts of its arrays."""
+    """Cutouts of an image with deferred pixels equal cutouts of its arrays."""
     path, planes = image_file
     labels = np.zeros(SHAPE, np.uint8)
     labels[40:50, 60:70], labels[1400:1420, 1900:1910] = 1, 2
@@ -90,7 +90,7 @@ def test_cutouts_of_deferred_pixels(image_file):
 
 @pytest.mark.parametrize("name", ["data", "mask", "uncertainty", "dq", "weight"])
 def test_reading_a_plane_does_not_change_the_cutouts(image_file, name):
-    """The cutouts do not depend on the planes of the image that were read before."""
+    """Reading a plane of an image first does not change the cutouts that are cut later."""
     path, _ = image_file
     labels = np.zeros(SHAPE, np.uint8)
     labels[40:50, 60:70] = 1
@@ -103,7 +103,7 @@ def test_reading_a_plane_does_not_change_the_cutouts(image_file, name):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.int16])
 def test_uncertainties_are_converted_after_reading_the_mask(dtype):
-    """Uncertainties are converted at the cut, also if the mask was read before."""
+    """Cutting converts uncertainties, even if the mask of the image was read before."""
     image = Cutout(np.ones((9, 9)), make_wcs("tan", (9, 9)), uncertainty=np.full((9, 9), 2, dtype),
                    copy=False)  # fmt: skip
     assert not image.mask.any()
@@ -111,7 +111,7 @@ def test_uncertainties_are_converted_after_reading_the_mask(dtype):
 
 
 def test_mask_reads_only_data_and_flags():
-    """The mask reads data and flags, but neither uncertainties nor weights."""
+    """Reading the mask also reads data and flags, but no uncertainties or weights."""
     read = []
 
     class Plane:
@@ -132,14 +132,14 @@ def test_mask_reads_only_data_and_flags():
 
 
 def test_pickled_image_has_its_pixels(image_file):
-    """An image with deferred pixels is complete after pickling."""
+    """The pickle of an image with deferred pixels contains all pixels."""
     path, planes = image_file
     image = pickle.loads(pickle.dumps(read_image(path)))
     assert_array_equal(image.data, planes["data"])
 
 
 def test_compressed_file_is_decompressed_once(image_file, tmp_path):
-    """A file that is compressed as a whole is decompressed once."""
+    """If a whole file is compressed, it is decompressed only once."""
     path, planes = image_file
     compressed = tmp_path / "image.fits.gz"
     compressed.write_bytes(gzip.compress(path.read_bytes(), 1))
@@ -149,7 +149,7 @@ def test_compressed_file_is_decompressed_once(image_file, tmp_path):
 
 
 def test_damaged_pixels_are_an_error_at_the_first_use(image_file, tmp_path):
-    """The error of damaged pixels names the file."""
+    """The first use of damaged pixels is an error that names the file."""
     path, _ = image_file
     bad = tmp_path / "bad.fits"
     bad.write_bytes(path.read_bytes())
@@ -162,7 +162,7 @@ def test_damaged_pixels_are_an_error_at_the_first_use(image_file, tmp_path):
 
 @pytest.fixture
 def remote(image_file):
-    """File system with one file that counts the bytes that are read and the open files."""
+    """File system with one file. It counts the bytes that are read and the open files."""
     fsspec = pytest.importorskip("fsspec")
     content = image_file[0].read_bytes()
 
@@ -201,7 +201,11 @@ def remote(image_file):
 
 
 def test_remote_image_is_read_in_parts(image_file, remote):
-    """Cutouts of a remote image equal the local ones, and only the needed parts are read."""
+    """
+    Remote and local images give equal cutouts.
+
+    Only the necessary parts of the remote file are read.
+    """
     counting, size = remote
     image = read_image("counted://server/folder/image.fits[SCI,1]", dqbitmask=0)
     assert image.meta["filename"] == "image.fits"
@@ -214,7 +218,7 @@ def test_remote_image_is_read_in_parts(image_file, remote):
 
 
 def test_remote_files_are_closed(remote):
-    """A remote file is opened once and stays open as long as the image exists."""
+    """A remote file is opened once. It is closed when the image no longer exists."""
     counting, _ = remote
     image = read_image("counted://server/image.fits")
     assert counting.opened == 0
@@ -227,7 +231,7 @@ def test_remote_files_are_closed(remote):
 
 @pytest.mark.parametrize("read", [read_images, read_segmentation])
 def test_missing_remote_file_is_an_error(remote, read):
-    """A missing remote file raises FileNotFoundError like a local file."""
+    """A missing remote file raises FileNotFoundError, like a missing local file."""
     del remote
     with pytest.raises(FileNotFoundError, match="other"):
         read("counted://server/other.fits")
@@ -235,7 +239,7 @@ def test_missing_remote_file_is_an_error(remote, read):
 
 @pytest.fixture
 def segmentation_file(tmp_path):
-    """Path of a file with a plain and a tile-compressed segmentation image, and the labels."""
+    """Path of a file with a plain and a tile-compressed segmentation image, and their labels."""
     labels = np.zeros(SHAPE, np.int32)
     labels[40:50, 60:70], labels[1400:1420, 1900:1910] = 7, 2**30
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(labels), fits.CompImageHDU(labels, name="TILES")]
@@ -245,7 +249,7 @@ def segmentation_file(tmp_path):
 
 @pytest.mark.parametrize("extension", ["[1]", "[TILES]"])
 def test_segmentation_image_needs_little_memory(extension, segmentation_file):
-    """Reading a segmentation image and cutting with it needs less memory than the labels."""
+    """Reading a segmentation image and cutting with it takes less memory than all labels."""
     path, labels = segmentation_file
     expected = create_primary_cutouts({"id": [7, 2**30]}, labels, labels + 1.0, WCS)
     image = np.broadcast_to(np.float32(1), SHAPE)
@@ -266,7 +270,7 @@ def test_segmentation_image_needs_little_memory(extension, segmentation_file):
 
 @pytest.mark.parametrize("extension", [1, 2])
 def test_remote_segmentation(segmentation_file, extension):
-    """A remote segmentation image, compressed or not, gives the same cutouts as a local one."""
+    """A remote segmentation image gives the same cutouts as a local one, compressed or not."""
     fsspec = pytest.importorskip("fsspec")
     path, labels = segmentation_file
     fsspec.filesystem("memory").pipe("/seg.fits", path.read_bytes())

@@ -1,4 +1,4 @@
-"""Simulated products of Euclid: mosaics with planes in other files, frames, catalogs, labels."""
+"""Simulated files of Euclid: mosaics with planes in separate files, frames, catalogs and labels."""
 
 import numpy as np
 import pytest
@@ -16,19 +16,23 @@ WCS = make_wcs("tan", SHAPE)
 TILE = "TILE102018211"
 HASH = "ACBD03_20241018T142710.276838Z_00.00.fits"
 
-# Labels of Euclid have 15 digits: the digits of the tile and a number.
+# Labels of Euclid have 15 digits: the digits of the tile, followed by a number.
 LABELS = (102018211000123, 102018211000456)
 
 
 def write_plane(path, pixels, **cards):
-    """Write pixels and the WCS to a FITS file."""
+    """Write the pixels and the WCS of a plane to a FITS file."""
     header = WCS.to_header()
     header.update(cards)
     fits.PrimaryHDU(pixels, header).writeto(path)
 
 
 def write_mosaic(folder, band="VIS", instrument="VIS", **cards):
-    """Write the image, the RMS and the flags of a band, and return the path and the planes."""
+    """
+    Write image, RMS and flags of a band to separate files.
+
+    Return the path of the image and all planes.
+    """
     rng = np.random.default_rng(5)
     planes = {
         "data": rng.normal(0, 1, SHAPE).astype("f4"),
@@ -38,7 +42,7 @@ def write_mosaic(folder, band="VIS", instrument="VIS", **cards):
     cards = {"INSTRUME": instrument, "MAGZERO": 24.6, "EXPTIME": 2240.0, **cards}
     path = folder / f"EUC_MER_BGSUB-MOSAIC-{band}_{TILE}-{HASH}"
     write_plane(path, planes["data"], **cards)
-    # The files of a mosaic have different hashes and times in their names.
+    # The names of the files of a mosaic contain different hashes and times.
     write_plane(folder / f"EUC_MER_MOSAIC-{band}-RMS_{TILE}-B3070B_1.fits", planes["uncertainty"])
     write_plane(folder / f"EUC_MER_MOSAIC-{band}-FLAG_{TILE}-B260B9_2.fits", planes["flags"])
     return path, planes
@@ -48,7 +52,7 @@ def write_mosaic(folder, band="VIS", instrument="VIS", **cards):
     ("band", "instrument"), [("VIS", "VIS"), ("NIR-Y", "NISP"), ("NIR-H", "NISP")]
 )
 def test_mosaics_have_the_planes_of_the_other_files(band, instrument, tmp_path):
-    """RMS and flags come from the files of the same band and tile; only INVALID masks."""
+    """RMS and flags come from files of the same band and tile. Only the flag INVALID masks."""
     path, planes = write_mosaic(tmp_path, band, instrument, TELESCOP="Euclid", FILTER=band)
     # Files of other bands and tiles do not belong to the image.
     for other in (f"DES-G-RMS_{TILE}", f"{band}-RMS_{TILE}9"):
@@ -66,7 +70,11 @@ def test_mosaics_have_the_planes_of_the_other_files(band, instrument, tmp_path):
 
 
 def test_file_names_identify_mosaics(tmp_path):
-    """A mosaic without TELESCOP is one of Euclid, also if the companions are missing."""
+    """
+    A file name identifies a mosaic of Euclid if the header has no TELESCOP.
+
+    Its other files can be missing.
+    """
     path, planes = write_mosaic(tmp_path)
     assert_array_equal(read_image(path).flags, planes["flags"])
     for other in tmp_path.glob("EUC_MER_MOSAIC-*"):
@@ -76,7 +84,11 @@ def test_file_names_identify_mosaics(tmp_path):
 
 
 def test_companions_must_fit_and_be_unique(tmp_path):
-    """Two files with the same plane, or a file of another shape, are errors that name the files."""
+    """
+    Two files with the same plane are an error that names them.
+
+    A file with another shape is also an error.
+    """
     path, _ = write_mosaic(tmp_path)
     second = tmp_path / f"EUC_MER_MOSAIC-VIS-RMS_{TILE}-FFFFFF_3.fits"
     write_plane(second, np.zeros((3, 4)))
@@ -89,7 +101,7 @@ def test_companions_must_fit_and_be_unique(tmp_path):
 
 @pytest.mark.parametrize("names", [str.upper, str.lower])
 def test_sources_are_cut_by_the_label_in_the_segmentation_map(names, tmp_path):
-    """The label of a source is SEGMENTATION_MAP_ID, not OBJECT_ID."""
+    """The labels of the sources are in the column SEGMENTATION_MAP_ID, not in OBJECT_ID."""
     path, planes = write_mosaic(tmp_path)
     labels = np.zeros(SHAPE, np.int64)
     labels[5:10, 6:12], labels[20:26, 30:37] = LABELS
@@ -126,7 +138,7 @@ def test_sources_are_cut_by_the_label_in_the_segmentation_map(names, tmp_path):
     [("NISP", ("DET11", "DET12"), "DQ"), ("VIS", ("1-1.E", "1-1.F"), "FLG")],
 )
 def test_planes_of_frames_belong_to_the_chip_in_their_name(instrument, chips, flags, tmp_path):
-    """Extensions DET11.SCI, DET11.RMS and DET11.DQ are one image, in any order."""
+    """The extensions DET11.SCI, DET11.RMS and DET11.DQ form one image, in any order."""
     primary = fits.PrimaryHDU()
     primary.header.update(TELESCOP="EUCLID", INSTRUME=instrument)
     header = WCS.to_header()
@@ -145,7 +157,7 @@ def test_planes_of_frames_belong_to_the_chip_in_their_name(instrument, chips, fl
         image = read_image(f"{path}[{chip}.SCI]")
         assert (image.data[0, 0], image.error[0, 0]) == (number, number + 10)
         assert image.flags[0, 0] == 2**11 + number
-        # Only the second chip has the flag INVALID.
+        # Only pixels of the second chip have the flag INVALID.
         assert image.mask[0, 0] == bool(number)
         assert image.meta["zero_point"] == 29.8
     with pytest.raises(ValueError, match=r"frame\.fits.*not a segmentation image"):

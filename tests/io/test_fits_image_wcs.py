@@ -1,4 +1,4 @@
-"""WCSs of images of FITS files: distortions, lookup tables, gwcs and unusable headers."""
+"""WCSs of images in FITS files: distortions, lookup tables, gwcs and invalid headers."""
 
 import io
 
@@ -36,7 +36,7 @@ def make_lookup_wcs():
 
 
 def write_lookup_file(path, *, without=()):
-    """Write an image and its lookup tables, except some tables, and return the path."""
+    """Write an image and its lookup tables. Omit the given tables. Return the path."""
     hdulist = make_lookup_wcs().to_fits(relax=True)
     science = fits.ImageHDU(np.zeros(SHAPE, "f4"), hdulist[0].header, name="SCI")
     tables = [hdu for hdu in hdulist[1:] if (hdu.name, hdu.ver) not in without]
@@ -46,7 +46,7 @@ def write_lookup_file(path, *, without=()):
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_primary_image_has_tpv_distortion(tmp_path, suffix):
-    """The image in the primary extension has the distortion of its PV keywords."""
+    """An image in the primary extension has the distortion of its PV keywords."""
     header = tan_header(CTYPE1="RA---TPV", CTYPE2="DEC--TPV", BUNIT="adu", EXPTIME=30)
     header.update({"PV1_0": 0.0, "PV1_1": 1.01, "PV2_0": 0.0, "PV2_1": 1.01})
     path = tmp_path / f"plain.fits{suffix}"
@@ -61,7 +61,7 @@ def test_primary_image_has_tpv_distortion(tmp_path, suffix):
 
 
 def test_sip_and_lookup_tables_give_the_sky_in_memory(tmp_path):
-    """SIP, CPDIS and D2IM distortions of a file give the same sky as the WCS that was written."""
+    """An image in a file with SIP, CPDIS and D2IM has the same sky as the WCS that was written."""
     wcs = read_image(write_lookup_file(tmp_path / "lookup.fits")).image_wcs
     x, y = np.meshgrid(np.linspace(0, 29, 5), np.linspace(0, 19, 5))
     expected = make_lookup_wcs().pixel_to_world_values(x, y)
@@ -74,7 +74,7 @@ def test_sip_and_lookup_tables_give_the_sky_in_memory(tmp_path):
     ("keyword", "table"), [("CPDIS2", ("WCSDVARR", 2)), ("D2IMDIS1", ("D2IMARR", 1))]
 )
 def test_missing_lookup_table_is_an_error(tmp_path, keyword, table):
-    """The error names the file and the table that its header requires."""
+    """If a header requires a table that is missing, the error names the file and the table."""
     path = write_lookup_file(tmp_path / "lookup.fits", without=[table])
     with pytest.raises(ValueError, match=rf"lookup.*{keyword} needs .*{table[0]},{table[1]}\]"):
         read_image(path)
@@ -91,14 +91,14 @@ def test_missing_lookup_table_is_an_error(tmp_path, keyword, table):
     ],
 )
 def test_header_without_a_usable_wcs_is_an_error(tmp_path, cards, message):
-    """The error names the file, the extension and the reason."""
+    """An error for an invalid WCS contains the file, the extension and the reason."""
     fits.PrimaryHDU(np.zeros(SHAPE), tan_header(**cards)).writeto(tmp_path / "bad.fits")
     with pytest.raises(ValueError, match=rf"bad\.fits\[0\].*{message}"):
         read_image(tmp_path / "bad.fits")
 
 
 def test_old_headers_do_not_warn(tmp_path):
-    """Repairs of old headers by astropy cause no warnings."""
+    """When astropy repairs an old header, there are no warnings."""
     header = tan_header(RADECSYS="FK5", EQUINOX=2000.0, AXISCORR=1, **{"DATE-OBS": "03/10/99"})
     del header["RADESYS"]
     table = fits.ImageHDU(np.full(30, 0.5, "f4"), name="D2IMARR")
@@ -111,7 +111,7 @@ def test_old_headers_do_not_warn(tmp_path):
 
 @pytest.mark.parametrize("as_image", [False, True])
 def test_gwcs_replaces_the_fits_approximation(tmp_path, as_image):
-    """The WCS of the image is the gwcs of the ASDF extension, with its binary blocks."""
+    """The WCS of an image is the gwcs in its ASDF extension, including tables in binary blocks."""
     content = asdf_bytes({"meta": {"wcs": make_gwcs()}})
     image = read_image(write_jwst_file(tmp_path / "cal.fits", content, as_image=as_image))
     assert isinstance(image.image_wcs, GWCS)
@@ -123,7 +123,7 @@ def test_gwcs_replaces_the_fits_approximation(tmp_path, as_image):
 
 
 def test_unknown_tags_beside_the_gwcs_do_not_matter(tmp_path):
-    """The gwcs is read without support for other tags and ASDF extensions of the file."""
+    """The gwcs is read even if the file has other, unknown tags and ASDF extensions."""
     exotic = TaggedDict({"a": 1}, "tag:stsci.edu:jwst_pipeline/exotic-1.0.0")
     content = asdf_bytes({"meta": {"wcs": make_gwcs()}, "exotic": exotic})
     content = content.replace(b"astronomy/gwcs/extensions/gwcs", b"astronomy/gwcs/extensions/gxyz")
@@ -132,7 +132,7 @@ def test_unknown_tags_beside_the_gwcs_do_not_matter(tmp_path):
 
 
 def test_fits_wcs_is_used_without_a_single_gwcs(tmp_path):
-    """Files without a gwcs, and files of several chips, have the FITS WCS of the header."""
+    """If a file has no gwcs, or several chips, the WCS comes from the FITS header."""
     path = write_jwst_file(tmp_path / "uncal.fits", asdf_bytes({"meta": {"model": "x"}}))
     assert read_image(path).image_wcs.wcs.crval[0] == 33
     content = asdf_bytes({"meta": {"wcs": make_gwcs()}})
@@ -143,7 +143,11 @@ def test_fits_wcs_is_used_without_a_single_gwcs(tmp_path):
 @pytest.mark.parametrize("telescope", [{"TELESCOP": "JWST"}, {}])
 @pytest.mark.parametrize("extension", ["no", "without WCS", "with gwcs"])
 def test_jwst_exposure_without_gwcs_is_an_error(extension, telescope, tmp_path):
-    """The error names the extension without a gwcs. Combined images need only their FITS WCS."""
+    """
+    A JWST exposure without a gwcs raises an error that names the extension.
+
+    A combined image does not.
+    """
     wcs = {"wcs": make_gwcs()} if extension == "with gwcs" else {}
     path = write_jwst_file(tmp_path / "a.fits", asdf_bytes({"meta": wcs}))
     with fits.open(path) as hdulist:
@@ -173,7 +177,7 @@ def test_jwst_exposure_without_gwcs_is_an_error(extension, telescope, tmp_path):
     ids=["tag", "magic", "truncated", "dictionary"],
 )
 def test_unreadable_gwcs_is_an_error(tmp_path, spoil):
-    """A damaged gwcs is an error: the approximate FITS WCS never replaces it."""
+    """A damaged gwcs is an error. It is never replaced by the approximate FITS WCS."""
     content = spoil(asdf_bytes({"meta": {"wcs": make_gwcs()}}))
     path = write_jwst_file(tmp_path / "cal.fits", content)
     with pytest.raises(ValueError, match=r"cal\.fits\[SCI,1\]: .*\[ASDF\]"):
@@ -182,7 +186,7 @@ def test_unreadable_gwcs_is_an_error(tmp_path, spoil):
 
 @pytest.mark.parametrize("name", ["jw00000_nrcb1_cal", "jw00001_nrcb1_cal", "jw_i2d"])
 def test_real_jwst_images_have_the_gwcs_of_asdf(shared_data, name):
-    """The gwcs of an image equals the one that asdf reads from the extension."""
+    """The gwcs of an image equals the gwcs that asdf reads from the extension."""
     path = shared_data / "jwst_nircam_sim" / f"{name}.fits.gz"
     image = read_image(path)
     with fits.open(path) as hdulist:
@@ -201,7 +205,11 @@ def test_real_jwst_images_have_the_gwcs_of_asdf(shared_data, name):
     ("name", "shape"), [("acs_wfc_full_wcs", (2048, 4096)), ("uvis_c6_full_wcs_IDC", (2051, 4096))]
 )
 def test_real_lookup_tables_move_positions(shared_data, name, shape):
-    """NPOL and D2IM tables move positions by more than 0.05 pixels, differently on each chip."""
+    """
+    The NPOL and D2IM tables move positions by more than 0.05 pixels.
+
+    Each chip has its own tables.
+    """
     images = read_images(shared_data / "full_distortion_wcs" / f"{name}.fits.gz")
     x, y = (grid.ravel() for grid in np.meshgrid(np.arange(5, 4096, 200), np.arange(5, 2048, 100)))
     shifts = []
@@ -219,7 +227,7 @@ def test_real_lookup_tables_move_positions(shared_data, name, shape):
 
 
 def test_real_tpv_exposure_has_the_stars_of_the_coadd(shared_data):
-    """Positions of the coadd map to the stars in the TPV exposure. A TAN would miss the stars."""
+    """Positions of stars in the coadd map to the same stars in the TPV exposure."""
     frame = read_image(shared_data / "ground_tpv" / "tpv_ctio_mosaic2.fits.gz")
     coadd = read_image(shared_data / "ground_tpv" / "tpv_swarp_coadd.fits.gz")
     segmentation = read_segmentation(shared_data / "ground_tpv" / "tpv_sex_seg.fits.gz")
@@ -237,5 +245,5 @@ def test_real_tpv_exposure_has_the_stars_of_the_coadd(shared_data):
         flux = np.clip(frame.data[row - 4 : row + 5, column - 4 : column + 5] - background, 0, None)
         grid = np.mgrid[row - 4 : row + 5, column - 4 : column + 5]
         offsets.append(np.sum(flux * grid[::-1], axis=(1, 2)) / np.sum(flux))
-    # A TAN with the same header misses the stars by 5 to 12 pixels.
+    # Without the distortion, the mapped positions would be wrong by 5 to 12 pixels.
     assert np.all(np.abs(np.median(offsets - sources, axis=0)) < 0.5)

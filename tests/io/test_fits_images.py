@@ -21,7 +21,7 @@ from subpixal.io.paths import parse_image_name
 
 
 def write_two_chips(path, *extra):
-    """Write an exposure of two chips with errors and flags and return the path."""
+    """Write an exposure of two chips, with errors and flags. Return the path."""
     primary = fits.PrimaryHDU()
     primary.header["EXPTIME"] = 400.0
     hdus = [primary]
@@ -49,19 +49,19 @@ def write_two_chips(path, *extra):
     ],
 )
 def test_name_is_split_into_file_and_extension(name, expected):
-    """Only brackets at the end of a name select an extension."""
+    """Brackets select an extension only if they are at the end of a name."""
     assert parse_image_name(name) == expected
 
 
 @pytest.mark.parametrize("inside", ["", "SCI,", "SCI,x", ",1", "1:5,1:5", "SCI,1,2", "-1,-1"])
 def test_brackets_without_an_extension_are_an_error(inside):
-    """Text in brackets that cannot be an extension is an error with an example of an extension."""
+    """If the text in brackets is not a valid extension, the error contains a valid example."""
     with pytest.raises(ValueError, match="is not an extension like"):
         parse_image_name(f"file.fits[{inside}]")
 
 
 def test_file_with_brackets_in_its_name_is_read(tmp_path):
-    """Brackets are a part of the name if a file with this name exists."""
+    """If a file exists whose name contains the brackets, they do not select an extension."""
     path = tmp_path / "odd.fits[1]"
     fits.PrimaryHDU(np.ones(SHAPE), tan_header()).writeto(path)
     assert parse_image_name(path) == (str(path), None)
@@ -70,7 +70,7 @@ def test_file_with_brackets_in_its_name_is_read(tmp_path):
 
 
 def test_each_chip_has_its_own_planes(tmp_path):
-    """Planes belong to the SCI extension with the same EXTVER."""
+    """Planes belong to the SCI extension with the same value of EXTVER."""
     path = write_two_chips(tmp_path / "two_flc.fits", image_hdu("WHT", 2, 5))
     first, second = read_images(path)
     assert [first.image.name, second.image.name] == ["two_flc.fits[SCI,1]", "two_flc.fits[SCI,2]"]
@@ -88,7 +88,7 @@ def test_each_chip_has_its_own_planes(tmp_path):
 
 
 def test_name_of_an_image_reads_it_again(tmp_path):
-    """The name of an image selects the same image when it is read again."""
+    """Reading the name of an image gives the same image again."""
     path = write_two_chips(tmp_path / "two_flc.fits")
     for image in read_images(path):
         again = read_image(tmp_path / image.image.name)
@@ -98,7 +98,7 @@ def test_name_of_an_image_reads_it_again(tmp_path):
 
 
 def test_number_or_name_selects_an_extension(tmp_path):
-    """A number, a name with a version, and a name alone select extensions as in astropy."""
+    """An extension is selected by number, by name, or by name and version, as in astropy."""
     path = write_two_chips(tmp_path / "two_flc.fits")
     assert read_image(f"{path}[4]").image.name == "two_flc.fits[SCI,2]"
     assert len(read_images(f"{path}[sci]")) == 2
@@ -107,7 +107,7 @@ def test_number_or_name_selects_an_extension(tmp_path):
 
 
 def test_several_chips_without_a_selection_are_an_error(tmp_path):
-    """The error for a file of several chips lists their names."""
+    """If a file has several chips, the error lists their names."""
     path = write_two_chips(tmp_path / "two_flc.fits")
     match = r"select one of .two_flc.fits\[SCI,1\]., .two.*\[SCI,2\]."
     with pytest.raises(ValueError, match=match):
@@ -115,7 +115,7 @@ def test_several_chips_without_a_selection_are_an_error(tmp_path):
 
 
 def test_error_for_many_images_lists_the_first_names(tmp_path):
-    """The error for a file of 20 images lists only the first of their names."""
+    """If a file has 20 images, the error lists only the first names."""
     cutouts = [Cutout(np.zeros((9, 9)), make_wcs("tan", (9, 9)), (1, 1), (5, 5))] * 20
     CutoutCollection(cutouts).write(tmp_path / "c.fits")
     with pytest.raises(ValueError, match=r"has 20 images, .*, 'c\.fits\[SCI,8\]', \.\.\.$"):
@@ -124,14 +124,18 @@ def test_error_for_many_images_lists_the_first_names(tmp_path):
 
 @pytest.mark.parametrize("extension", ["[SCI,3]", "[0]", "[99]", "[VAR]"])
 def test_error_for_a_missing_extension_lists_the_others(tmp_path, extension):
-    """The error for a missing extension lists the extensions of the file."""
+    """If an extension is missing, the error lists the extensions in the file."""
     path = write_two_chips(tmp_path / "two_flc.fits")
     with pytest.raises(ValueError, match=r"two_flc\.fits: .*\[SCI,1\], \[ERR,1\], \[DQ,1\]"):
         read_images(f"{path}{extension}")
 
 
 def test_uncompressed_pixels_are_read_only_views_of_the_file(tmp_path):
-    """Uncompressed pixels are a memory map of the file. Only pixels of a copy can be changed."""
+    """
+    Uncompressed pixels are a read-only memory map of the file.
+
+    The pixels of a copy are writable.
+    """
     path = write_two_chips(tmp_path / "two_flc.fits")
     image = read_image(f"{path}[SCI,1]")
     base = image.data
@@ -146,7 +150,11 @@ def test_uncompressed_pixels_are_read_only_views_of_the_file(tmp_path):
 
 
 def test_constant_plane_has_the_value_of_its_header(tmp_path):
-    """PIXVALUE in a header without pixels gives a constant plane. An empty extension gives none."""
+    """
+    A header with PIXVALUE and without pixels is a constant plane.
+
+    An empty extension is no plane.
+    """
     hdus = [fits.PrimaryHDU(), image_hdu("SCI", 1, 1)]
     hdus += [fits.ImageHDU(name="DQ"), fits.ImageHDU(name="ERR")]
     hdus[2].header["PIXVALUE"] = 4
@@ -158,7 +166,7 @@ def test_constant_plane_has_the_value_of_its_header(tmp_path):
 
 
 def test_planes_that_do_not_fit_are_errors(tmp_path):
-    """A plane of another shape, flags of floats, and two chips with one EXTVER are errors."""
+    """Planes of another shape, flags of floats and two chips with one EXTVER are errors."""
     science = image_hdu("SCI", 1, 1)
     odd = fits.ImageHDU(np.zeros((3, 4)), name="ERR")
     cases = {
@@ -178,7 +186,7 @@ def test_planes_that_do_not_fit_are_errors(tmp_path):
 
 
 def test_file_without_sci_has_its_first_image(tmp_path):
-    """The image of a file without SCI is its first image extension."""
+    """If a file has no SCI extension, the first image extension is read."""
     hdus = [fits.CompImageHDU(np.full(SHAPE, v, "i2"), tan_header()) for v in (3, 4)]
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "a.fits")
     image = read_image(tmp_path / "a.fits")
@@ -187,7 +195,7 @@ def test_file_without_sci_has_its_first_image(tmp_path):
 
 
 def test_harmless_faults_of_a_file_do_not_warn(tmp_path):
-    """A BLANK card for floats and missing padding at the end cause no warning."""
+    """A BLANK card for floats, and missing padding at the end, give no warning."""
     path = tmp_path / "blank.fits"
     fits.PrimaryHDU(np.ones(SHAPE, "f4"), tan_header()).writeto(path)
     content = path.read_bytes()
@@ -222,7 +230,7 @@ def test_harmless_faults_of_a_file_do_not_warn(tmp_path):
     ],
 )
 def test_common_spellings_of_units_are_known(tmp_path, bunit, unit):
-    """A unit is correct or unknown, never wrong (S is not siemens). Metadata keep the text."""
+    """Common spellings of units are recognized. Others are never misread: S is not siemens."""
     fits.PrimaryHDU(np.zeros(SHAPE), tan_header(BUNIT=bunit)).writeto(tmp_path / "a.fits")
     image = read_image(tmp_path / "a.fits")
     assert image.unit == unit
@@ -240,7 +248,7 @@ def test_common_spellings_of_units_are_known(tmp_path, bunit, unit):
     ],
 )
 def test_exposure_time_is_the_first_positive_keyword(tmp_path, primary, science, expected):
-    """The exposure time is the first positive number in the order of keywords, or else 1."""
+    """The first keyword with a positive value is the exposure time. The default is 1."""
     first = fits.PrimaryHDU()
     first.header.update(primary)
     fits.HDUList([first, image_hdu("SCI", 1, 1, **science)]).writeto(tmp_path / "a.fits")
@@ -248,7 +256,7 @@ def test_exposure_time_is_the_first_positive_keyword(tmp_path, primary, science,
 
 
 def test_metadata_have_filter_and_iso_date(tmp_path):
-    """Metadata contain no clear filters. Date and time are one ISO date."""
+    """Metadata contain the filter, without clear ones, and one ISO date with the time."""
     first = fits.PrimaryHDU()
     first.header.update(TELESCOP="HST", INSTRUME="ACS", DETECTOR="WFC", FILTER1="CLEAR1L")
     first.header.update(FILTER2="F814W", ROOTNAME="j94f05bgq")
@@ -268,7 +276,7 @@ def test_metadata_have_filter_and_iso_date(tmp_path):
 
 
 def test_metadata_have_the_filter_of_wfpc2(tmp_path):
-    """The filter of WFPC2 is the keyword FILTNAM1 or FILTNAM2 that is not empty."""
+    """The filter of WFPC2 is in the keyword FILTNAM1 or FILTNAM2. The other keyword is empty."""
     hdulist = fits.HDUList([fits.PrimaryHDU(), image_hdu("SCI", 1, 1)])
     hdulist[0].header.update(INSTRUME="WFPC2", DETECTOR=3, FILTNAM1="F814W", FILTNAM2="")
     hdulist.writeto(tmp_path / "c0m.fits")
@@ -277,7 +285,7 @@ def test_metadata_have_the_filter_of_wfpc2(tmp_path):
 
 
 def test_invalid_files_are_errors(tmp_path):
-    """The errors for missing, foreign, damaged and empty files name the file."""
+    """Errors for missing, foreign, damaged and empty files name the file."""
     (tmp_path / "text.fits").write_text("not an image\n")
     (tmp_path / "empty.fits").touch()
     whole = write_two_chips(tmp_path / "whole.fits").read_bytes()
@@ -301,7 +309,7 @@ HST_EXPOSURES = [
 
 @pytest.mark.parametrize("exposure", HST_EXPOSURES)
 def test_real_hst_exposures_lie_on_their_combined_image(shared_data, exposure):
-    """The centers of WFC3/IR exposures of GOODS-S lie on the combined image."""
+    """In GOODS-S, the centers of the WFC3/IR exposures are on the combined image."""
     image = read_image(shared_data / "hst_wfc3ir_goodss" / f"{exposure}.fits.gz")
     combined = read_image(shared_data / "hst_wfc3ir_goodss" / "goodss_f140w_drz.fits.gz")
     sky = image.image_wcs.pixel_to_world_values(506.5, 506.5)

@@ -18,14 +18,14 @@ from subpixal.io import read_image, read_segmentation
 
 
 def read_labels(name):
-    """Return labels, WCS and name of a segmentation image."""
+    """Return the labels, the WCS and the name of a segmentation image."""
     found = read_segmentation(name)
     return found.data, found.wcs, found.meta["name"]
 
 
 @pytest.mark.parametrize("dtype", [">i4", "<i4", "i2", "u4", "u1", "i8", "f4", "f8"])
 def test_labels_are_exact_for_every_type(tmp_path, dtype):
-    """Labels are integers and equal the pixels of the file, also pixels of floats."""
+    """Labels are integers with the values in the file, even if the file contains floats."""
     expected = np.zeros(SHAPE, int)
     expected[3:5, 6:9] = 100
     fits.PrimaryHDU(expected.astype(dtype), tan_header()).writeto(tmp_path / "seg.fits")
@@ -37,7 +37,7 @@ def test_labels_are_exact_for_every_type(tmp_path, dtype):
 
 
 def test_exposure_as_segmentation_is_an_error(tmp_path):
-    """The flags of an exposure are integers, but do not make it a segmentation image."""
+    """An exposure is an error as a segmentation image, although its flags are integers."""
     fits.HDUList(
         [fits.PrimaryHDU(), image_hdu("SCI", 1, 0.5), image_hdu("DQ", 1, 4, "i2")]
     ).writeto(tmp_path / "flt.fits")
@@ -48,14 +48,14 @@ def test_exposure_as_segmentation_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("value", [0.5, np.nan, 1e30])
 def test_labels_that_are_no_integers_are_an_error(tmp_path, value):
-    """Fractions, NaN and numbers beyond int64 are errors."""
+    """Labels that are fractions, NaN, or beyond int64 are errors."""
     fits.PrimaryHDU(np.full(SHAPE, value)).writeto(tmp_path / "seg.fits")
     with pytest.raises(ValueError, match=r"seg\.fits\[0\] must be integers"):
         read_labels(tmp_path / "seg.fits")
 
 
 def test_segmentation_is_the_first_integer_image(tmp_path):
-    """The first integer image is read, also without a WCS, unless the name selects another."""
+    """The first integer image is read, with or without a WCS. A name can select another image."""
     hdus = [fits.PrimaryHDU(np.ones(SHAPE)), fits.ImageHDU(np.full(SHAPE, 2), name="SEG")]
     fits.HDUList(hdus).writeto(tmp_path / "seg.fits")
     labels, wcs, name = read_labels(tmp_path / "seg.fits")
@@ -64,7 +64,7 @@ def test_segmentation_is_the_first_integer_image(tmp_path):
 
 
 def test_segmentation_of_the_jwst_pipeline_is_in_sci(tmp_path):
-    """The labels are the SCI extension. The WCS is the gwcs, if the file has one."""
+    """The labels are in the SCI extension. If the file has a gwcs, it is the WCS."""
     for name, meta in (("a", {}), ("b", {"wcs": make_gwcs()})):
         hdus = [
             fits.PrimaryHDU(),
@@ -90,7 +90,7 @@ def test_real_hst_combined_image_has_the_grid_of_its_labels(shared_data):
 
 
 def test_real_jwst_segmentation_has_no_wcs(shared_data):
-    """The segmentation image of photutils has labels but no WCS."""
+    """The segmentation image that photutils wrote has labels and no WCS."""
     labels, wcs, name = read_labels(shared_data / "jwst_nircam_sim" / "jw_segm.fits.gz")
     assert labels.shape == (669, 662)
     assert labels.max() == 42

@@ -19,7 +19,7 @@ SHAPE = (60, 70)
 
 
 def make_parts(count=3, kind="sip"):
-    """Return cutouts of some exposures with their cutouts of the combined image."""
+    """Return the cutouts of some exposures and the corresponding cutouts of the combined image."""
     drz, rng = make_wcs("tan", SHAPE), np.random.default_rng(5)
     data = rng.normal(size=SHAPE).astype(np.float32)
     primary = CutoutCollection(
@@ -50,7 +50,7 @@ def written(request, tmp_path):
 
 
 def test_merge(written, tmp_path):
-    """The archive contains all cutouts in their order, bit for bit, and the combined image once."""
+    """The merged archive has all cutouts in order, bit for bit, and the combined image once."""
     parts, paths = written
     merge_archives(paths, tmp_path / "all.asdf")
     found = CutoutCollection.read(tmp_path / "all.asdf")
@@ -60,7 +60,7 @@ def test_merge(written, tmp_path):
 
 
 def test_command(written, tmp_path, capsys):
-    """The command can also append to an archive."""
+    """The command merges archives. It can also append to an archive."""
     parts, paths = written
     assert main(["merge", *map(str, paths[:2]), "--output", str(tmp_path / "all.asdf")]) == 0
     both = [str(tmp_path / "all.asdf"), str(paths[2])]
@@ -71,7 +71,7 @@ def test_command(written, tmp_path, capsys):
 
 
 def test_pixels_are_not_held(written, tmp_path, monkeypatch):
-    """The pixels that are written come from mapped files."""
+    """While writing, all pixels come from mapped files and not from memory."""
     _, paths = written
     mapped = []
 
@@ -88,7 +88,7 @@ def test_pixels_are_not_held(written, tmp_path, monkeypatch):
 
 
 def test_nothing_is_written(written, tmp_path):
-    """An archive that cannot be read is an error, and no file is written."""
+    """If an archive cannot be read, this is an error and no file is written."""
     _, paths = written
     (tmp_path / "bad.asdf").write_bytes(b"#ASDF 1.0.0\n")
     before = sorted(tmp_path.iterdir())
@@ -98,7 +98,7 @@ def test_nothing_is_written(written, tmp_path):
 
 
 def test_cutout_and_other_images(tmp_path):
-    """Single cutouts are merged, too. Images that differ in any property stay apart."""
+    """Archives of single cutouts can be merged. Images are not merged if any property differs."""
     wcs, data = make_wcs("tan", SHAPE), np.zeros(SHAPE)
     options = [{}, {"exptime": 2}, {"meta": {"filter": "F140W"}}, {"psf": np.ones((3, 3))}, {}]
     cutouts = [Cutout(data, wcs, (1, 2), (5, 6), src_id=k, **o) for k, o in enumerate(options)]
@@ -112,7 +112,7 @@ def test_cutout_and_other_images(tmp_path):
 
 
 def test_twice(written, tmp_path, monkeypatch):
-    """One file under two names is refused. Cutouts of exposures are never left out."""
+    """Two names of the same file are an error. Cutouts of exposures are never omitted."""
     parts, paths = written
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"different files, .*0\.asdf is there 2 times"):
@@ -124,7 +124,7 @@ def test_twice(written, tmp_path, monkeypatch):
 
 
 def test_shared_primaries(tmp_path):
-    """Primary cutouts and dropped sources that archives share are written once."""
+    """Primary cutouts and dropped sources are written once if several archives contain them."""
     scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip", "tan"))
     drz, labels = scene.combined, scene.segmentation
     primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
@@ -136,7 +136,7 @@ def test_shared_primaries(tmp_path):
         paths.append(tmp_path / f"{len(paths)}.asdf")
         (primary + flt + back[:]).write(paths[-1])
         expected = expected + flt + back[:]
-    # A cutout that only this archive has, and the others again.
+    # This archive has a cutout of its own, and the same other cutouts.
     other = create_primary_cutouts(scene.truth[::-1], labels, drz.data, drz.wcs, pad=2)
     paths.append(tmp_path / "other.asdf")
     reason = primary.dropped_groups[0]._replace(message="for another reason")
@@ -148,7 +148,7 @@ def test_shared_primaries(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "flt.fits[SCI,1]"])
 def test_one_to_one(tmp_path, name):
-    """Exposures of one pointing share the cutouts of the combined image, and keep their own."""
+    """Exposures of one pointing share cutouts of the combined image, but keep their own cutouts."""
     scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip",))
     drz, labels, (image,) = scene.combined, scene.segmentation, scene.exposures
     primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
@@ -157,7 +157,7 @@ def test_one_to_one(tmp_path, name):
         exposure = Cutout(image.data + k, image.wcs, meta={"name": name}, copy=False)
         flt, back = create_cutouts(primary, labels, drz.data, drz.wcs, exposure, None)
         paths.append(tmp_path / f"{k}.asdf")
-        # The order of the archives does not matter.
+        # The order of the archives does not change the result.
         (primary + back + flt[:]).write(paths[-1])
         expected = expected + back + flt[:]
     merge_archives(paths, tmp_path / "all.asdf")
@@ -170,12 +170,12 @@ def test_one_to_one(tmp_path, name):
 
 
 def test_dropped_twice_in_one(tmp_path):
-    """Dropped sources that one archive contains twice stay, like its cutouts."""
+    """If one archive contains a dropped source twice, the merged archive does as well."""
     scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip",))
     drz, labels = scene.combined, scene.segmentation
     primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)
     assert len(primary.dropped) > 0
-    # Consecutive ones are one group.
+    # Consecutive dropped sources form one group.
     other = primary[:0].with_dropped([primary.dropped_groups[0]._replace(image="other")])
     paths = [tmp_path / "0.asdf", tmp_path / "1.asdf"]
     (primary + other + primary).write(paths[0])
@@ -187,7 +187,7 @@ def test_dropped_twice_in_one(tmp_path):
 
 @pytest.mark.parametrize("change", ["pixels", "planes", "place", "id", "meta"])
 def test_all_but_the_same(tmp_path, change):
-    """Cutouts of one image that differ in any property are both kept."""
+    """Two cutouts of one image are both kept if any of their properties differ."""
     data, wcs = np.zeros(SHAPE), make_wcs("tan", SHAPE)
     labels = np.zeros(SHAPE, int)
     labels[3:6, 2:5] = 7
@@ -223,11 +223,11 @@ merge_archives(sys.argv[2:], sys.argv[1], overwrite=True)
 @pytest.mark.skipif(os.name != "posix", reason="limits the number of open files")
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_many_archives(compression, tmp_path):
-    """Archives and blocks may be more than the files that a process can open."""
+    """The number of archives and blocks can exceed the number of files that a process can open."""
     wcs, data = make_wcs("tan", SHAPE), np.arange(60.0 * 70).reshape(SHAPE)
     paths, cutouts = [], []
     for k in range(60):
-        # Each archive has its own image, and therefore its own blocks.
+        # Each archive has an image of its own, and therefore blocks of its own.
         cutout = Cutout(data + k, wcs, (1, 2), (5, 6), src_id=k, exptime=k % 50 + 1)
         paths.append(tmp_path / f"{k}.asdf")
         cutouts.append(cutout)
@@ -243,7 +243,7 @@ def test_many_archives(compression, tmp_path):
 
 
 def test_spool(tmp_path, monkeypatch):
-    """Pixels of any size are moved to a file, and read from it."""
+    """Pixels of any size are moved to a file and read from this file."""
     monkeypatch.setattr(merge, "MAPPED_BYTES", 1000)
     rng = np.random.default_rng(1)
     with (tmp_path / "spool").open("w+b") as file:
@@ -258,7 +258,7 @@ def test_spool(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["all.fits", "ALL.FIT", "all.fits.gz"])
 def test_name_of_another_format(name, tmp_path, capsys):
-    """An archive with the suffix of a FITS file is refused."""
+    """An archive whose name ends like a FITS file is an error."""
     with pytest.raises(ValueError, match="is an ASDF file"):
         merge_archives([], tmp_path / name)
     assert main(["merge", "none.asdf", "--output", str(tmp_path / name)]) == 2
@@ -267,7 +267,7 @@ def test_name_of_another_format(name, tmp_path, capsys):
 
 
 def test_noticed_first(tmp_path):
-    """Wrong arguments are errors before any archive is read."""
+    """Wrong arguments raise an error before any archive is read."""
     with pytest.raises(ValueError, match=r"^compression must be 'zlib', .* got 'foo'"):
         merge_archives(["none.asdf"], tmp_path / "all.asdf", compression="foo")
     with pytest.raises(FileNotFoundError, match=r"all\.asdf: there is no folder"):

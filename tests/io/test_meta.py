@@ -1,4 +1,4 @@
-"""Metadata, units and PSFs in archives: they are kept, or a warning reports the change."""
+"""Metadata, units and PSFs in archives. They are preserved, or a warning reports a change."""
 
 import datetime as dt
 import io
@@ -60,14 +60,14 @@ def make(**options):
     ],
 )
 def test_values(value, expected):
-    """Values are kept; tuples become lists, and NumPy scalars become Python scalars."""
+    """Values are preserved, but tuples become lists and NumPy scalars become Python scalars."""
     found = reopen(make(meta={"key": value})).meta["key"]
     assert found == expected
     assert type(found) is type(expected)
 
 
 def test_large_values():
-    """Arrays, tables and times are kept."""
+    """Writing and reading preserves arrays, tables and times."""
     meta = {
         "array": np.arange(6.0).reshape(2, 3),
         "masked": np.ma.array([1, 2], mask=[False, True]),
@@ -88,7 +88,7 @@ def test_large_values():
 
 @pytest.mark.parametrize("unit", ["m", "cm"])
 def test_quantities(unit):
-    """Quantities are kept, and the comparison finds differences of value and unit."""
+    """Quantities are preserved, and the comparison detects changes of values and units."""
     cutout = make(meta={"a": 3 * u.m, "b": np.arange(3.0) * u.m})
     found = reopen(cutout)
     assert_cutouts_equal(found, cutout)
@@ -98,7 +98,7 @@ def test_quantities(unit):
 
 
 def test_keys_that_are_too_large():
-    """A key that ASDF cannot hold is left out with a warning."""
+    """A key that is too large for ASDF is omitted with a warning."""
     with pytest.warns(SubpixalWarning, match=rf"has the key {2**63}, .* left out"):
         found = reopen(make(meta={2**63: 1, "a": 2, "name": "mine"})).meta
     assert found["a"] == 2
@@ -106,7 +106,7 @@ def test_keys_that_are_too_large():
 
 
 def test_text_that_is_not_utf8(tmp_path):
-    """Text that UTF-8 cannot encode, as in names of files, gets escapes with a warning."""
+    """Text that UTF-8 cannot encode, such as some file names, is escaped with a warning."""
     name, path = "m51\udce9.fits", tmp_path / "c.asdf"
     meta = {"name": name, "deep": [{"x": "\ud800"}], "path": Path(name)}
     image = NDData(np.zeros(SHAPE), wcs=WCS, meta=meta)
@@ -143,7 +143,7 @@ def test_keys_and_ids_that_are_not_utf8(tmp_path):
     ],
 )
 def test_some_values_become_text(value, expected, cls):
-    """Values that ASDF can hold only as text are written as text with a warning."""
+    """If ASDF supports a value only as text, it is written as text with a warning."""
     match = rf"meta\['key'\] of the image 'mine' is written as text, for it is a {cls}"
     with pytest.warns(SubpixalWarning, match=match):
         found = reopen(make(meta={"key": value, "name": "mine"}))
@@ -154,7 +154,7 @@ def test_some_values_become_text(value, expected, cls):
     "value", [slice(1, 2), object(), np.array([None, 1]), print, range(3), 3 * u.ABmag]
 )
 def test_values_without_converter_are_left_out(value):
-    """A value that ASDF cannot hold is left out with a warning; the other values are kept."""
+    """If ASDF does not support a value, only this value is omitted, with a warning."""
     cutout = make(meta={"a": {"b": value}, "list": [1, value], "name": "mine"})
     with pytest.warns(SubpixalWarning, match="of the image 'mine' is left out") as caught:
         found = reopen(cutout)
@@ -166,14 +166,14 @@ def test_values_without_converter_are_left_out(value):
 
 
 def test_keys():
-    """Keys that YAML does not have are left out with their values."""
+    """If YAML does not support a key, the key and its value are omitted."""
     with pytest.warns(SubpixalWarning, match=r"has the key \(1, 2\)"):
         found = reopen(make(meta={(1, 2): 3, "b": 4}))
     assert dict(found.meta) == {"b": 4}
 
 
 def test_own_meta_of_a_cutout():
-    """Metadata of a cutout are treated like metadata of an image."""
+    """The metadata of a cutout are written like the metadata of an image."""
     cutout = make()
     cutout.meta["what"] = object()
     for held in (cutout, CutoutCollection([cutout])):
@@ -206,7 +206,7 @@ def make_header():
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_header(inside):
-    """All values and comments of a FITS header are kept."""
+    """Writing and reading preserves all values and comments of a FITS header."""
     header = make_header()
     meta = {"header": header} if inside else header
     found = reopen(make(meta=meta)).image.meta
@@ -235,7 +235,7 @@ def test_header(inside):
 
 
 def test_header_that_is_changed():
-    """A header with changes of a cutout is kept as a whole."""
+    """If a cutout changes values of its header, the whole header is written."""
     header = make_header()
     cutout = make(meta=header)
     cutout.meta["GAIN"] = 3
@@ -247,7 +247,7 @@ def test_header_that_is_changed():
 
 
 def test_invalid_cards():
-    """Cards that are no valid FITS are left out with a warning."""
+    """Cards that are invalid in FITS are omitted with a warning."""
     header = fits.Header.fromstring("BAD     = 1 2 3\nGOOD    = 4\n", sep="\n")
     with pytest.warns(SubpixalWarning, match=r"meta\['BAD'\] .* is left out: the card"):
         found = reopen(make(meta=header))
@@ -263,7 +263,7 @@ UNITS = [
 
 @pytest.mark.parametrize("text", UNITS)
 def test_units(text):
-    """Units of every kind are kept, logarithmic units too."""
+    """Writing and reading preserves all types of units, including logarithmic units."""
     unit = u.Unit(text)
     found = reopen(make(unit=unit)).unit
     assert found == unit
@@ -271,7 +271,7 @@ def test_units(text):
 
 
 def test_scaled_units():
-    """The scale of a unit keeps all its digits."""
+    """Writing and reading preserves all digits of the scale of a unit."""
     for unit in (u.Unit(u.Jy / 3), u.Unit(2**0.5 * u.ct), u.Unit(1 / 7)):
         found = reopen(make(unit=unit)).unit
         assert found == unit
@@ -279,7 +279,7 @@ def test_scaled_units():
 
 
 def test_unrecognized_units_are_kept():
-    """An unrecognized unit of a header stays unrecognized."""
+    """If a unit in a header is not recognized, it is written and read as an unrecognized unit."""
     unit = u.Unit("ELECTRONS/S", parse_strict="silent")
     found = reopen(make(unit=unit)).unit
     assert isinstance(found, u.UnrecognizedUnit)
@@ -288,7 +288,7 @@ def test_unrecognized_units_are_kept():
 
 @pytest.mark.parametrize("unit", [u.def_unit("quux"), u.def_unit("bar", 3 * u.Jy), u.imperial.inch])
 def test_units_that_are_refused(unit):
-    """A unit that cannot be read from its own name is refused, and the error names the image."""
+    """A unit is an error if its own name cannot be read as a unit. The error names the image."""
     match = f"the image 'mine' cannot be written: the unit '{unit}' cannot be written"
     with pytest.raises(ValueError, match=match):
         reopen(make(meta={"name": "mine"}, unit=unit))
@@ -296,7 +296,7 @@ def test_units_that_are_refused(unit):
 
 @pytest.mark.parametrize("psf", [np.ones((3, 3)), models.Gaussian2D(1, 2, 3), {"sigma": 2.0}, None])
 def test_psfs(psf):
-    """PSFs that ASDF can hold are kept."""
+    """Writing and reading preserves PSFs that ASDF supports."""
     found = reopen(make(psf=psf)).psf
     assert type(found) is type(psf)
     if isinstance(psf, np.ndarray):
@@ -306,7 +306,7 @@ def test_psfs(psf):
 
 
 def test_psfs_that_are_refused():
-    """The error for a PSF that ASDF cannot hold names the image and the class."""
+    """If ASDF does not support a PSF, the error names the image and the class of the PSF."""
     for psf in (GaussianPRF(), {"model": GaussianPRF()}, object()):
         name = type(psf).__name__
         match = f"the image 'mine' cannot be written: its PSF cannot be written: .* a .*{name}"
