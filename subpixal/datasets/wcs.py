@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["make_wcs"]
 
-# All kinds except 'tan' contain this distortion. Except for lookup tables, they map a pixel to the
+# All kinds except 'tan' contain this distortion. Those without lookup tables map a pixel to the
 # same sky position. The distorted x and y are cubic polynomials of the offset from the reference
 # pixel. Their terms are in the order of PV keywords. Offsets are in units of half the longer side
 # of the image, so that the distorted image has the same outline for all sizes.

@@ -6,8 +6,7 @@ off the bounding box of a gwcs or the bounds of a FITS WCS. A bounding box or bo
 positions in the outer half of the pixels at the edge of an image into NaN.
 
 To support another kind of WCS, write a subclass of `WCSAdapter` and add the subclass to `ADAPTERS`.
-The class of the WCS itself also needs pickle support for pickles and an ASDF converter for
-archives.
+To write the WCS to pickles and archives, its class also needs pickle support and an ASDF converter.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Polynomial:
         x, y : array of shape (K,)
             Pixel positions of the points.
         one_side : bool
-            See the class.
+            As for `Polynomial`.
 
         Returns
         -------

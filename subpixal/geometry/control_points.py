@@ -108,7 +108,7 @@ class ControlPoints:
         wcs : object
             The WCS that ``forward`` evaluates.
         forward, shape, is_sky
-            See the class.
+            As for `ControlPoints`.
         """
         try:
             cached = _CACHE.setdefault(wcs, {})
@@ -216,7 +216,7 @@ class ControlPoints:
         Parameters
         ----------
         forward : callable
-            See the class.
+            As for `ControlPoints`.
         x, y : array of shape (N,)
             Pixel positions.
 

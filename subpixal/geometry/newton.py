@@ -156,8 +156,8 @@ def newton(
     x, y : array of shape (N,)
         Start positions. The search fails for a start position that is NaN.
     accuracy : float
-        Largest accepted error of a position, in pixels. A search has converged if the last step is
-        at most a tenth of this long, and if the residual corresponds to at most twice this length.
+        Largest accepted error of a position, in pixels. A point has converged if its last step is
+        at most a tenth of the accuracy, and its residual corresponds to at most twice the accuracy.
     maxiter : int
         Largest number of steps.
     max_step : float

@@ -25,7 +25,7 @@ __all__ = ["PixelMap", "corner_distance", "same_grid"]
 # Largest bulge of a curved edge, in pixels, that needs no closer samples.
 MAX_LOOSENESS = 0.2
 
-# Factors by which the samples of an edge become closer, from one attempt to the next.
+# Refinements of the first samples of an edge, in successive attempts.
 REFINEMENTS = (4, 16, 64, 256)
 
 # A curve counts as torn if more than this fraction of its bulge remains after a refinement. The
