@@ -36,7 +36,7 @@ def primary(scene):
 
 
 def test_exposures_are_cut_as_by_create_cutouts(scene, primary):
-    """The cutouts equal those of create_cutouts, and each exposure is opened in its turn."""
+    """The cutouts equal the results of `create_cutouts`. Each exposure is opened when it is cut."""
     opened = []
 
     def exposures():
@@ -58,7 +58,7 @@ def test_exposures_are_cut_as_by_create_cutouts(scene, primary):
 
 
 def test_one_exposure_is_in_memory_at_a_time(scene, primary):
-    """The previous exposure and its cutouts are freed before the next exposure is opened."""
+    """Before an exposure is opened, the memory of the previous exposure and its cutouts is free."""
     references = []
 
     def exposures():
@@ -93,7 +93,7 @@ def test_gather_joins_all_cutouts(scene, primary):
 
 
 def test_options_reach_create_cutouts(scene, primary):
-    """The option ``mode`` fills cutouts."""
+    """The option ``mode`` has the same effect as in `create_cutouts`."""
     exposures = [as_cutout(scene.exposures[0])]
     (result,) = cut_exposures(
         primary, scene.segmentation, as_cutout(scene.combined), exposures, pad=5, mode="fill"
@@ -102,7 +102,7 @@ def test_options_reach_create_cutouts(scene, primary):
 
 
 def test_errors_name_the_exposure(scene, primary):
-    """An error while cutting an exposure begins with the name of the exposure."""
+    """If an exposure cannot be cut, the error begins with its name."""
     odd = Cutout(np.zeros((20, 20)), make_wcs("tan", (20, 20)), meta={"name": "odd.fits[SCI,1]"})
     with pytest.raises(ValueError, match=r"^odd\.fits\[SCI,1\]: mode must be one of"):
         list(cut_exposures(primary, scene.segmentation, as_cutout(scene.combined), [odd], mode="x"))
@@ -110,7 +110,7 @@ def test_errors_name_the_exposure(scene, primary):
 
 @pytest.mark.parametrize("exposure", ["flt.fits", np.zeros((9, 9))])
 def test_exposures_of_wrong_type_are_refused(scene, primary, exposure):
-    """The error names the argument and the wrong type."""
+    """If exposures have a wrong type, the error names the argument and the type."""
     arguments = primary, scene.segmentation, as_cutout(scene.combined)
     kind = type(exposure).__name__
     with pytest.raises(TypeError, match=f"exposures must hold Cutouts, .*, got a {kind}$"):

@@ -1,4 +1,4 @@
-"""The benchmarks run. Their results are not tested."""
+"""Benchmarks run without errors. These tests do not check the measured values."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def scenes():
 
 
 def test_every_job_runs(scenes, tmp_path):
-    """Both ways of each job run, and the row of the table has their costs."""
+    """Both functions of each job run. The row of the table contains the costs of both."""
     for job in all_jobs(*scenes, tmp_path):
         job.ours()
         job.theirs()
@@ -31,7 +31,7 @@ def test_every_job_runs(scenes, tmp_path):
 
 
 def test_every_way_runs(scenes, tmp_path):
-    """Each way runs, and the plot and the table contain all ways."""
+    """Each way runs. The plot and the table contain all ways."""
     costs = {}
     for way in all_ways(scenes[1], tmp_path):
         way.function()
@@ -43,7 +43,7 @@ def test_every_way_runs(scenes, tmp_path):
 
 
 def test_both_ways_do_equal_work(scenes):
-    """The package and the bare ways copy the same pixels."""
+    """The package and the plain code copy the same pixels."""
     scene = scenes[1]
     assert {plane.itemsize for plane in (*scene.drz.values(), *scene.flt.values())} == {4}
     for cutouts in (scene.primary, *there_and_back(scene, scene.exposure_wcs("sip"))):
@@ -55,13 +55,13 @@ def test_both_ways_do_equal_work(scenes):
 
 
 def test_scenes_have_constant_density(scenes):
-    """The number of sources per pixel is the same in all scenes."""
+    """All scenes have the same number of sources per pixel."""
     density = [scene.count / np.prod(scene.shape) for scene in scenes]
     np.testing.assert_allclose(density, 10_000 / 4096**2, rtol=0.02)
 
 
 def test_scale_returns_a_row_for_each_case(monkeypatch):
-    """Exposures with all sources, and exposures with some of them, return the columns."""
+    """Each case gives a row with all columns: all sources on the exposures, or some of them."""
     monkeypatch.setattr(scale, "side_of", lambda count: round(40 * count**0.5))
     for count, room in ((20, 20), (80, 20)):
         row = scale.measure(count, room, 2)

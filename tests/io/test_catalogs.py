@@ -101,7 +101,7 @@ def test_brackets_select_a_table(tmp_path):
     """
     Brackets after the file name select one of several tables.
 
-    Without them, the error lists all tables.
+    A name without brackets is an error, which lists all tables.
     """
     hdus = [
         fits.PrimaryHDU(),

@@ -144,9 +144,9 @@ def test_fits_wcs_is_used_without_a_single_gwcs(tmp_path):
 @pytest.mark.parametrize("extension", ["no", "without WCS", "with gwcs"])
 def test_jwst_exposure_without_gwcs_is_an_error(extension, telescope, tmp_path):
     """
-    A JWST exposure without a gwcs raises an error that names the extension.
+    A JWST exposure without a gwcs is an error that names the extension.
 
-    A combined image does not.
+    A combined image needs no gwcs.
     """
     wcs = {"wcs": make_gwcs()} if extension == "with gwcs" else {}
     path = write_jwst_file(tmp_path / "a.fits", asdf_bytes({"meta": wcs}))

@@ -1,4 +1,4 @@
-"""Names of flags, good flags and metadata of each mission."""
+"""Flag names, good flags and metadata of each mission. Good flags do not mask pixels."""
 
 import io
 
@@ -20,13 +20,13 @@ SHAPE = (40, 50)
 
 
 def find_instrument(instrument="", detector="", telescope=""):
-    """Return the record of an instrument."""
+    """Return the record of the instrument with a given name."""
     meta = {"instrument": instrument, "detector": detector}
     return find_mission(telescope, instrument).find_instrument(meta)
 
 
 def write_exposure(path, telescope="JWST", instrument="NIRCAM", detector="NRCB1", **cards):
-    """Write an exposure of a mission in which every flag occurs, and return the flags."""
+    """Write an exposure in which each flag of the mission occurs. Return the flags."""
     rng = np.random.default_rng(4)
     flags = (1 << rng.integers(0, 32, SHAPE)).astype("u4") | (rng.random(SHAPE) < 0.1)
     flags[5:15, 5:15] = 0
@@ -55,7 +55,7 @@ INSTRUMENTS = {
 
 @pytest.mark.parametrize(("mission", "instrument"), INSTRUMENTS.values(), ids=list(INSTRUMENTS))
 def test_bad_flags_of_the_instrument_mask_pixels(mission, instrument, tmp_path):
-    """An image has the flag names of its instrument, and a mask of its bad flags."""
+    """Each image has the flag names of its instrument, and bad flags mask its pixels."""
     detector = instrument.detector or "X"
     dq = write_exposure(tmp_path / "f.fits", mission.telescope, instrument.name, detector)
     image = read_image(tmp_path / "f.fits")
@@ -64,14 +64,14 @@ def test_bad_flags_of_the_instrument_mask_pixels(mission, instrument, tmp_path):
     for name, bit in instrument.flag_names.items():
         assert image.image.flag_names[name] == bit
         assert bit & (bit - 1) == 0
-    # No bit has two names.
+    # Each bit has at most one name.
     assert len(set(instrument.flag_names.values())) == len(instrument.flag_names)
 
 
 @pytest.mark.parametrize(
     ("instrument", "name", "bit"),
     [
-        # The table of each instrument has a test in its middle and at its end, where a missing
+        # Each table of flags is tested in its middle and at its end. There, a missing
         # flag before it would give another bit.
         (("ACS", "WFC"), "BADCOL", 128),
         (("ACS", "WFC"), "USER", 16384),
@@ -103,7 +103,7 @@ def test_bad_flags_of_the_instrument_mask_pixels(mission, instrument, tmp_path):
     ],
 )
 def test_flag_names_have_the_bits_of_the_handbooks(instrument, name, bit):
-    """Each name has the bit that the mission publishes."""
+    """Each flag name stands for the bit in the handbook of the mission."""
     assert find_instrument(*instrument).flag_names[name] == bit
 
 
@@ -111,7 +111,7 @@ def test_flag_names_have_the_bits_of_the_handbooks(instrument, name, bit):
     ("package", "index"), [("stdatamodels.jwst.datamodels.dqflags", 0), ("roman_datamodels", 1)]
 )
 def test_flag_names_have_the_bits_of_the_pipelines(package, index):
-    """All names have the bits in the packages of the missions."""
+    """Each flag name stands for the same bit as in the software of the mission."""
     if index:
         pixel = pytest.importorskip(f"{package}.dqflags").pixel
         expected = {flag.name: int(flag.value) for flag in pixel}
@@ -127,7 +127,11 @@ def test_flag_names_have_the_bits_of_the_pipelines(package, index):
     [{}, {"instrument": "WFI", "telescope": "MPI-2.2"}, {"instrument": "COS", "detector": "NUV"}],
 )
 def test_every_flag_of_an_unknown_instrument_is_bad(meta):
-    """An instrument of another telescope with the same name is unknown, too."""
+    """
+    All flags of an unknown instrument are bad.
+
+    An instrument of another telescope is unknown even if its name is known.
+    """
     instrument = find_instrument(**meta)
     assert (instrument.flag_names, instrument.good_flags) == ({}, 0)
 
@@ -151,12 +155,12 @@ def test_every_flag_of_an_unknown_instrument_is_bad(meta):
     ],
 )
 def test_good_flags_in_every_syntax(dqbitmask, good, tmp_path):
-    """Each syntax of astropy has the same effect in `read_image` and in `Cutout`."""
+    """Each syntax of astropy for flags works in `read_image` and in `Cutout`."""
     dq = write_exposure(tmp_path / "f.fits")
     expected = np.zeros(SHAPE, bool) if good is None else dq & ~np.int64(good) != 0
     read = read_image(tmp_path / "f.fits", dqbitmask=dqbitmask)
     assert_array_equal(read.mask, expected)
-    # The argument of the cutout replaces the good flags with which the image was read.
+    # The argument of the cutout replaces the good flags of the image.
     for other in ("mission", "RC", None):
         image = read_image(tmp_path / "f.fits", dqbitmask=other)
         cut = Cutout(image, None, (3, 2), (40, 30), dqbitmask=dqbitmask)
@@ -166,7 +170,7 @@ def test_good_flags_in_every_syntax(dqbitmask, good, tmp_path):
 
 
 def test_other_good_flags_keep_the_mask_of_the_user(tmp_path):
-    """A cutout with other good flags keeps pixels masked that the user has masked."""
+    """If a cutout has other good flags, pixels that the user has masked stay masked."""
     dq = write_exposure(tmp_path / "f.fits")
     image = read_image(tmp_path / "f.fits", dqbitmask=0)
     image.mask = image.mask | (dq == 0)
@@ -175,7 +179,7 @@ def test_other_good_flags_keep_the_mask_of_the_user(tmp_path):
 
 
 def test_unknown_flag_names_are_an_error(tmp_path):
-    """The error contains the file, the value and the known names."""
+    """The error contains the file, the unknown name and the known names."""
     write_exposure(tmp_path / "f.fits")
     match = r"^f\.fits\[SCI,1\]: dqbitmask must .*, got 'COSMIC'; .* DO_NOT_USE, SATUR"
     with pytest.raises(ValueError, match=match):
@@ -189,7 +193,7 @@ def test_unknown_flag_names_are_an_error(tmp_path):
 
 
 def test_nddata_can_define_flag_names():
-    """The metadata of an NDData object define the names of flags."""
+    """The metadata of an NDData object can define flag names."""
     nd = NDData(np.zeros(SHAPE), wcs=make_wcs("tan", SHAPE), meta={"flag_names": {"SPOT": 4}})
     flags = np.arange(2000).reshape(SHAPE) % 8
     cutout = Cutout(nd, None, dq=flags, dqbitmask="SPOT")
@@ -199,7 +203,7 @@ def test_nddata_can_define_flag_names():
 
 
 def test_flag_names_work_in_every_step_and_in_archives(tmp_path):
-    """All create functions accept names. An archive keeps their bits and the names."""
+    """All create functions accept flag names. An archive preserves the names and their bits."""
     write_exposure(tmp_path / "f.fits")
     image = read_image(tmp_path / "f.fits")
     labels = np.zeros(SHAPE, int)
@@ -220,7 +224,7 @@ def test_flag_names_work_in_every_step_and_in_archives(tmp_path):
 
 
 def test_exposure_name_of_jwst_has_no_detector(tmp_path):
-    """The name of an exposure of JWST is the name of its files without the detector."""
+    """The exposure name of JWST is the file name without the detector."""
     write_exposure(
         tmp_path / "f.fits", VISIT_ID="01345001001", VISITGRP="02", SEQ_ID="1", ACT_ID="01",
         EXPOSURE="1", FILTER="F200W", PUPIL="CLEAR",
@@ -232,7 +236,7 @@ def test_exposure_name_of_jwst_has_no_detector(tmp_path):
 
 
 def test_archive_keeps_metadata_once_per_image(tmp_path):
-    """Every cutout has the metadata of its image, but the archive contains them once per image."""
+    """Each cutout has the metadata of its image, which the archive contains only once."""
     scene = make_scene(n_sources=30, shape=(256, 256), seed=3)
     images = []
     for k, exposure in enumerate(scene.exposures[:2]):

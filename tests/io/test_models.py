@@ -1,4 +1,4 @@
-"""Files of Roman in their real layout, and open data models, without packages of the missions."""
+"""Files in the layout of Roman, and open data models, without packages of the missions."""
 
 import sys
 from types import SimpleNamespace
@@ -30,7 +30,7 @@ def rng():
 
 
 def make_l2(rng, **cal_step):
-    """Return a tree of an exposure: the parts of schema wfi_image-2.1.0 that the package reads."""
+    """Return the tree of an exposure: the parts of the schema wfi_image-2.1.0 that are read."""
     return {
         "meta": {
             "filename": "r0000101001001001001_0001_wfi01_f158_cal.asdf",
@@ -59,7 +59,7 @@ def make_l2(rng, **cal_step):
 
 
 def make_l3(rng):
-    """Return a tree of a mosaic: the parts of schema wfi_mosaic-2.1.0 that the package reads."""
+    """Return the tree of a mosaic: the parts of the schema wfi_mosaic-2.1.0 that are read."""
     return {
         "meta": {
             "filename": "r00001_p_v01001001001001_r274dp63x31y81_f158_coadd.asdf",
@@ -81,8 +81,8 @@ def make_l3(rng):
 
 
 def write_roman(path, tree, tag, **options):
-    """Write a tree with a tag of Roman and return the path."""
-    # With the packages of the mission, asdf would check a tree with its tag, which is incomplete.
+    """Write a tree with a tag of Roman. Return the path of the file."""
+    # If the packages of the mission are installed, asdf would refuse this incomplete tree.
     other = TAG.replace(b"roman", b"other")
     content = {"roman": TaggedDict(tree, other.decode() + tag)}
     asdf.AsdfFile(content).write_to(path, **options)
@@ -91,14 +91,14 @@ def write_roman(path, tree, tag, **options):
 
 
 def same_sky(found, expected):
-    """Return `True` if two gwcs give equal values on a grid of pixels."""
+    """Return `True` if two gwcs give the same world values on a grid of pixels."""
     x, y = np.meshgrid(np.linspace(0, 29, 7), np.linspace(0, 19, 7))
     return np.array_equal(found(x, y), expected(x, y))
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_exposure_of_roman_has_planes_and_metadata(compression, rng, tmp_path):
-    """An exposure has its planes, flag names and metadata. Its reader needs only asdf."""
+    """An exposure has its planes, flag names and metadata. Only asdf is necessary to read it."""
     tree = make_l2(rng)
     path = write_roman(
         tmp_path / "l2.asdf", tree, "wfi_image-2.1.0", all_array_compression=compression
@@ -107,12 +107,12 @@ def test_exposure_of_roman_has_planes_and_metadata(compression, rng, tmp_path):
     assert_array_equal(image.data, tree["data"])
     assert_array_equal(image.flags, tree["dq"])
     assert_array_equal(image.uncertainty.array, tree["err"])
-    # Squares and sums of half precision would overflow.
+    # Squares and sums of numbers in half precision would overflow.
     assert image.uncertainty.array.dtype == np.float32
     assert image.weight is None
     assert (image.unit, image.exptime, image.data_units) == (u.DN / u.s, 107.5, "rate")
     assert same_sky(image.image_wcs, tree["meta"]["wcs"])
-    # Only DO_NOT_USE (1) and NON_SCIENCE (512) are bad.
+    # Only the flags DO_NOT_USE (1) and NON_SCIENCE (512) are bad.
     assert_array_equal(image.mask, np.isin(tree["dq"], [512, 2**31 + 1]))
     meta = dict(image.meta)
     assert meta.pop("flag_names")["GW_AFFECTED_DATA"] == 16
@@ -129,7 +129,7 @@ def test_exposure_of_roman_has_planes_and_metadata(compression, rng, tmp_path):
 
 
 def test_remote_file_equals_local_file(rng, tmp_path):
-    """A remote file gives the same image as a local file, and the same kinds of errors."""
+    """A remote file gives the same image and the same types of errors as a local file."""
     fsspec = pytest.importorskip("fsspec")
     path = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     fsspec.filesystem("memory").pipe("/l2.asdf", path.read_bytes())
@@ -146,7 +146,11 @@ def test_remote_file_equals_local_file(rng, tmp_path):
 
 
 def test_mosaic_of_roman_has_weights_and_no_exposure(rng, tmp_path):
-    """A mosaic has weights and a unit of surface brightness, but no flags and no exposure."""
+    """
+    A mosaic has weights and a unit of surface brightness.
+
+    It has no flags and no exposure time.
+    """
     tree = make_l3(rng)
     image = read_image(write_roman(tmp_path / "l3.asdf", tree, "wfi_mosaic-2.1.0"))
     assert_array_equal(image.data, tree["data"])
@@ -159,14 +163,14 @@ def test_mosaic_of_roman_has_weights_and_no_exposure(rng, tmp_path):
 
 
 def test_flux_step_changes_the_unit_of_an_exposure(rng, tmp_path):
-    """An exposure is in MJy/sr if its metadata list the flux step as complete."""
+    """If the metadata list the flux step as complete, the exposure is in MJy/sr."""
     tree = make_l2(rng, flux="COMPLETE")
     path = write_roman(tmp_path / "l2.asdf", tree, "wfi_image-2.1.0")
     assert read_image(path).unit == u.MJy / u.sr
 
 
 def test_mosaic_of_schema_version_1_has_the_same_metadata(rng, tmp_path):
-    """Files of 2024 contain quantities, and their metadata in other places."""
+    """Files from 2024 give the same metadata, although they contain quantities and other keys."""
     tree = make_l3(rng)
     data = tree["data"].copy()
     for name in ("data", "err"):
@@ -184,7 +188,7 @@ def test_mosaic_of_schema_version_1_has_the_same_metadata(rng, tmp_path):
 
 
 def test_placeholders_of_roman_are_no_metadata(rng, tmp_path):
-    """The placeholders "?" and -999999 of Roman do not become metadata."""
+    """The placeholders "?" and -999999 of Roman are not used as metadata."""
     tree = make_l2(rng)
     tree["meta"]["exposure"] = {"exposure_time": -999999.0, "effective_exposure_time": -999999.0,
                                 "start_time": "?"}  # fmt: skip
@@ -195,7 +199,7 @@ def test_placeholders_of_roman_are_no_metadata(rng, tmp_path):
 
 
 def test_tables_of_the_wcs_outlive_the_file(rng, tmp_path):
-    """A distortion table in a block of the file is available after the file is closed."""
+    """After the file is closed, a distortion table in one of its blocks still works."""
     tree = make_l2(rng)
     wcs = tree["meta"]["wcs"]
     bend = Tabular1D(np.arange(31) - 0.5, np.arange(31) + rng.random(31))
@@ -209,7 +213,7 @@ def test_tables_of_the_wcs_outlive_the_file(rng, tmp_path):
 
 @pytest.mark.parametrize("tag", ["segmentation_map-2.2.0", "mosaic_segmentation_map-2.1.0"])
 def test_segmentation_of_roman_has_no_wcs(tag, tmp_path):
-    """A segmentation image of Roman has labels and a name, but no WCS."""
+    """A segmentation image of Roman has labels and a name but no WCS."""
     labels = np.arange(600, dtype="u4").reshape(SHAPE)
     tree = {"meta": {"telescope": "ROMAN"}, "data": labels}
     found = read_segmentation(write_roman(tmp_path / "x_segm.asdf", tree, tag))
@@ -219,14 +223,14 @@ def test_segmentation_of_roman_has_no_wcs(tag, tmp_path):
 
 
 def test_image_as_segmentation_is_an_error(rng, tmp_path):
-    """The error of an image of floats names the file and the type."""
+    """If an image of floats is read as a segmentation image, the error names file and type."""
     path = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     with pytest.raises(ValueError, match=r"l2\.asdf must have 2-D data of integers.*float32"):
         read_segmentation(path)
 
 
 def test_catalog_of_roman_keeps_units(rng, tmp_path):
-    """A catalog in an ASDF file keeps its units. A file without a catalog is an error."""
+    """A catalog in an ASDF file has units. A file without a catalog is an error."""
     table = Table({"label": [1, 2], "x_centroid": [3.5, 4.5]}, units={"x_centroid": "pix"})
     tree = {"meta": {}, "source_catalog": table}
     path = write_roman(tmp_path / "x_cat.asdf", tree, "image_source_catalog-2.2.0")
@@ -265,7 +269,7 @@ def test_invalid_asdf_images_are_errors(rng, tmp_path):
 
 @pytest.mark.parametrize("kept", [2000, 0.5, 0.9])
 def test_truncated_file_is_an_error(kept, rng, tmp_path):
-    """The error names a file that ends anywhere."""
+    """If a file is truncated at any byte, the error names the file."""
     whole = write_roman(tmp_path / "whole.asdf", make_l2(rng), "wfi_image-2.1.0").read_bytes()
     path = tmp_path / "part.asdf"
     path.write_bytes(whole[: int(kept if kept > 1 else kept * len(whole))])
@@ -274,7 +278,7 @@ def test_truncated_file_is_an_error(kept, rng, tmp_path):
 
 
 def test_command_create_accepts_files_of_roman(rng, tmp_path, capsys):
-    """The command cuts a mosaic and an exposure with a segmentation and a catalog of Roman."""
+    """The command ``create`` accepts images, segmentation images and catalogs of Roman."""
     mosaic = write_roman(tmp_path / "l3.asdf", make_l3(rng), "wfi_mosaic-2.1.0")
     exposure = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     labels = np.zeros(SHAPE, "u4")
@@ -298,7 +302,7 @@ def test_command_create_accepts_files_of_roman(rng, tmp_path, capsys):
 
 
 def test_file_compressed_with_lz4_needs_lz4(rng, tmp_path, monkeypatch):
-    """The error for a compressed file names the extra that installs lz4."""
+    """If a file needs lz4, the error names the extra that installs it."""
     pytest.importorskip("lz4")
     path = write_roman(
         tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0", all_array_compression="lz4"
@@ -311,17 +315,17 @@ def test_file_compressed_with_lz4_needs_lz4(rng, tmp_path, monkeypatch):
 
 
 class Node(SimpleNamespace):
-    """Data model whose parts are attributes."""
+    """Part of a data model. Its own parts are attributes."""
 
 
 def as_nodes(tree):
-    """Return a tree of dictionaries as a tree of nodes."""
+    """Return a tree of nodes for a tree of dictionaries."""
     parts = {k: as_nodes(v) if isinstance(v, dict) else v for k, v in tree.items()}
     return Node(**parts)
 
 
 def test_open_model_is_an_image(rng):
-    """An open model with attributes gives an image, with the same WCS object."""
+    """An open model with attributes gives an image with the same WCS object."""
     tree = make_l2(rng)
     (image,) = read_images(as_nodes(tree))
     assert_array_equal(image.data, tree["data"])
@@ -332,7 +336,7 @@ def test_open_model_is_an_image(rng):
 
 
 class JwstModel:
-    """Data model that makes missing planes on access, as models of stdatamodels do."""
+    """Data model that creates missing planes on access, like models of stdatamodels."""
 
     def __init__(self, instance):
         self.instance = instance
@@ -342,7 +346,11 @@ class JwstModel:
 
 
 def test_open_model_of_jwst_has_its_metadata(rng):
-    """A model of JWST gives its unit, metadata and flag names. Missing planes stay `None`."""
+    """
+    An open model of JWST gives its unit, metadata and flag names.
+
+    Missing planes stay missing.
+    """
     tree = make_l2(rng)
     del tree["err"]
     tree["wht"] = rng.random(SHAPE)
@@ -365,14 +373,18 @@ def test_open_model_of_jwst_has_its_metadata(rng):
 
 @pytest.mark.parametrize("source", [None, 3, np.zeros(SHAPE)])
 def test_objects_that_are_no_model_are_an_error(source):
-    """The error lists the allowed types of the argument."""
+    """If an object is not a data model, the error lists the allowed types."""
     for read in (read_image, read_images, read_segmentation):
         with pytest.raises(TypeError, match="must be a file name or a data model, got"):
             read(source)
 
 
 def test_real_roman_exposure_equals_its_tree(shared_data):
-    """A file that roman_datamodels wrote gives its pixels and metadata without that package."""
+    """
+    A file that roman_datamodels wrote can be read without this package.
+
+    Pixels and metadata are right.
+    """
     path = shared_data / "roman" / ROMAN_L2
     image = read_image(path)
     known = {"ignore_missing_extensions": True, "ignore_unrecognized_tag": True}
@@ -386,7 +398,7 @@ def test_real_roman_exposure_equals_its_tree(shared_data):
 
 
 def test_open_models_of_roman_datamodels_equal_files(rng, tmp_path):
-    """An open model gives the same image as its file, with the package of the mission installed."""
+    """An open model of roman_datamodels gives the same image as its file."""
     models = pytest.importorskip("roman_datamodels.datamodels")
     model = models.ImageModel.create_fake_data(shape=SHAPE)
     model.data, model.dq = make_l2(rng)["data"], make_l2(rng)["dq"]
@@ -400,7 +412,7 @@ def test_open_models_of_roman_datamodels_equal_files(rng, tmp_path):
 
 
 def test_open_models_of_stdatamodels_equal_files(shared_data):
-    """An open model of JWST gives the same image as its file."""
+    """An open model of stdatamodels gives the same image as its file."""
     models = pytest.importorskip("stdatamodels.jwst.datamodels")
     path = shared_data / "jwst_nircam_sim" / "jw00000_nrcb1_cal.fits.gz"
     expected = read_image(path)

@@ -1,4 +1,4 @@
-"""Images of FITS files as cutouts of the whole image: planes, metadata and good flags."""
+"""Reading FITS images as cutouts of the whole image: planes, metadata and good flags."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from subpixal import io
 
 
 def write_exposure(path, instrument, detector, dtype="i2"):
-    """Write an exposure with all planes and return planes and flags."""
+    """Write an exposure with all planes. Return the planes and the flags."""
     rng = np.random.default_rng(1)
     header = fits.Header()
     header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
@@ -28,7 +28,7 @@ def write_exposure(path, instrument, detector, dtype="i2"):
 
 
 def test_image_has_planes_and_metadata(tmp_path):
-    """An image has all planes, its unit, its exposure time and its metadata."""
+    """The cutout has all planes, the unit, the exposure time and the metadata of the file."""
     planes, flags = write_exposure(tmp_path / "f_flt.fits", "WFC3", "IR")
     image = io.read_image(tmp_path / "f_flt.fits")
     assert_array_equal(image.data, planes["SCI"])
@@ -46,7 +46,7 @@ def test_image_has_planes_and_metadata(tmp_path):
     [
         # Warm pixels (64) of WFC3/IR are good, bad detector pixels (4) are not.
         ("WFC3", "IR", "mission", [(2, 3), (6, 7)]),
-        # Only DO_NOT_USE (1) and NON_SCIENCE (512) are bad for JWST and Roman.
+        # For JWST and Roman, only the flags DO_NOT_USE (1) and NON_SCIENCE (512) are bad.
         ("WFI", "WFI01", "mission", [(6, 7)]),
         ("MOSAIC", "", "mission", [(2, 3), (4, 5), (6, 7)]),
         ("WFI", "WFI01", 0, [(2, 3), (4, 5), (6, 7)]),
@@ -56,17 +56,17 @@ def test_image_has_planes_and_metadata(tmp_path):
 def test_mask_uses_good_flags_of_mission_or_argument(
     instrument, detector, dqbitmask, bad, tmp_path
 ):
-    """The mask depends on the good flags of the mission, or on the argument ``dqbitmask``."""
+    """Good flags of the mission do not mask pixels. The argument ``dqbitmask`` can replace them."""
     write_exposure(tmp_path / "f.fits", instrument, detector)
     image = io.read_image(tmp_path / "f.fits", dqbitmask=dqbitmask)
     assert [tuple(p) for p in np.argwhere(image.mask).tolist()] == bad
-    # A cutout of the whole image has the same mask.
+    # A cutout of this cutout has the same mask.
     assert_array_equal(type(image)(image, None).mask, image.mask)
 
 
 @pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "u4", "u1"])
 def test_good_flags_work_for_all_integer_types(dtype, tmp_path):
-    """All flags of Roman except two are good, for each type of integer in the file."""
+    """All flags of Roman except two are good. This works for each type of integer in the file."""
     write_exposure(tmp_path / "f.fits", "WFI", "WFI01", dtype)
     image = io.read_image(tmp_path / "f.fits")
     assert [tuple(p) for p in np.argwhere(image.mask).tolist()] == [(6, 7)]
@@ -74,7 +74,7 @@ def test_good_flags_work_for_all_integer_types(dtype, tmp_path):
 
 
 def test_one_of_several_chips_must_be_selected(tmp_path):
-    """A file of two chips is an error, unless the name selects one of them."""
+    """A file of two chips is an error, unless the name selects a chip."""
     write_exposure(tmp_path / "f.fits", "ACS", "WFC")
     with fits.open(tmp_path / "f.fits") as one:
         second = [hdu.copy() for hdu in one[1:]]

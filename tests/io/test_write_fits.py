@@ -1,4 +1,4 @@
-"""Cutouts in FITS files: pixels, headers, tables, metadata and options."""
+"""Writing cutouts to FITS files: pixels, headers, tables, metadata and options."""
 
 import gzip
 from functools import partial
@@ -36,7 +36,7 @@ EXTENSIONS = {"SCI": "data", "DQ": "flags", "WHT": "weight", "SEG": "segmentatio
 
 
 def assert_same_pixels(found, expected):
-    """Check that pixels agree bit by bit."""
+    """Check that pixels have the same bits."""
     assert found.shape == expected.shape
     assert_array_equal(found.astype(expected.dtype).tobytes(), expected.tobytes())
 
@@ -48,7 +48,7 @@ def assert_same_pixels(found, expected):
 )  # fmt: skip
 @pytest.mark.parametrize("layout", ["images", "table"])
 def test_pixels_are_exact_for_every_type(tmp_path, dtype, flags, layout):
-    """Planes have the same type and the same bits, and writing does not change the cutouts."""
+    """Planes in the file have the same type and bits. Writing does not change the cutouts."""
     image = np.nan_to_num(IMAGE * 100, nan=7).astype(dtype) if dtype != np.float32 else IMAGE
     dq = DQ.astype(flags)
     dq[8, 9] = np.iinfo(flags).max
@@ -73,7 +73,7 @@ def test_pixels_are_exact_for_every_type(tmp_path, dtype, flags, layout):
 
 
 def test_pixels_of_views_and_filled_cutouts_are_exact(tmp_path):
-    """Views of an image and cutouts across its edge have the same pixels in the file."""
+    """Views of an image and cutouts across its edge have exact pixels in the file."""
     view = Cutout(IMAGE, make_wcs("tan", SHAPE), (3, 4), (9, 9), copy=False)
     filled = make_cutout(blc=(-3, -4), trc=(9, 9))
     with write_fits(CutoutCollection([view, filled]), tmp_path / "c.fits") as hdus:
@@ -85,7 +85,11 @@ def test_pixels_of_views_and_filled_cutouts_are_exact(tmp_path):
 
 
 def test_half_floats_are_written_and_complex_is_an_error(tmp_path):
-    """Floats of 16 bits keep their values. The error names the plane of complex numbers."""
+    """
+    Floats of 16 bits are written with the same values.
+
+    Complex numbers are an error that names the plane.
+    """
     image = IMAGE.astype(np.float16)
     cutout = make_cutout(image=image)
     with write_fits(cutout, tmp_path / "c.fits") as hdus:
@@ -96,7 +100,7 @@ def test_half_floats_are_written_and_complex_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("layout", ["images", "table"])
 def test_extension_of_an_uncertainty_shows_its_type(tmp_path, layout):
-    """The type of an uncertainty decides on its extension name and its unit."""
+    """The type of an uncertainty determines the name of its extension and its unit."""
     kinds = {
         "ERR": StdDevUncertainty, "VAR": VarianceUncertainty,
         "IVAR": InverseVariance, "UNC": UnknownUncertainty,
@@ -124,13 +128,13 @@ def test_extension_of_an_uncertainty_shows_its_type(tmp_path, layout):
 
 
 def test_units_that_are_not_in_the_fits_standard_are_kept(tmp_path):
-    """BUNIT contains the unit DN/s, which the FITS standard does not define."""
+    """BUNIT can contain the unit DN/s, although the FITS standard does not define it."""
     with write_fits(make_cutout(unit=u.DN / u.s), tmp_path / "c.fits") as hdus:
         assert u.Unit(hdus["SCI"].header["BUNIT"]) == u.DN / u.s
 
 
 def test_headers_contain_the_attributes_of_cutouts(tmp_path):
-    """Keywords contain id, box, position, unit, metadata, and the offset LTV to the image."""
+    """Headers contain the id, box, position, unit and metadata. LTV is the offset to the image."""
     cutout = make_cutout(
         src_id=7, exptime=12.5, src_pos=(9.25, 8.5), src_weight=0.5, unit=u.electron,
         meta={"FILENAME": "j.fits", "FILTER": "F140W"},
@@ -148,13 +152,13 @@ def test_headers_contain_the_attributes_of_cutouts(tmp_path):
         "SRCWT": 0.5, "BUNIT": "electron", "FILTER": "F140W", "FILENAME": "j.fits",
     }  # fmt: skip
     assert {name: header[name] for name in expected} == expected
-    # LTV converts positions in the image to positions in the cutout, both counted from 1.
+    # LTV converts image positions to cutout positions. Both are counted from 1.
     assert 10 + header["LTV1"] == cutout.cutout_src_pos[0] + 10 - 9.25
     assert 10 + header["LTV2"] == cutout.cutout_src_pos[1] + 10 - 8.5
 
 
 def test_missing_source_weight_has_no_keyword(tmp_path):
-    """The header of a cutout without a source weight has no keyword SRCWT."""
+    """If a cutout has no source weight, its header has no keyword SRCWT."""
     with write_fits(make_cutout(), tmp_path / "c.fits") as hdus:
         assert "SRCWT" not in hdus["SCI"].header
 
@@ -166,7 +170,7 @@ def test_missing_source_weight_has_no_keyword(tmp_path):
 )  # fmt: skip
 @pytest.mark.parametrize("layout", ["images", "table"])
 def test_ids_are_numbers_or_text(tmp_path, src_id, text, layout):
-    """Numbers of any size and texts of any length are kept. Other characters are escaped."""
+    """Ids can be large numbers and long texts. Characters that FITS does not allow are escaped."""
     with write_fits(make_cutout(src_id=src_id), tmp_path / "c.fits", layout=layout) as hdus:
         images = layout == "images"
         found = hdus["SCI"].header["SRCID"] if images else hdus["CUTOUTS"].data["id"][0]
@@ -175,7 +179,7 @@ def test_ids_are_numbers_or_text(tmp_path, src_id, text, layout):
 
 @pytest.mark.parametrize("src_id", [("a", 1), float("nan")])
 def test_ids_of_other_types_become_text_with_a_warning(tmp_path, src_id):
-    """Tuples and NaN as ids become text in images and tables, and a warning reports it."""
+    """A warning reports ids such as tuples and NaN, which images and tables contain as text."""
     with pytest.warns(SubpixalWarning, match="ids, which become text"):
         hdus = write_fits(make_cutout(src_id=src_id), tmp_path / "c.fits")
     with hdus:
@@ -195,7 +199,7 @@ META = {
 
 @pytest.mark.parametrize("layout", ["images", "table"])
 def test_headers_contain_metadata(tmp_path, layout):
-    """Metadata become keywords, unless they are keywords of the file structure or the WCS."""
+    """Metadata are written as keywords, except keywords of the file structure or of the WCS."""
     with write_fits(make_cutout(meta=META), tmp_path / "c.fits", layout=layout) as hdus:
         if layout == "images":
             header = hdus["SCI"].header
@@ -213,7 +217,7 @@ def test_headers_contain_metadata(tmp_path, layout):
 
 
 def test_warning_lists_values_that_fits_cannot_contain(tmp_path):
-    """The warning lists metadata and PSFs that the file does not contain."""
+    """A warning lists metadata and PSFs that cannot be written to the file."""
     lost = {"nan": np.nan, "list": [1, 2], "dict": {"a": 1}, "k" * 90: 1, "status": "mine"}
     cutout = make_cutout(meta=META | lost, psf=np.eye(3))
     names = "dict, k+, list, nan, status; PSFs: ndarray"
@@ -224,7 +228,7 @@ def test_warning_lists_values_that_fits_cannot_contain(tmp_path):
 
 
 def test_warning_counts_metadata_that_a_table_omits(tmp_path):
-    """The layout "table" omits metadata of single cutouts and warns."""
+    """The layout "table" omits metadata of single cutouts. A warning gives their number."""
     cutouts = CutoutCollection([make_cutout(), make_cutout()])
     cutouts[1].meta["note"] = "blend"
     with pytest.warns(SubpixalWarning, match="metadata of single cutouts: those of 1 cutouts"):
@@ -244,7 +248,7 @@ def primary():
 
 @pytest.mark.parametrize("layout", ["images", "table"])
 def test_dropped_sources_are_in_the_file(tmp_path, primary, layout):
-    """The extension DROPPED equals the table of rejected sources."""
+    """The extension DROPPED contains the table of rejected sources."""
     with write_fits(primary, tmp_path / "c.fits", layout=layout) as hdus:
         found, expected = hdus["DROPPED"].data, primary.dropped
         assert len(found) > 0
@@ -253,7 +257,7 @@ def test_dropped_sources_are_in_the_file(tmp_path, primary, layout):
 
 
 def test_table_equals_the_collection(tmp_path, primary):
-    """The table CUTOUTS has the columns and pixels of the cutouts, IMAGES has their images."""
+    """The table CUTOUTS contains cutouts and their pixels. The table IMAGES contains images."""
     other = make_cutout("gwcs", src_id=77)
     other.flags = None
     cutouts = primary[::-1] + CutoutCollection([other])
@@ -279,7 +283,11 @@ def test_table_equals_the_collection(tmp_path, primary):
 
 
 def test_planes_without_a_common_type_are_an_error(tmp_path):
-    """A table needs one type for each plane. The error names the types without a common type."""
+    """
+    In a table, each plane needs one type for all cutouts.
+
+    The error names types without a common type.
+    """
     cutouts = CutoutCollection(make_cutout(dq=DQ.astype(dtype)) for dtype in (np.int64, np.uint64))
     with pytest.raises(ValueError, match=r"flags of the cutouts are .'int64', 'uint64'."):
         cutouts.write(tmp_path / "c.fits", layout="table")
@@ -291,14 +299,14 @@ def test_planes_without_a_common_type_are_an_error(tmp_path):
 
 @pytest.mark.parametrize("layout", ["images", "table"])
 def test_empty_collection_is_a_file_without_cutouts(tmp_path, layout):
-    """NCUTOUTS of an empty collection is 0 in both layouts."""
+    """In both layouts, an empty collection gives a file with NCUTOUTS = 0."""
     with write_fits(CutoutCollection(), tmp_path / "c.fits", layout=layout) as hdus:
         assert hdus[0].header["NCUTOUTS"] == 0
 
 
 @pytest.mark.parametrize("name", ["c.fits", "c.FITS", "c.fit", "c.fits.gz"])
 def test_suffix_of_the_file_selects_the_format(tmp_path, name):
-    """Names that end like FITS files give valid FITS files, compressed if they end in gz."""
+    """The suffix of a FITS file selects the format FITS, and the suffix gz compresses the file."""
     make_cutout().write(tmp_path / name)
     with fits.open(tmp_path / name) as hdus:
         assert hdus[0].header["LAYOUT"] == "images"
@@ -310,7 +318,7 @@ def test_suffix_of_the_file_selects_the_format(tmp_path, name):
 
 
 def test_existing_file_needs_overwrite(tmp_path):
-    """An existing file stays without ``overwrite=True``, and also after other errors."""
+    """Only ``overwrite=True`` replaces an existing file. Errors do not change the file."""
     path = tmp_path / "c.fits"
     path.write_bytes(b"precious")
     with pytest.raises(FileExistsError, match="exists already; overwrite=True replaces it"):
@@ -325,7 +333,7 @@ def test_existing_file_needs_overwrite(tmp_path):
 @pytest.mark.parametrize("name", ["c.fits", "c.fits.gz", "c.dat"])
 @pytest.mark.parametrize("cls", [Cutout, CutoutCollection])
 def test_reading_cutouts_from_fits_is_an_error(tmp_path, cls, name):
-    """The error identifies a FITS file by its content and points to `read_image`."""
+    """If cutouts are read from a FITS file, under any name, the error suggests `read_image`."""
     path = tmp_path / name
     make_cutout().write(path, format="fits")
     match = rf"{name} cannot be read .*: the file is a FITS file .*read_image"
@@ -340,7 +348,7 @@ def test_reading_cutouts_from_fits_is_an_error(tmp_path, cls, name):
 
 @pytest.mark.parametrize("name", ["c.fits", "c.fits.gz"])
 def test_fits_file_as_archive_is_an_error(tmp_path, name):
-    """All functions that read archives raise an error for a FITS file."""
+    """Each function that reads archives raises an error for a FITS file."""
     path = tmp_path / name
     make_cutout().write(path)
     for read in (read_asdf, partial(Cutout.read, format="asdf")):
@@ -358,7 +366,7 @@ def test_fits_file_as_archive_is_an_error(tmp_path, name):
     ],
 )
 def test_options_of_another_format_are_errors(tmp_path, name, option, known):
-    """The error for an option of another format lists the options of the format."""
+    """If an option belongs to another format, the error lists the options of the chosen format."""
     message = f"{option} is no option of the format '{name[2:]}', {known}$"
     with pytest.raises(TypeError, match=message):
         make_cutout().write(tmp_path / name, **{option: "zlib"})
@@ -366,7 +374,7 @@ def test_options_of_another_format_are_errors(tmp_path, name, option, known):
 
 
 def test_unknown_options_of_reading_are_errors(tmp_path):
-    """The error for an unknown option of ``read`` lists the options of the format."""
+    """If ``read`` gets an unknown option, the error lists the options of the format."""
     make_cutout().write(tmp_path / "c.asdf")
     with pytest.raises(TypeError, match="lazy is no option of the format 'asdf', which has none"):
         Cutout.read(tmp_path / "c.asdf", lazy=False)
@@ -376,7 +384,7 @@ def test_unknown_options_of_reading_are_errors(tmp_path):
 
 @pytest.mark.parametrize("suffix", FITS_SUFFIXES)
 def test_all_fits_suffixes_select_fits_and_never_archives(suffix, tmp_path):
-    """Every suffix of a FITS file selects the format FITS and is an error for archives."""
+    """Each suffix of a FITS file selects the format FITS. For archives, it is an error."""
     path = tmp_path / f"c{suffix}"
     with pytest.raises(ValueError, match="must not be named as a FITS file"):
         check_archive(path, overwrite=False)

@@ -32,7 +32,7 @@ KINDS = ["tan", "sip", "lookup", "tpv", "gwcs", "gwcs-noinverse"]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", ["images", "table"])
 def test_positions_in_the_file_equal_those_of_the_cutouts(tmp_path, kind, layout):
-    """The WCS is exact for cutouts across a corner, with displacements, and of several images."""
+    """Positions are exact for displaced cutouts, cutouts across a corner, and several images."""
     cutouts = [make_cutout(kind), make_cutout(kind, (-7, -4), (9, 12)), make_cutout("lookup")]
     cutouts[1].dx, cutouts[1].dy = 0.37, -2.6
     with write_fits(CutoutCollection(cutouts), tmp_path / "c.fits", layout=layout) as hdus:
@@ -69,7 +69,7 @@ def make_unusual_wcs(kind):
 
 @pytest.mark.parametrize("kind", ["latitude first", "galactic", "arcsec", "alternate"])
 def test_unusual_wcs_gives_the_same_sky(tmp_path, kind):
-    """The header has the same sky and frame, in degrees and without an alternate key."""
+    """The header gives the same sky and frame, in degrees and without an alternate key."""
     cutout = make_cutout(make_unusual_wcs(kind))
     x, y = sample_positions(cutout)
     true = cutout.wcs.pixel_to_world(x, y)
@@ -82,7 +82,7 @@ def test_unusual_wcs_gives_the_same_sky(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["lookup", "gwcs"])
 def test_every_plane_has_the_wcs(tmp_path, kind):
-    """Each extension of a cutout has its WCS. Only a gwcs is fitted."""
+    """Each extension of a cutout has the WCS. The WCS is a fit only for a gwcs."""
     cutout = make_cutout(kind, (-3, 2), (8, 9))
     with write_fits(cutout, tmp_path / "c.fits") as hdus:
         for name in ("SCI", "ERR", "DQ", "WHT", "MASK", "SEG"):
@@ -94,7 +94,7 @@ def test_every_plane_has_the_wcs(tmp_path, kind):
 
 @pytest.mark.parametrize("center", [(0.0001, -40.0), (150.1, 89.9999), (12.3, -90.0)])
 def test_fit_of_gwcs_is_exact_at_poles_and_right_ascension_0(tmp_path, center):
-    """The fitted WCS of a large cutout has errors below 1e-6 pixels at these places."""
+    """At these places, the WCS that is fitted to a large cutout has errors below 1e-6 pixels."""
     cutout = make_cutout(make_wcs("gwcs", SHAPE, center), (-3, 2), (70, 50))
     with write_fits(cutout, tmp_path / "c.fits") as hdus:
         world = WCS(hdus["SCI"].header).all_pix2world(*sample_positions(cutout), 0)
@@ -127,7 +127,7 @@ def test_fit_has_the_frame_of_the_image(tmp_path):
 
 
 def test_wrapped_fits_wcs_is_written_without_a_fit(tmp_path):
-    """The header of a sliced FITS WCS is exact, including its lookup tables."""
+    """The header of a sliced FITS WCS is exact and includes its lookup tables."""
     wcs = make_wcs("lookup", SHAPE)
     sliced = HighLevelWCSWrapper(SlicedLowLevelWCS(wcs, np.s_[10:50, 20:60]))
     cutout = Cutout(IMAGE[10:50, 20:60], sliced, (3, 4), (12, 20))
@@ -142,7 +142,11 @@ def test_wrapped_fits_wcs_is_written_without_a_fit(tmp_path):
 
 
 def test_wcs_without_an_exact_header_is_fitted(tmp_path):
-    """The origin of SIP polynomials has no keywords. A WCS with another origin is fitted."""
+    """
+    The WCS is fitted if its SIP polynomials have an origin other than CRPIX.
+
+    Headers cannot contain this origin.
+    """
     wcs = make_wcs("sip", SHAPE)
     wcs.sip = Sip(wcs.sip.a, wcs.sip.b, None, None, wcs.sip.crpix + 20)
     cutout = make_cutout(wcs)
@@ -153,7 +157,11 @@ def test_wcs_without_an_exact_header_is_fitted(tmp_path):
 
 
 def test_header_contains_the_error_of_the_fit(tmp_path):
-    """WCSERR is the error of a fit to a single lookup table, which polynomials cannot describe."""
+    """
+    WCSERR contains the error of the fit.
+
+    Polynomials cannot fit a single lookup table exactly.
+    """
     wcs = make_wcs("lookup", (1000, 1000))
     wcs.cpdis2 = wcs.det2im1 = wcs.det2im2 = None
     cutout = Cutout(np.zeros((1000, 1000)), wcs, (100, 100), (160, 160))
@@ -167,7 +175,7 @@ def test_header_contains_the_error_of_the_fit(tmp_path):
 
 @pytest.mark.parametrize("layout", ["images", "table"])
 def test_wcs_without_a_good_fit_is_an_error(tmp_path, layout):
-    """A rough lookup table and a world without sky are errors, and no file is written."""
+    """If a WCS cannot be fitted well, or has no sky, this is an error and no file is written."""
     wcs = make_wcs("lookup", (1000, 1000))
     wcs.cpdis1.data[::2] += 3
     wcs.cpdis2 = None
@@ -184,7 +192,7 @@ def test_wcs_without_a_good_fit_is_an_error(tmp_path, layout):
 
 
 def test_linear_wcs_without_sky_is_written(tmp_path):
-    """The header of a linear WCS gives the same world values."""
+    """The header of a linear WCS gives the same world values as the WCS."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = "XPOS", "YPOS"
     wcs.wcs.cdelt = 2.0, 3.0
@@ -195,7 +203,7 @@ def test_linear_wcs_without_sky_is_written(tmp_path):
 
 
 def test_wcs_keywords_in_metadata_are_ignored(tmp_path):
-    """The WCS in metadata from a header of an image does not replace the WCS of the cutout."""
+    """WCS keywords in the metadata do not replace the WCS of the cutout."""
     hdus = make_wcs("lookup", SHAPE).to_fits(relax=True)
     header = hdus[0].header
     header["DATE-OBS"], header["FILTER"] = "2020-01-02", "F606W"
@@ -220,7 +228,7 @@ def test_wcs_keywords_in_metadata_are_ignored(tmp_path):
     ],
 )
 def test_positions_of_real_images_are_exact(tmp_path, shared_data, name):
-    """Cutouts of real images have their positions in both layouts."""
+    """In both layouts, cutouts of real images have exact positions."""
     image = read_image(shared_data / name)
     nx, ny = image.naxis
     boxes = [(-5, -5), (nx // 2, ny // 3), (nx - 20, ny - 20)]
@@ -230,7 +238,7 @@ def test_positions_of_real_images_are_exact(tmp_path, shared_data, name):
     cutouts[1].dx = -0.3
     for layout in ("images", "table"):
         with warnings.catch_warnings():
-            # astropy warns about keywords for the same date in two formats.
+            # astropy warns about two keywords with the same date in different formats.
             warnings.simplefilter("ignore", AstropyWarning)
             with write_fits(cutouts, tmp_path / f"{layout}.fits", layout=layout) as hdus:
                 for number, cutout in enumerate(cutouts):
