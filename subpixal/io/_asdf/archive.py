@@ -47,10 +47,11 @@ def write_asdf(
         If the file exists and ``overwrite`` is false.
     """
     refuse_existing(path, overwrite=overwrite)
-    # Made outside the context of the configuration, which would load all extensions again.
+    # Create the object before the context of the configuration, in which asdf would load all
+    # extensions again.
     archive = asdf.AsdfFile({KEY: cutouts})
     with replacing(path) as file, asdf.config_context() as config:
-        # Inline arrays are written as text, which does not keep all bits.
+        # Write no inline arrays: they are text, which does not preserve all bits.
         config.all_array_storage = config.array_inline_threshold = None
         # Write only the arrays, not the larger arrays of which they are views.
         config.default_array_save_base = False
@@ -64,12 +65,12 @@ def read_collection(file: Any, *, lazy: bool | None = None) -> CutoutCollection:
 
 
 def read_cutout(file: Any) -> Cutout:
-    """Read a cutout from an ASDF file."""
+    """Read a single cutout from an ASDF file."""
     return read_asdf(file, Cutout)
 
 
 def read_any(file: Any) -> CutoutCollection:
-    """Read a collection from a file with a collection or a single cutout."""
+    """Read a collection or a single cutout from a file, and return a collection."""
     found = read_asdf(file)
     return CutoutCollection([found]) if isinstance(found, Cutout) else found
 
@@ -89,11 +90,11 @@ def read_asdf(
         The name of a file, a URL that fsspec understands, or a file that is open for reading
         bytes.
     kind : type or tuple of type
-        Expected classes.
+        Class of the expected content, or several classes.
     lazy : bool, optional
-        Whether the pixels of a collection are read at each access; otherwise all pixels are
-        read at once. The default is true for the name of a file. It is false for an open file,
-        which would have to stay open.
+        `True` to read the pixels of a collection at each access, `False` to read all pixels at
+        once. The default is `True` for the name of a file. It is `False` for an open file, because
+        the caller may close it.
 
     Returns
     -------
@@ -129,7 +130,7 @@ def read_asdf(
 
 
 def _unexpected(name: str, found: Any, kind: type | tuple[type, ...]) -> str:
-    """Return the error for a file whose content is of another class."""
+    """Return the message of the error for a file whose content has another class."""
     expected = kind.__name__ if isinstance(kind, type) else "cutouts"
     content = "nothing" if found is None else f"a {type(found).__name__}"
     return (

@@ -1,9 +1,10 @@
 """
-Blocks of an ASDF file, with all sizes checked against the file before anything is read.
+Read blocks of an ASDF file, after a check of their sizes.
 
-asdf trusts the headers of blocks: it allocates and decompresses as many bytes as they announce.
-Therefore this module reads the blocks. In tests/io/test_archive_faults.py, these tests need it:
-test_bombs, test_hostile_headers, test_forged_index, test_checksums_of_older_asdf and
+The header of a block contains its sizes. asdf does not check them: it allocates and decompresses as
+many bytes as a header announces. Therefore this module reads the blocks, and compares the sizes
+with the file before it reads a block. In tests/io/test_archive_faults.py, these tests need this
+module: test_bombs, test_hostile_headers, test_forged_index, test_checksums_of_older_asdf and
 test_no_checksums.
 """
 
@@ -26,35 +27,37 @@ Bytes = NDArray[np.uint8]
 
 MAGIC = b"\xd3BLK"
 
-# Magic, size of the rest, flags, compression, sizes allocated, used and of the data, MD5.
+# Fields of the header: magic, size of the rest of the header, flags, compression, allocated size,
+# used size, size of the data after decompression, MD5.
 HEADER = struct.Struct(">4sHI4sQQQ16s")
 
 SIZE_OF_REST = 48
 
 NO_CHECKSUM = bytes(16)
 
-# Bytes that the search for the first block reads at once.
+# Number of bytes that the search for the first block reads at once.
 CHUNK = 1 << 16
 
-# Largest ratio of decompressed to compressed bytes in LZ4.
+# Largest possible ratio of decompressed to compressed bytes in LZ4.
 LZ4_RATIO = 256
 
 
 class Blocks:
     """
-    The blocks of a file.
+    The blocks of an ASDF file.
 
     Parameters
     ----------
     file : file
         An ASDF file.
     offsets : list of int or None
-        Verified positions of the blocks; `None` to search the blocks.
+        Positions of the blocks, if their checksum was verified. With `None`, the file is searched
+        for blocks.
 
     Attributes
     ----------
     length : int
-        Bytes of the file.
+        Size of the file in bytes.
 
     Raises
     ------
@@ -65,15 +68,16 @@ class Blocks:
     def __init__(self, file: Any, offsets: list[int] | None) -> None:
         self._file = file
         self.length = file.seek(0, os.SEEK_END)
-        # Other writers may omit the MD5 of blocks. In files of this package, that is damage.
+        # Files of other writers may contain blocks without an MD5. In files of this package, a
+        # missing MD5 is damage.
         self._no_checksum = NO_CHECKSUM if offsets is None else None
         self._offsets = self._search() if offsets is None else offsets
-        # Map only plain local files, because other files have no file number of their own.
+        # Map only plain local files, because other file objects have no file number of their own.
         is_local = type(file) is io.FileIO and self.length > 0
         self._mapped = np.memmap(file, np.uint8, "r") if is_local else None
 
     def _search(self) -> list[int]:
-        """Return the positions of all blocks, one after the other."""
+        """Search the file for blocks, and return the positions of all blocks."""
         offsets: list[int] = []
         offset = self._search_first()
         while offset >= 0:
@@ -86,7 +90,7 @@ class Blocks:
         return offsets
 
     def _search_first(self) -> int:
-        """Return the position of the first block, or -1."""
+        """Return the position of the first block, or -1 if there is none."""
         self._file.seek(0)
         before = 0
         chunk = b""
@@ -111,10 +115,11 @@ class Blocks:
         number : int
             Number of the block.
         size : int
-            Number of bytes after decompression. No more bytes are decompressed.
+            Number of bytes to return, after decompression. No more bytes than these are
+            decompressed.
         with_checksum : bool
-            `True` to verify the MD5 of the block. Then the bytes are in memory; otherwise they
-            may be mapped, and must not be changed.
+            `True` to verify the MD5 of the block, and to return bytes in memory. With `False`, the
+            bytes may be a read-only map of the file.
 
         Returns
         -------
@@ -123,7 +128,7 @@ class Blocks:
         Raises
         ------
         ValueError
-            If there is no such block, or the block is damaged or too small.
+            If the block does not exist, is damaged, or is too small.
         """
         if number >= len(self._offsets):
             msg = f"there is no block {number}"
@@ -139,7 +144,7 @@ class Blocks:
         found = {_md5(content)} if with_checksum else set()
         if compression:
             content = np.frombuffer(_decompress(compression, content, size), np.uint8)
-            # asdf 5 writes the MD5 of the decompressed bytes.
+            # Accept both checksums: asdf 5 writes the MD5 of the decompressed bytes.
             found |= {_md5(content)} if with_checksum else set()
         if with_checksum and md5 not in (self._no_checksum, *found):
             msg = f"the checksum of block {number} is wrong"
@@ -165,7 +170,7 @@ class Blocks:
         content = np.empty(size, np.uint8)
         rest = content.data
         self._file.seek(begin)
-        # A call may read fewer bytes than requested.
+        # Repeat the call, because it may read fewer bytes than requested.
         while rest:
             count = self._file.readinto(rest)
             if not count:
@@ -193,7 +198,7 @@ def _decompress(label: str, content: Bytes, size: int) -> bytearray:
 
 
 def _decompress_lz4(content: memoryview, size: int) -> bytearray:
-    """Decompress pieces, each of which follows its size."""
+    """Decompress LZ4 pieces. The size of each piece is stored before the piece."""
     try:
         import lz4.block
     except ImportError as error:
@@ -204,7 +209,7 @@ def _decompress_lz4(content: memoryview, size: int) -> bytearray:
         (used,) = struct.unpack_from(">I", content)
         piece = content[4 : 4 + used]
         content = content[4 + used :]
-        # lz4 allocates the size that the piece announces.
+        # Check the size that the piece announces, because lz4 allocates as many bytes.
         if struct.unpack_from("<I", piece)[0] > LZ4_RATIO * len(piece):
             msg = "a compressed block announces more bytes than it can hold"
             raise ValueError(msg)
@@ -213,7 +218,7 @@ def _decompress_lz4(content: memoryview, size: int) -> bytearray:
 
 
 def _decompress_by_extension(label: str, content: memoryview, size: int) -> bytearray:
-    """Decompress with an extension of asdf."""
+    """Decompress with an installed extension of asdf."""
     import asdf
 
     for extension in asdf.get_config().extensions:

@@ -1,7 +1,8 @@
 """
-Collections as trees of core ASDF nodes.
+Convert collections to trees of core ASDF nodes and back.
 
-The tree contains the images, and for each image the columns and the blocks of pixels.
+The tree contains the images and the parts. A part contains cutouts of one image that have the same
+planes, as columns of numbers and blocks of pixels.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["collection_to_tree", "tree_to_collection"]
 
-# Replaces the pixels of a block while the tree is made.
+# Function that moves the pixels of a block out of memory, and returns a replacement.
 Spill = Callable[[NDArray[Any]], Any]
 
 WORD_COLUMNS = ("status", "stage", "image", "message")
@@ -60,12 +61,13 @@ def collection_to_tree(collection: CutoutCollection, spill: Spill | None = None)
     collection : CutoutCollection
         The collection.
     spill : callable, optional
-        ``spill(pixels)`` returns the pixels of a block in another place than memory.
+        Function that moves the pixels of each block out of memory. ``spill(pixels)`` returns a
+        replacement, such as a memory map.
 
     Returns
     -------
     dict
-        Tree as the schema of a collection describes it. Where possible, arrays are views of the
+        Tree that conforms to the schema of a collection. Where possible, arrays are views of the
         pixels of the collection.
     """
     groups, selection = collection.selection.group()
@@ -90,14 +92,14 @@ def collection_to_tree(collection: CutoutCollection, spill: Spill | None = None)
 
 
 def _is_in_order(parts: NDArray[np.intp], rows: NDArray[np.intp]) -> bool:
-    """Return `True` if the cutouts are in the order of the parts and of their rows."""
+    """Return `True` if the order of the collection is that of the parts and of the rows in them."""
     first = np.flatnonzero(np.diff(parts, prepend=-1))
     expected = np.arange(len(parts)) - np.repeat(first, np.diff(first, append=len(parts)))
     return bool((np.diff(parts) >= 0).all() and np.array_equal(rows, expected))
 
 
 def _part_to_tree(members: Members, spill: Spill | None) -> dict[str, Any]:
-    """Return the columns and blocks of cutouts of one image that have the same planes."""
+    """Return the columns and the blocks of pixels of a part."""
     store = concat_index(members)
     first_store, first_rows = members[0]
     size = boxes_of(store.index).area
@@ -157,16 +159,16 @@ def tree_to_collection(
     tree: Mapping[str, Any], reader: Any = None, *, lazy: bool = False
 ) -> CutoutCollection:
     """
-    Return the collection of a tree.
+    Return the collection that a tree describes.
 
     Parameters
     ----------
     tree : mapping
         Tree as the schema of a collection describes it.
     reader : ASDFReader, optional
-        Reader of blocks of pixels; by default the blocks are in the tree.
+        Reader of the blocks of pixels. By default, the blocks are taken from the tree.
     lazy : bool
-        `True` to read pixels when they are needed, `False` to read all of them now.
+        `True` to read pixels at each access, `False` to read all pixels now.
 
     Returns
     -------
@@ -175,7 +177,7 @@ def tree_to_collection(
     Raises
     ------
     ValueError, KeyError, TypeError
-        If the tree does not conform to the schema, or its parts do not fit together.
+        If the tree does not conform to the schema, or if its nodes contradict each other.
     """
     reader = reader or _TreeReader(tree)
     images = [tree_to_image(image) for image in tree["images"]]
@@ -195,7 +197,7 @@ def tree_to_collection(
 
 
 class _TreeReader:
-    """Reader of blocks of pixels that are in the tree."""
+    """Reader that takes blocks of pixels from the tree."""
 
     name = "ASDF"
 
@@ -208,7 +210,7 @@ class _TreeReader:
 
 
 def _tree_to_selection(tree: Mapping[str, Any] | None, stores: Sequence[Store]) -> Selection:
-    """Return the cutouts of all parts in their order."""
+    """Return the cutouts of all parts, in the order of the collection."""
     if tree is None:
         return Selection.of_stores(stores)
     count = len(tree["part"])
@@ -228,9 +230,9 @@ def _tree_to_store(
     read: Callable[[str, int], NDArray[Any]],
     file_name: str,
 ) -> tuple[Store, BlockPixels]:
-    """Return the cutouts of a part without planes, and their pixels."""
+    """Return a store of the cutouts of a part without planes, and an object to read the pixels."""
     ids = tree_to_ids(tree["id"])
-    # Check the number of cutouts before the index takes memory for all columns.
+    # Check the number of cutouts here, before memory for the columns is allocated.
     to_number_column("checksum", tree["checksum"], len(ids), "u")
     index = tree_to_index(tree["index"], len(ids))
     if not 0 <= tree["image"] < len(images) or not len(ids):
@@ -249,7 +251,7 @@ def _tree_to_store(
 
 
 def _tree_to_dropped(tree: Mapping[str, Any]) -> Iterable[Dropped]:
-    """Return the dropped sources, consecutive ones with the same words in one group."""
+    """Return groups of dropped sources. Consecutive sources with the same words are one group."""
     ids = tree_to_ids(tree["id"])
     columns = [tree_to_words(name, tree[name], len(ids)) for name in WORD_COLUMNS]
     is_first = np.zeros(len(ids), bool)

@@ -1,7 +1,7 @@
-"""Columns of numbers, words and identifiers as ASDF nodes.
+"""Convert columns of numbers, words and identifiers to ASDF nodes and back.
 
-If all values of a column are equal, the node is that one value. The functions that read nodes
-check all values, because a file may contain anything.
+If all values of a column are equal, the node is this single value. The functions that read nodes
+check all values, because a damaged or hostile file may contain any values.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Column:
     name : str
         Name of the field in the index and of the node.
     words : tuple of str
-        Words of the numbers 0, 1 ... in the index; empty for a column of numbers.
+        Words for the numbers 0, 1 ... in the index. Empty for a column of numbers.
     default : str
-        Name of an earlier column. The node is absent if both columns are equal.
+        Name of an earlier column. If both columns are equal, the node of this column is absent.
     """
 
     name: str
@@ -53,17 +53,17 @@ class Column:
     default: str = ""
 
     def to_tree(self, values: NDArray[Any]) -> Any:
-        """Return the node of the values."""
+        """Return the node for the values of the column."""
         return words_to_tree(self.words, values) if self.words else _numbers_to_tree(values)
 
     def read(self, node: Any, count: int) -> NDArray[Any]:
         """
-        Return the values of a node.
+        Return the values of the column from its node.
 
         Raises
         ------
         ValueError
-            If the number of values is not ``count``, or a value is not allowed.
+            If the number of values is not ``count``, or if a value is not allowed.
         """
         if self.words:
             words, numbers = tree_to_words(self.name, node, count)
@@ -83,7 +83,7 @@ class Column:
         return self.words.index(word)
 
 
-# All columns of the index but ``start``, which follows from the widths and heights.
+# All columns of the index except ``start``, which is computed from the widths and heights.
 COLUMNS = (
     Column("x"),
     Column("y"),
@@ -103,7 +103,7 @@ COLUMNS = (
 
 
 def index_to_tree(index: NDArray[Any]) -> dict[str, Any]:
-    """Return the columns of an index, without columns that other columns replace."""
+    """Return the nodes of the columns of an index, except columns that equal their default."""
     return {
         column.name: column.to_tree(index[column.name])
         for column in COLUMNS
@@ -113,7 +113,7 @@ def index_to_tree(index: NDArray[Any]) -> dict[str, Any]:
 
 def tree_to_index(tree: Mapping[str, Any], count: int) -> NDArray[Any]:
     """
-    Return the index of a tree.
+    Return the index from the nodes of its columns.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def tree_to_index(tree: Mapping[str, Any], count: int) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If a column is missing, unknown, of another length, or has values that are not allowed.
+        If a column is missing or unknown, or if it has a wrong length or invalid values.
     """
     unknown = set(tree) - {column.name for column in COLUMNS}
     missing = {column.name for column in COLUMNS if not column.default} - set(tree)
@@ -150,7 +150,7 @@ def tree_to_index(tree: Mapping[str, Any], count: int) -> NDArray[Any]:
 
 
 def _numbers_to_tree(values: NDArray[Any]) -> Any:
-    """Return an array, or one number if all values have the same bits."""
+    """Return an array, or a single number if all values have the same bits."""
     values = np.ascontiguousarray(values)
     if not values.size:
         return values
@@ -161,18 +161,18 @@ def _numbers_to_tree(values: NDArray[Any]) -> Any:
 
 def to_number_column(name: str, node: Any, count: int, kinds: str) -> NDArray[Any]:
     """
-    Return a column of numbers.
+    Return the values of a column of numbers from its node.
 
     Parameters
     ----------
     name : str
-        Name of the column in errors.
+        Name of the column in messages of errors.
     node : array or number
         Node of the column.
     count : int
         Required number of values.
     kinds : str
-        Allowed kinds of dtype.
+        Allowed kinds of dtype, such as ``'iu'``.
 
     Raises
     ------
@@ -190,12 +190,12 @@ def to_number_column(name: str, node: Any, count: int, kinds: str) -> NDArray[An
 
 def _to_1d_array(name: str, node: Any) -> NDArray[Any]:
     """
-    Return a one-dimensional array of a node, without a copy.
+    Return the 1-D array of a node without copying it.
 
     Raises
     ------
     ValueError
-        If the node is no such array, or its strides make it larger than its block.
+        If the node is not a 1-D array, or if its elements are not contiguous.
     """
     if not hasattr(node, "shape"):
         msg = f"{name} is a {type(node).__name__}, not an array"
@@ -209,28 +209,29 @@ def _to_1d_array(name: str, node: Any) -> NDArray[Any]:
 
 def escape_surrogates(word: str) -> str:
     """
-    Return a word with escapes in the place of lone surrogates, which UTF-8 cannot encode.
+    Replace lone surrogates in a word, which UTF-8 cannot encode, with escape sequences.
 
-    Python puts lone surrogates into the names of files that are not UTF-8.
+    Python inserts lone surrogates into names of files that are not encoded as UTF-8.
     """
     return word.encode("utf-8", "backslashreplace").decode()
 
 
 def words_to_tree(words: Sequence[str], numbers: NDArray[Any]) -> dict[str, Any] | str:
     """
-    Return the node of a column of words.
+    Return the node for a column of words.
 
     Parameters
     ----------
     words : sequence of str
-        Different words.
+        Different words, which the numbers refer to.
     numbers : array of int, shape (N,)
-        Number of the word of each row.
+        For each row, the number of its word.
 
     Returns
     -------
     dict or str
-        The word if it is the same in all rows; otherwise the words that occur and their numbers.
+        The word, if it is the same in all rows. Otherwise the words that occur, and for each row
+        the number of its word.
     """
     used = np.unique(numbers)
     if len(used) == 1:
@@ -241,12 +242,12 @@ def words_to_tree(words: Sequence[str], numbers: NDArray[Any]) -> dict[str, Any]
 
 def tree_to_words(name: str, node: Any, count: int) -> tuple[list[str], NDArray[Any]]:
     """
-    Return the words of a column and the number of the word of each row.
+    Return the words of a column, and for each row the number of its word.
 
     Raises
     ------
     ValueError
-        If the node is no such column of ``count`` rows.
+        If the node is not a column of words with ``count`` rows.
     """
     if isinstance(node, str):
         return [node], np.zeros(count, int)
@@ -259,20 +260,20 @@ def tree_to_words(name: str, node: Any, count: int) -> tuple[list[str], NDArray[
 
 
 def is_literal(value: int) -> bool:
-    """Return `True` if ASDF can hold an integer outside arrays."""
+    """Return `True` if ASDF can store an integer outside an array."""
     return -(2**63) + 1 < value < 2**63
 
 
 def id_to_tree(value: Any) -> Any:
     """
-    Return the node of an identifier.
+    Return the node for an identifier.
 
     Raises
     ------
     TypeError
-        If the identifier is no number, string, None, or tuple of them.
+        If the identifier is neither a number, a string, None, nor a tuple of these.
     ValueError
-        If the identifier is an integer beyond 64 bits, or text that UTF-8 cannot encode.
+        If the identifier is an integer of more than 64 bits, or text that UTF-8 cannot encode.
     """
     if isinstance(value, tuple):
         return [id_to_tree(part) for part in value]
@@ -295,25 +296,25 @@ def id_to_tree(value: Any) -> Any:
 
 
 def ids_to_tree(ids: NDArray[Any]) -> Any:
-    """Return the node of identifiers: an array of numbers or strings, or a list of others."""
+    """Return the node for identifiers: an array of numbers or strings, or a list of other types."""
     if ids.dtype != object:
         return np.ascontiguousarray(ids)
     return [id_to_tree(value) for value in ids.tolist()]
 
 
 def tree_to_id(node: Any) -> Any:
-    """Return the identifier of a node. Lists become tuples."""
+    """Return the identifier from a node. Lists become tuples."""
     return tuple(map(tree_to_id, node)) if isinstance(node, list) else node
 
 
 def tree_to_ids(node: Any) -> NDArray[Any]:
     """
-    Return the identifiers of a node.
+    Return the identifiers from a node.
 
     Raises
     ------
     ValueError
-        If the node is no list and no array of numbers or strings.
+        If the node is neither a list nor an array of numbers or strings.
     """
     if isinstance(node, list):
         ids = np.empty(len(node), object)

@@ -16,15 +16,16 @@ from .image import image_to_tree
 
 __all__ = ["content_hash"]
 
-# The list of the extensions of a file, which asdf writes in a random order.
+# The list of extensions that asdf writes into a file, in a random order.
 _HISTORY = re.compile(rb"^history:\n(?: .*\n)*", re.MULTILINE)
 
 
 def content_hash(content: CutoutCollection | ImageInfo) -> str:
     """
-    Return a hash that is equal only for collections or images with the same archive.
+    Return a hash of the archive of a collection or of the tree of an image.
 
-    The hash is the same in every process. It covers the checksums of pixels, not the pixels.
+    Equal contents have the same hash in every process. The hash includes checksums of the pixels of
+    a collection, in place of the pixels.
     """
     if isinstance(content, ImageInfo):
         tree = image_to_tree(content)

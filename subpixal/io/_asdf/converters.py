@@ -1,7 +1,7 @@
 """Converters between objects and ASDF nodes.
 
-A converter imports its functions when asdf calls it, because asdf loads this module in every
-process that uses asdf.
+asdf loads this module in every process that uses asdf. Therefore a converter imports other modules
+only when asdf calls it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["CONVERTERS", "CollectionTree"]
 
 
 class CollectionTree(dict[str, Any]):
-    """The tree of a collection, which asdf writes like the collection."""
+    """The tree of a collection. asdf writes it in the same way as a collection."""
 
 
 class CutoutConverter(Converter):
     """Converter of a cutout with 2-D planes."""
 
     tags = (f"{URI}/tags/cutout-*",)
-    # The name of a class does not import the class.
+    # Give the name of the class, so that the class is not imported here.
     types = ("subpixal.cutout.Cutout",)
 
     def to_yaml_tree(self, obj: Cutout, tag: str, ctx: Any) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class CutoutConverter(Converter):
         return cutout_to_tree(obj)
 
     def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Cutout:
-        """Return the cutout of a tree."""
+        """Return the cutout that a tree describes."""
         from .cutout import tree_to_cutout
 
         return tree_to_cutout(upgrade(node, tag))
@@ -59,14 +59,14 @@ class CollectionConverter(Converter):
         return dict(obj) if isinstance(obj, CollectionTree) else collection_to_tree(obj)
 
     def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> CutoutCollection:
-        """Return the collection of a tree, with all pixels in memory."""
+        """Return the collection that a tree describes, with all pixels in memory."""
         from .collection import tree_to_collection
 
         return tree_to_collection(upgrade(node, tag))
 
 
 class OffsetConverter(Converter):
-    """Converter of a WCS with another pixel origin."""
+    """Converter of a wrapper that shifts the pixel origin of a WCS."""
 
     tags = (f"{URI}/tags/offset_wcs-*",)
     types = ("subpixal.geometry.OffsetLowLevelWCS",)
@@ -79,7 +79,7 @@ class OffsetConverter(Converter):
         return tree
 
     def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> OffsetLowLevelWCS:
-        """Return the wrapper of a tree."""
+        """Return the wrapper that a tree describes."""
         from subpixal.geometry import OffsetLowLevelWCS
 
         node = upgrade(node, tag)
@@ -99,7 +99,7 @@ class FITSWCSConverter(Converter):
         return exact_state(obj.wcs)
 
     def from_yaml_tree(self, node: Any, tag: str, ctx: Any) -> Any:
-        """Return the WCS of a tree."""
+        """Return the WCS that a tree describes."""
         from subpixal.geometry.fits_wcs import restore_state
 
         return restore_state(upgrade(node, tag))

@@ -1,4 +1,4 @@
-"""Single cutouts as trees of core ASDF nodes."""
+"""Convert single cutouts to trees of core ASDF nodes and back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["cutout_to_tree", "overrides_to_tree", "tree_to_cutout", "tree_to_ove
 
 
 def cutout_to_tree(cutout: Cutout) -> dict[str, Any]:
-    """Return the tree of a cutout: its image, one number for each column, 2-D planes."""
+    """Return the tree of a cutout, with its image, one number for each column, and 2-D planes."""
     store = cutout.store
     row = cutout.row
     existing = store.existing_planes(row)
@@ -47,12 +47,12 @@ def cutout_to_tree(cutout: Cutout) -> dict[str, Any]:
 
 def tree_to_cutout(tree: Mapping[str, Any]) -> Cutout:
     """
-    Return the cutout of a tree.
+    Return the cutout that a tree describes.
 
     Raises
     ------
     ValueError, KeyError, TypeError
-        If the tree does not conform to the schema, or a plane has another shape.
+        If the tree does not conform to the schema, or if a plane has a wrong shape.
     """
     index = tree_to_index(tree["index"], 1)
     shape = int(index["height"][0]), int(index["width"][0])
@@ -96,9 +96,9 @@ def overrides_to_tree(overrides: Overrides) -> dict[str, Any]:
 
 
 def tree_to_overrides(tree: Mapping[str, Any]) -> Overrides:
-    """Return the overrides of a cutout, without planes."""
+    """Return the overrides of a cutout, without planes, from their tree."""
     overrides = Overrides()
-    # Copies, because arrays may refer to the file, which will be closed.
+    # Copy values, because their arrays may refer to the file, which will be closed.
     if "meta" in tree:
         overrides.meta = copy.deepcopy(tree["meta"])
     if "psf" in tree:

@@ -1,4 +1,4 @@
-"""Images as trees of core ASDF nodes: the properties that all cutouts of an image share."""
+"""Convert records of images, without pixels, to trees of core ASDF nodes and back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def image_to_tree(image: ImageInfo) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If an archive cannot hold the WCS, the PSF, the unit, the uncertainty or the bit mask.
+        If an archive cannot contain the WCS, the PSF, the unit, the class of the uncertainty or the
+        bit mask.
     """
     what = f"the image {image.name!r}" if image.name else "an image without name"
     try:
@@ -58,7 +59,7 @@ def image_to_tree(image: ImageInfo) -> dict[str, Any]:
     except ValueError as error:
         msg = f"{what} cannot be written: {error}"
         raise ValueError(msg) from error
-    # The values None (flags do not mask) and 0 (all flags mask) need different trees.
+    # Distinguish None (flags do not mask pixels) from 0 (all flags mask pixels).
     if image.dqbitmask is None:
         tree["flags_mask"] = False
     return {key: value for key, value in tree.items() if value is not None}
@@ -66,7 +67,7 @@ def image_to_tree(image: ImageInfo) -> dict[str, Any]:
 
 def tree_to_image(tree: Mapping[str, Any]) -> ImageInfo:
     """
-    Return the image of a tree.
+    Return the image that a tree describes.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def tree_to_image(tree: Mapping[str, Any]) -> ImageInfo:
         exptime=validate_exptime("exptime", tree["exptime"]),
         uncertainty_type=kind,
         uncertainty_unit=unit,
-        # Copies, because arrays may refer to the file, which will be closed.
+        # Copy values, because their arrays may refer to the file, which will be closed.
         psf=copy.deepcopy(tree.get("psf")),
         meta=dict(copy.deepcopy(tree.get("meta", {}))),
         dqbitmask=tree.get("dqbitmask", 0) if tree.get("flags_mask", True) else None,
@@ -116,7 +117,7 @@ def uncertainty_to_tree(kind: Any, unit: u.UnitBase | None) -> dict[str, Any] | 
 
 
 def tree_to_uncertainty(tree: Mapping[str, Any] | None) -> tuple[Any, Any]:
-    """Return the class and the unit of an uncertainty."""
+    """Return the class and the unit of an uncertainty from their tree."""
     if tree is None:
         return None, None
     return UNCERTAINTIES[tree["type"]], _string_to_unit(tree.get("unit"))
@@ -124,18 +125,18 @@ def tree_to_uncertainty(tree: Mapping[str, Any] | None) -> tuple[Any, Any]:
 
 def _unit_to_string(unit: Any) -> str | None:
     """
-    Return a unit as a string that is read as the same unit.
+    Return a string from which astropy reads exactly the same unit.
 
     Raises
     ------
     ValueError
-        If no string is read as the same unit.
+        If there is no such string.
     """
     if unit is None:
         return None
     texts = [unit.to_string()]
     if isinstance(unit, u.CompositeUnit):
-        # In its own strings, astropy rounds scales to six digits.
+        # Write the scale here, because astropy rounds it to six digits.
         bases = u.CompositeUnit(1, unit.bases, unit.powers)
         texts.append(f"{unit.scale!r} {bases.to_string()}".strip())
     for text in texts:
@@ -146,18 +147,18 @@ def _unit_to_string(unit: Any) -> str | None:
 
 
 def _string_to_unit(text: str | None) -> Any:
-    """Return the unit of a string, an `UnrecognizedUnit` if astropy does not have the unit."""
+    """Return the unit of a string, or an `UnrecognizedUnit` if it is not a unit of astropy."""
     return None if text is None else u.Unit(text, parse_strict="silent")
 
 
 def psf_to_tree(psf: Any, what: str = "its PSF") -> Any:
     """
-    Return a PSF unchanged after a check that ASDF can hold it.
+    Check that ASDF can store a PSF, and return the PSF unchanged.
 
     Raises
     ------
     ValueError
-        If ASDF cannot hold the PSF.
+        If ASDF cannot store the PSF.
     """
     if psf is None or is_plain_array(psf):
         return psf

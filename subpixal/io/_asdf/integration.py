@@ -1,6 +1,6 @@
-"""Entry points of asdf.
+"""Functions that asdf calls to find the schemas and the converters.
 
-Every process that uses asdf calls them. Therefore this module imports nothing heavy.
+They run in every process that uses asdf. Therefore this module imports no slow modules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["get_extensions", "get_resource_mappings"]
 
 
 def get_resource_mappings() -> list[DirectoryResourceMapping]:
-    """Return the schemas and manifests."""
+    """Return the folders of the schemas and the manifests."""
     from importlib.resources import files
 
     from asdf.resource import DirectoryResourceMapping

@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["merge_archives"]
 
-# Number of archives that are open at a time if the system has no limit of open files.
+# Largest number of archives to open at the same time, if the system does not limit open files.
 DEFAULT_OPEN_ARCHIVES = 100
 
-# Bytes of the spill file that are mapped at a time, and alignment of arrays in the file.
+# Size of the pieces in which the spill file is mapped, in bytes. Arrays in the file start at
+# multiples of `ALIGNMENT`.
 MAPPED_BYTES = 1 << 30
 
 ALIGNMENT = 16
@@ -47,15 +48,15 @@ def merge_archives(
     compression: str | None = None,
 ) -> None:
     """
-    Write the cutouts of archives to one archive.
+    Merge the cutouts of several archives into one archive.
 
-    Archives of several exposures repeat images and primary cutouts. Images and primary cutouts
-    with equal content are written once. The output may be one of the inputs.
+    Archives of several exposures may contain the same images and the same primary cutouts. The
+    output contains each of them only once. It may replace one of the inputs.
 
     Parameters
     ----------
     paths : iterable of str or path
-        ASDF files of cutouts, in the order of their cutouts in the output.
+        ASDF files of cutouts. Their order determines the order of the cutouts in the output.
     output : str or path
         Name of the new ASDF file.
     overwrite : bool
@@ -69,8 +70,8 @@ def merge_archives(
         If an archive cannot be read, if the output exists and ``overwrite`` is false, or if
         the output cannot be written.
     TypeError, ValueError
-        If ``paths`` is a single name or repeats a file, if the name of the output is that of a
-        FITS file, or if the compression is unknown. Nothing is written then.
+        If ``paths`` is a single name or contains a file twice, if the name of the output is that of
+        a FITS file, or if the compression is unknown. In these cases, no file is written.
     """
     if isinstance(paths, str | os.PathLike):
         msg = f"paths must be names of files, not one name: [{os.fspath(paths)!r}]"
@@ -86,7 +87,7 @@ def merge_archives(
             groups = [inputs[k : k + limit] for k in range(0, len(inputs), limit)]
             inputs = [Path(folder) / f"{level}-{k}.asdf" for k in range(len(groups))]
             for group, path in zip(groups, inputs, strict=True):
-                # Not compressed, so that the next level maps the file.
+                # Do not compress the intermediate archive, so that the next step can map it.
                 _merge(group, path)
         _merge(inputs, output, overwrite=overwrite, compression=compression)
 
@@ -100,7 +101,7 @@ def _check_repeated(paths: list[str | os.PathLike[str]]) -> None:
 
 
 def _max_open_archives() -> int:
-    """Return the largest number of open archives; each needs two files and spilled pixels."""
+    """Return the largest number of archives to open. Each needs up to three open files."""
     with suppress(ImportError, OSError):
         import resource
 
@@ -120,7 +121,7 @@ def _merge(paths: Iterable[str | os.PathLike[str]], output: Any, **options: Any)
 
 
 def _share_images(cutouts: CutoutCollection, images: dict[str, ImageInfo]) -> CutoutCollection:
-    """Return cutouts that share images of equal content with earlier archives."""
+    """Return cutouts in which images that equal earlier images are replaced by these."""
     shared = {
         store.image: images.setdefault(content_hash(store.image), store.image)
         for store in cutouts.selection.stores
@@ -131,7 +132,7 @@ def _share_images(cutouts: CutoutCollection, images: dict[str, ImageInfo]) -> Cu
 
 
 def _drop_repeated(parts: list[CutoutCollection]) -> CutoutCollection:
-    """Return the cutouts and dropped sources of archives, repeated primary ones once."""
+    """Join archives, and keep only the first of equal primary cutouts and dropped sources."""
     cutouts = sum(parts, CutoutCollection())
     archives = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     is_new = _find_new(cutouts, archives)
@@ -140,12 +141,12 @@ def _drop_repeated(parts: list[CutoutCollection]) -> CutoutCollection:
 
 
 def _find_new(cutouts: CutoutCollection, archives: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return `False` for primary cutouts that an earlier archive contains, too."""
+    """Return an array that is `False` for primary cutouts that an earlier archive also contains."""
     is_new = np.ones(len(cutouts), bool)
     numbers = cutouts.image_numbers
     for k, image in enumerate(cutouts.images):
         selected = np.flatnonzero(numbers == k)
-        # The pixels of images in a single archive are not read.
+        # If only one archive contains the image, do not read its pixels for a comparison.
         if image.stage == "primary" and np.ptp(archives[selected]):
             first: dict[tuple, int] = {}
             keys = zip(_make_keys(cutouts[selected]), archives[selected].tolist(), strict=True)
@@ -157,8 +158,8 @@ def _merge_dropped(parts: list[CutoutCollection], sharing: set[int]) -> list[Dro
     """
     Return the dropped sources of archives.
 
-    Primary ones that an earlier archive contains are left out in archives that share primary
-    cutouts with it.
+    If archives share primary cutouts, dropped sources of the primary step occur only once in the
+    result.
     """
     dropped = []
     first: dict[tuple, int] = {}
@@ -173,7 +174,7 @@ def _merge_dropped(parts: list[CutoutCollection], sharing: set[int]) -> list[Dro
 
 
 def _make_keys(cutouts: CutoutCollection) -> list[tuple]:
-    """Return a key for each cutout; cutouts of an image with equal keys have equal content."""
+    """Return a key for each cutout. Equal keys of cutouts of one image mean equal content."""
     groups, selection = cutouts.selection.group()
     parts = collection_to_tree(cutouts, lambda _: None)["parts"]
     keys = []
@@ -189,7 +190,7 @@ def _make_keys(cutouts: CutoutCollection) -> list[tuple]:
 
 
 class _SpillFile:
-    """Pixels in a temporary file, which is mapped in large pieces to open few files."""
+    """Temporary file for pixels. It is mapped in large pieces, so that few files are open."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -198,17 +199,17 @@ class _SpillFile:
         self._mapped: np.ndarray = np.empty(0, np.uint8)
 
     def spill(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the same pixels as a view of a memory map."""
+        """Write pixels to the file, and return them as a view of a memory map."""
         if is_mapped(pixels) or not pixels.size:
             return pixels
         if self._stop + pixels.nbytes > self._begin + self._mapped.size:
             self._begin = self._stop = -(-self._stop // ALIGNMENT) * ALIGNMENT
             size = max(MAPPED_BYTES, pixels.nbytes)
-            # Bytes that are never written take no space on the disk.
+            # Extend the file. Bytes that are never written need no space on the disk.
             self._file.truncate(self._begin + size)
             self._mapped = np.memmap(self._file, np.uint8, "r", self._begin, (size,))
         self._file.seek(self._stop)
-        # Writing to the map would crash the process if the disk is full.
+        # Write to the file: writing to the map would crash the process if the disk is full.
         self._file.write(np.ascontiguousarray(pixels).data)
         self._file.flush()
         begin = self._stop - self._begin

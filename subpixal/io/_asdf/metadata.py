@@ -1,4 +1,4 @@
-"""Metadata as plain values that ASDF can hold. A warning reports each value that is left out."""
+"""Convert metadata to plain values that ASDF can store, and warn of values that are left out."""
 
 from __future__ import annotations
 
@@ -34,34 +34,36 @@ def meta_to_tree(meta: Mapping[Any, Any] | None, what: str) -> dict[Any, Any] | 
     Parameters
     ----------
     meta : mapping or None
-        Metadata. A FITS header becomes its values by keyword, with lists for commentary and for
-        repeated keywords, and the comments under ``comments``.
+        Metadata. A FITS header becomes a mapping from keywords to values. The values of commentary
+        and of repeated keywords are lists. The key ``comments`` contains the comments in the same
+        form.
     what : str
-        Owner of the metadata, for warnings.
+        Object to which the metadata belong, for warnings.
 
     Returns
     -------
     dict or None
-        `None` if there are no metadata. Tuples become lists, and NumPy scalars become Python
-        scalars. With a `SubpixalWarning`, paths and integers beyond 64 bits become text, text
-        that UTF-8 cannot encode gets escapes, and values that ASDF cannot hold are left out.
+        The metadata, or `None` if there are none. Tuples become lists, and NumPy scalars become
+        Python scalars. The following changes cause a `SubpixalWarning`. Paths and integers of more
+        than 64 bits become text. Characters that UTF-8 cannot encode become escape sequences.
+        Values that ASDF cannot store are left out.
     """
     return None if meta is None else _plain_mapping(meta, "meta", what) or None
 
 
 def check_writable(value: Any) -> None:
     """
-    Check that ASDF can hold a value.
+    Check that ASDF can store a value.
 
     Raises
     ------
     ValueError
-        If ASDF cannot.
+        If ASDF cannot store the value.
     """
     try:
         asdf.AsdfFile({"value": value}).write_to(io.BytesIO())
     except Exception as error:
-        # Converters raise errors of any class.
+        # Converters may raise errors of any class.
         cls = type(value)
         msg = f"ASDF cannot hold a {cls.__module__}.{cls.__qualname__}"
         raise ValueError(msg) from error
@@ -72,7 +74,7 @@ def _plain_mapping(meta: Any, path: str, what: str) -> dict[Any, Any]:
         return _plain_header(meta, path, what)
     tree: dict[Any, Any] = {}
     if isinstance(meta, ChainMap):
-        # One of the maps may be a header.
+        # Convert each map of the chain, because one of the maps may be a FITS header.
         for part in reversed(meta.maps):
             tree |= _plain_mapping(part, path, what)
         return tree
@@ -113,7 +115,7 @@ def _plain_header(header: fits.Header, path: str, what: str) -> dict[str, Any]:
 
 
 def _unpack_single_values(lists: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Replace lists of one value by the value, except for commentary."""
+    """Replace each list of a single value with the value, except lists of commentary."""
     return {
         keyword: values if len(values) > 1 or keyword in COMMENTARY else values[0]
         for keyword, values in lists.items()
@@ -156,7 +158,7 @@ def _none_if_left_out(value: Any, path: str, what: str) -> Any:
 
 
 def is_plain_array(value: Any) -> bool:
-    """Return `True` for an array of a type that ASDF has."""
+    """Return `True` for an array with a dtype that ASDF supports."""
     return type(value) is np.ndarray and value.dtype.char in "?bBhHiIlLqQefdFD"
 
 

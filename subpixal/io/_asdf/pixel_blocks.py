@@ -1,8 +1,9 @@
 """
 Blocks of pixels in archives.
 
-A block contains whole cutouts and has a limited size. Reading a cutout of a compressed or remote
-file therefore reads few other pixels. A checksum of each cutout covers all its planes.
+A block contains the pixels of one plane for several cutouts, and has a limited size. So few other
+pixels are read when a cutout of a compressed or remote file is read. The archive contains a
+checksum for each cutout, which includes all its planes.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from .columns import to_number_column
 
 __all__ = ["BLOCK", "BlockPixels", "block_starts", "check_kind", "checksums", "to_block"]
 
-# Bytes of the largest block. Only a block of a single cutout may be larger.
+# Largest size of a block in bytes. Only a block of a single cutout may be larger.
 BLOCK = 4_000_000
 
 
 def block_starts(size: NDArray[np.int64], itemsize: int) -> list[int]:
     """
-    Return the numbers of the first cutouts of all blocks.
+    Return the number of the first cutout of each block.
 
     Parameters
     ----------
     size : array of int, shape (N,)
         Pixels of each cutout.
     itemsize : int
-        Bytes of a pixel in the plane with the largest pixels.
+        Number of bytes of a pixel, in the plane with the largest pixels.
     """
     stop = np.cumsum(size)
     first = []
@@ -47,20 +48,24 @@ def block_starts(size: NDArray[np.int64], itemsize: int) -> list[int]:
 
 
 def to_block(name: str, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return the pixels of a block; a mask has eight pixels to a byte, from the highest bit."""
+    """
+    Return the content of a block of pixels.
+
+    For a mask, each byte contains eight pixels. The first of them is the highest bit.
+    """
     return np.packbits(pixels) if name == "mask" else np.asarray(pixels)
 
 
 def checksums(planes: Sequence[NDArray[Any]], size: NDArray[np.int64]) -> NDArray[np.uint32]:
     """
-    Return the CRC-32 of the pixels of each cutout through all its planes.
+    Return a checksum (CRC-32) for each cutout, which includes the pixels of all its planes.
 
     Parameters
     ----------
     planes : list of array of shape (P,)
-        Pixels of the same cutouts, one cutout after the other.
+        For each plane, the pixels of all cutouts, one cutout after the other.
     size : array of int, shape (N,)
-        Pixels of each cutout, at least 1.
+        Number of pixels of each cutout, at least 1.
 
     Returns
     -------
@@ -78,12 +83,12 @@ def checksums(planes: Sequence[NDArray[Any]], size: NDArray[np.int64]) -> NDArra
 
 def check_kind(name: str, dtype: np.dtype[Any]) -> None:
     """
-    Check that an archive can hold the pixels of a plane.
+    Check that an archive can contain pixels of a dtype.
 
     Raises
     ------
     ValueError
-        If the plane cannot have pixels of this dtype, or ASDF has no such type.
+        If the plane cannot have pixels of this dtype, or if ASDF does not support the dtype.
     """
     if dtype.kind not in PLANES[name].kinds or dtype.char in "gG":
         msg = f"the plane {name!r} has pixels of {dtype}, which archives do not hold"
@@ -92,28 +97,28 @@ def check_kind(name: str, dtype: np.dtype[Any]) -> None:
 
 class BlockPixels:
     """
-    Pixels of the cutouts of a part, read from blocks.
+    Reader of the pixels of the cutouts in a part of an archive.
 
     Parameters
     ----------
     start, size : array of int, shape (N,)
-        First pixel and number of pixels of each cutout, one cutout after the other.
+        For each cutout, the position of its first pixel in the plane and the number of its pixels.
     tree : mapping
         Tree of the part, with the nodes ``planes``, ``first`` and ``checksum``.
     read : callable
-        ``read(name, k)`` returns block number *k* of a plane.
+        Function that reads a block. ``read(name, k)`` returns block number *k* of a plane.
     file_name : str
-        Name of the file in errors.
+        Name of the file in messages of errors.
 
     Attributes
     ----------
     dtypes : dict
-        Dtypes of the planes by name.
+        Mapping from the name of each plane to its dtype.
 
     Raises
     ------
     ValueError
-        If the blocks do not fit the cutouts.
+        If the sizes of the blocks do not fit those of the cutouts.
     """
 
     def __init__(
@@ -134,7 +139,7 @@ class BlockPixels:
         if first[:1] != [0] or first != sorted(set(first)) or first[-1] >= len(size):
             msg = f"the numbers of the first cutouts of blocks, {first[:3]} ..., are invalid"
             raise ValueError(msg)
-        # First pixel of each block, and the one after the last.
+        # Position of the first pixel of each block, and of the pixel after its last pixel.
         self._begin: list[int] = start[first].tolist()
         self._end: list[int] = [*self._begin[1:], int(start[-1] + size[-1])]
         planes = tree["planes"]
@@ -148,7 +153,7 @@ class BlockPixels:
         }
 
     def _get_dtype(self, name: str, blocks: Sequence[Any]) -> np.dtype[Any]:
-        """Return the dtype of the pixels of a plane; raise if its blocks do not fit the cutouts."""
+        """Return the dtype of a plane. Raise an error if its blocks do not fit the cutouts."""
         pixels = np.subtract(self._end, self._begin)
         lengths = -(-pixels // 8) if name == "mask" else pixels
         dtypes = {block.dtype for block in blocks}
@@ -176,12 +181,12 @@ class BlockPixels:
         Returns
         -------
         array of shape (stop - start,)
-            Pixels, which must not be changed.
+            Pixels, which callers must not change.
 
         Raises
         ------
         OSError
-            If the pixels cannot be read, or their checksum is wrong.
+            If the pixels cannot be read, or if a checksum is wrong.
         """
         begin, end = np.searchsorted(self._start, [start, stop]).tolist()
         if self._is_checked[begin:end].all():
@@ -195,7 +200,7 @@ class BlockPixels:
         Raises
         ------
         OSError
-            If the pixels cannot be read, or their checksum is wrong.
+            If the pixels cannot be read, or if a checksum is wrong.
         """
         flat = {name: np.empty(self._end[-1], dtype) for name, dtype in self.dtypes.items()}
         rows = np.searchsorted(self._start, [*self._begin, self._end[-1]]).tolist()
@@ -205,7 +210,7 @@ class BlockPixels:
         return flat
 
     def _check(self, begin: int, end: int, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Return all planes of the cutouts from ``begin`` to ``end``, with correct checksums."""
+        """Read all planes of the cutouts from ``begin`` to ``end``, and verify their checksums."""
         planes = {name: self._get_pixels(name, start, stop) for name in self.dtypes}
         found = checksums(list(planes.values()), self._size[begin:end])
         wrong = np.flatnonzero(found != self._checksum[begin:end])
@@ -225,7 +230,7 @@ class BlockPixels:
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _get_piece(self, name: str, k: int, start: int, stop: int) -> NDArray[Any]:
-        """Return the pixels from ``start`` to ``stop`` that are in block *k*."""
+        """Return those pixels from ``start`` to ``stop`` that are in block *k*."""
         block = self._read(name, k)
         if block.strides != (block.itemsize,):
             msg = f"{self._file_name}: block {k} of the plane {name!r} has strides {block.strides}"

@@ -1,9 +1,9 @@
 """
-ASDF files of cutouts, open as long as their pixels may be needed.
+ASDF files of cutouts that stay open, so that pixels can be read later.
 
-The reader loads the tree and the columns with all checks, and blocks of pixels on demand. asdf
-alone reads the pixels of a collection at once. The tests in tests/io/test_archive_lazy.py need
-this module.
+The reader loads the tree and the columns, and checks them. It reads blocks of pixels later, when
+they are used. Without this module, asdf would read all pixels at once. The tests in
+tests/io/test_archive_lazy.py need this module.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ KEY = "cutouts"
 
 COLLECTION = f"{URI}/tags/cutout_collection-"
 
-# Bytes of decompressed or remote blocks that all readers keep. If they keep more, they release
-# all blocks and read them again when needed.
+# Largest number of bytes of decompressed or remote blocks that all readers together keep in memory.
+# If they keep more, they release all blocks, and read them again at the next access.
 HELD = 64_000_000
 
 _READERS: weakref.WeakSet[ASDFReader] = weakref.WeakSet()
@@ -48,24 +48,24 @@ class ASDFReader:
     """
     An open ASDF file of cutouts.
 
-    The file stays open as long as the reader exists. Pixels therefore come from the file that was
-    opened, also if another file replaces it.
+    The file stays open as long as the reader exists. So the reader reads the original file, even if
+    another file replaces it.
 
     Parameters
     ----------
     file : str, path or file
-        The name of a file, a URL that fsspec understands, or a file that is open for reading
-        bytes, which stays open.
+        The name of a file, a URL that fsspec can open, or a file that is open for reading bytes.
+        The reader does not close an open file.
 
     Attributes
     ----------
     name : str
-        Name of the file in errors.
+        Name of the file in messages of errors.
 
     Raises
     ------
     Exception
-        If the file is damaged or no ASDF file. The class of the error depends on the damage.
+        If the file is damaged or is not an ASDF file. The class of the error depends on the damage.
     """
 
     def __init__(self, file: Any) -> None:
@@ -74,31 +74,34 @@ class ASDFReader:
         weakref.finalize(self, stack.close)
         if not hasattr(file, "read"):
             file = stack.enter_context(open_file(file))
-        # Reads are large, so a buffer would not help.
+        # Read without a buffer, because each call reads many bytes.
         self._file = getattr(file, "raw", file)
         self._state = _get_state(self._file)
-        # Threads must not move the position of the file between seek and read.
+        # Lock for reading: another thread must not change the position of the file between seek and
+        # read.
         self._lock = threading.RLock()
-        # Blocks of pixels by part, plane and number, and their bytes in memory.
+        # Blocks of pixels by part, plane and number, and the number of bytes that they use in
+        # memory.
         self._cache: dict[tuple[int, str, int], NDArray[Any]] = {}
         self._held = 0
         with self._keep_position():
             _check_begin(self._file)
             self._blocks = Blocks(self._file, verify_tree_checksum(self._file))
-        # Stored blocks of each plane, for each part.
+        # For each part of the archive, a mapping from the name of a plane to the places of its
+        # blocks.
         self._planes: list[Mapping[str, list[StoredArray]]] = []
         with _LOCK:
             _READERS.add(self)
 
     def load(self) -> tuple[Any, bool]:
         """
-        Load all but the pixels of a collection.
+        Load the content of the file, except the pixels of a collection.
 
         Returns
         -------
         found : object
-            The content of the file. A collection is still a tree, with a `StoredArray` for
-            each block of pixels.
+            The content of the file. A collection is returned as a tree, with a `StoredArray` in
+            place of each block of pixels.
         is_collection : bool
             `True` if the content is a collection.
 
@@ -124,17 +127,18 @@ class ASDFReader:
             arrays |= self._load(stored)
         _insert_arrays(node, arrays)
         with asdf.config_context() as config:
-            # By default, asdf would return a dict in the place of an object and only warn.
+            # Raise errors of converters. By default, asdf would only warn, and return a dict in
+            # place of the object.
             config.warn_on_failed_conversion = False
             if not is_collection:
                 return tagged_tree_to_custom_tree(node, context), False
-            # Without its tag, the node stays a tree.
+            # Remove the tag, so that asdf does not convert the tree to a collection.
             custom = upgrade(tagged_tree_to_custom_tree(dict(node), context), tag)
         self._planes = find_planes(custom)
         return custom, True
 
     def _load(self, stored: Mapping[int, StoredArray]) -> dict[int, NDArray[Any]]:
-        """Return arrays in memory. Arrays of the same block share their memory."""
+        """Read arrays into memory. Arrays in the same block share memory."""
         sizes: dict[int, int] = {}
         for array in stored.values():
             sizes[array.block] = max(array.size, sizes.get(array.block, 0))
@@ -151,7 +155,7 @@ class ASDFReader:
         Parameters
         ----------
         part : int
-            Number of the part.
+            Number of the part of the archive.
         plane : str
             Name of the plane.
         number : int
@@ -172,7 +176,7 @@ class ASDFReader:
 
     @contextmanager
     def _keep_position(self) -> Iterator[None]:
-        """Restore the position of the file, which may be open elsewhere."""
+        """Restore the position of the file at the end: the caller may also use the open file."""
         position = self._file.tell()
         try:
             yield
@@ -180,7 +184,8 @@ class ASDFReader:
             self._file.seek(position)
 
     def _read_block(self, part: int, plane: str, number: int) -> NDArray[Any]:
-        # Access to mapped bytes that a shorter file lost would end the process.
+        # Refuse a changed file: if it is shorter now, access to its mapped bytes would crash the
+        # process.
         if _get_state(self._file) != self._state:
             msg = "the file was changed after it was opened"
             raise ValueError(msg)
@@ -196,7 +201,7 @@ class ASDFReader:
 
 
 def _check_begin(file: Any) -> None:
-    """Raise if a file does not begin like an ASDF file."""
+    """Raise an error if a file does not begin like an ASDF file."""
     file.seek(0)
     begin = file.read(6)
     is_compressed = begin.startswith(GZIP_START)
@@ -221,7 +226,11 @@ def _check_begin(file: Any) -> None:
 
 
 def _limit_memory() -> None:
-    """Release the blocks of all readers if they are too many. Blocks in use stay in memory."""
+    """
+    Release the blocks of all readers if they need too much memory.
+
+    Arrays that are still in use elsewhere stay in memory.
+    """
     with _LOCK:
         if sum(reader._held for reader in _READERS) > HELD:
             for reader in _READERS:
@@ -230,7 +239,7 @@ def _limit_memory() -> None:
 
 
 def _insert_arrays(node: Any, arrays: Mapping[int, Any]) -> None:
-    """Replace nodes by their arrays, which have the ``id`` of the nodes as keys."""
+    """Replace nodes with arrays. The key of an array is the ``id`` of its node."""
     children = list(node.items() if isinstance(node, Mapping) else enumerate(node))
     for key, child in children:
         if isinstance(child, Mapping | list):
@@ -248,12 +257,12 @@ def _add_mask(array: NDArray[Any], mask: Any) -> np.ma.MaskedArray:
 
 
 def name_of(file: Any) -> str:
-    """Return the name of a file, given by name or open, for errors."""
+    """Return the name of a file for messages of errors. The file may be a name or an open file."""
     return str(getattr(file, "name", file))
 
 
 def _get_state(file: Any) -> tuple[int, int] | None:
-    """Return size and time of change of a file; `None` if the file has no file number."""
+    """Return the size and the modification time of a file, or `None` without a file number."""
     try:
         status = os.fstat(file.fileno())
     except (AttributeError, OSError):
@@ -262,7 +271,7 @@ def _get_state(file: Any) -> tuple[int, int] | None:
 
 
 def is_mapped(array: Any) -> bool:
-    """Return `True` if an array is a view of a mapped file."""
+    """Return `True` if an array is a memory map of a file, or a view of one."""
     while array is not None:
         if isinstance(array, np.memmap):
             return True

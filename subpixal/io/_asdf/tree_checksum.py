@@ -1,9 +1,9 @@
 """
-A checksum of the tree and of the block index of an ASDF file.
+A checksum for the tree and the block index of an ASDF file.
 
-asdf has checksums of blocks, but none of the tree and of the block index, where a wrong digit is as
-bad as a wrong pixel. The checksum of this module is a comment at the end of the file, which all
-readers of ASDF skip. In tests/io/test_archive_faults.py, test_random_damage and
+asdf writes checksums of blocks, but not of the tree and the block index. A wrong digit there is as
+bad as a wrong pixel. This module writes a checksum of both as a comment at the end of the file.
+Other readers of ASDF ignore the comment. In tests/io/test_archive_faults.py, test_random_damage and
 test_forged_index need this module.
 """
 
@@ -23,25 +23,25 @@ PATTERN = re.compile(
     rb"have CRC-32 ([0-9a-f]{8})\n$"
 )
 
-# Bytes that are longer than the line of the checksum.
+# Number of bytes at the end of the file that certainly contain the line of the checksum.
 TAIL = 128
 
-# End of a tree.
+# Last bytes of a tree.
 END = b"\n...\n"
 
-# Begin of a block index.
+# First bytes of a block index.
 INDEX = b"#ASDF BLOCK INDEX\n"
 
 WHOLE_INDEX = re.compile(INDEX + rb"%YAML 1\.1\n---\n(?:- \d{1,18}\n)+\.\.\.\n")
 
 OFFSET = re.compile(rb"^- (\d+)$", re.MULTILINE)
 
-# Bytes that are read at once.
+# Number of bytes that are read at once.
 CHUNK = 1 << 16
 
 
 def append_tree_checksum(file: Any) -> None:
-    """Append the checksum to a complete file."""
+    """Append the line of the checksum to a complete file."""
     file.seek(0)
     head = b""
     while END not in head:
@@ -54,12 +54,12 @@ def append_tree_checksum(file: Any) -> None:
     length = file.seek(0, os.SEEK_END)
     tail = b""
     size = 0
-    # A file without blocks has no index.
+    # Read backward up to the index, or up to the tree if the file has no blocks and no index.
     while INDEX not in tail and len(head) + len(tail) < length:
         size = min(size + CHUNK, length - len(head))
         file.seek(length - size)
         tail = file.read()
-    # Take the last match, because pixels may look like an index.
+    # Use the last match, because pixels may contain the same bytes by chance.
     tail = tail[max(tail.rfind(INDEX), 0) :]
     file.seek(0, os.SEEK_END)
     file.write(LINE % (len(head), len(tail), zlib.crc32(tail, zlib.crc32(head))))
@@ -67,13 +67,13 @@ def append_tree_checksum(file: Any) -> None:
 
 def verify_tree_checksum(file: Any) -> list[int] | None:
     """
-    Check that a file is complete, and that its tree and block index have the right checksum.
+    Check that a file is complete, and verify the checksum of its tree and block index.
 
     Returns
     -------
     list of int or None
-        Positions of the blocks. `None` for a file of another writer, without a checksum or with
-        an index in another form.
+        Positions of the blocks. `None` if another program wrote the file: then the checksum is
+        missing, or the index has another form.
 
     Raises
     ------

@@ -1,10 +1,11 @@
 """
-Validation of the tree of an ASDF file before any object is made of it.
+Validate the tree of an ASDF file before it is converted to objects.
 
-asdf trusts the tree: it follows arrays into other files, accepts arrays that overlap or exceed
-their blocks, expands merged nodes without limit, and only warns about later versions. In
-tests/io/test_archive_faults.py, these tests need this module: test_hostile_arrays,
-test_hostile_text, test_merged_nodes, test_bombs, test_parts_that_share and test_later_version.
+asdf accepts trees that this module refuses. It reads arrays from other files, accepts arrays that
+overlap themselves or exceed their blocks, and expands merged nodes without limit. If a later
+version wrote a file, it only warns. In tests/io/test_archive_faults.py, these tests need this
+module: test_hostile_arrays, test_hostile_text, test_merged_nodes, test_bombs, test_parts_that_share
+and test_later_version.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ MERGE = "tag:yaml.org,2002:merge"
 
 NDARRAY = "tag:stsci.edu:asdf/core/ndarray-"
 
-# Largest number of nodes, each counted as often as the tree refers to it: a constant and a number
-# for each byte of the file.
+# Largest number of nodes in a tree: a constant, plus a number for each byte of the file. A node is
+# counted as often as the tree refers to it.
 NODES = 100_000
 
 NODES_PER_BYTE = 10
 
-# Largest size in bytes of all arrays except pixels: a constant and the ratio of zlib for each
-# byte of the file.
+# Largest total size of all arrays except pixels, in bytes: a constant, plus a number for each byte
+# of the file. The number is the largest compression ratio of zlib.
 ARRAYS = 100_000_000
 
 ARRAYS_PER_BYTE = 1032
@@ -45,7 +46,7 @@ ARRAYS_PER_BYTE = 1032
 
 @dataclass(frozen=True, eq=False)
 class StoredArray:
-    """An array in a block."""
+    """Place and type of an array in a block."""
 
     block: int
     dtype: np.dtype[Any]
@@ -55,7 +56,7 @@ class StoredArray:
 
     @property
     def size(self) -> int:
-        """Bytes that the block must have at least."""
+        """Smallest possible size of the block that contains the array, in bytes."""
         if not prod(self.shape):
             return self.offset
         if self.strides is None:
@@ -64,13 +65,13 @@ class StoredArray:
         return self.offset + sum((n - 1) * max(s, 0) for n, s in steps) + self.dtype.itemsize
 
     def view(self, content: NDArray[np.uint8]) -> NDArray[Any]:
-        """Return the array as a view of the content of the block."""
+        """Return the array as a view of the bytes of its block."""
         return np.ndarray(self.shape, self.dtype, content, self.offset, self.strides)
 
 
 def load_tree(head: bytes) -> Mapping[str, Any]:
     """
-    Return the tree of a file, with tags.
+    Return the tree of a file. Its nodes have tags and are not converted.
 
     Parameters
     ----------
@@ -80,9 +81,10 @@ def load_tree(head: bytes) -> Mapping[str, Any]:
     Raises
     ------
     ValueError
-        If the tree merges keys, which asdf never writes. Many merges take endless time.
+        If the tree contains merged nodes. asdf never writes them, and many of them would take
+        endless time.
     """
-    # Without anchors, there are no repeated merges.
+    # Repeated merges need anchors, so skip the search if there are none.
     if b"&" in head:
         text = head[head.find(b"%YAML") : head.find(END) + len(END)]
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -93,33 +95,33 @@ def load_tree(head: bytes) -> Mapping[str, Any]:
 
 
 def _is_merge(event: yaml.Event) -> bool:
-    """Return `True` for a key whose value is merged."""
+    """Return `True` for a key that merges another node."""
     if not isinstance(event, yaml.ScalarEvent):
         return False
     return event.tag == MERGE or (event.value == "<<" and event.implicit[0])
 
 
 def find_planes(tree: Any) -> list[Mapping[str, Any]]:
-    """Return the nodes of the pixels of each part of a collection."""
+    """Return the node ``planes`` of each part of a collection."""
     parts = tree.get("parts", ()) if isinstance(tree, Mapping) else ()
     return [part["planes"] for part in parts if isinstance(part, Mapping)]
 
 
 def collect_arrays(tree: Mapping[str, Any], length: int) -> dict[int, StoredArray]:
     """
-    Validate a tree, and return its arrays in blocks.
+    Validate a tree, and return its arrays that are stored in blocks.
 
     Parameters
     ----------
     tree : mapping
-        The cutouts of a file, with tags.
+        The node of the cutouts in the tree of a file, with tags.
     length : int
-        Bytes of the file.
+        Size of the file in bytes.
 
     Returns
     -------
     dict
-        Arrays by the ``id`` of their nodes.
+        Mapping from the ``id`` of a node to its array.
 
     Raises
     ------
@@ -148,19 +150,19 @@ def collect_arrays(tree: Mapping[str, Any], length: int) -> dict[int, StoredArra
 
 
 def _iter_columns(tree: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the nodes of the columns of all parts, each of which needs a block of its own."""
+    """Yield the nodes of the columns of all parts. No two parts may use the same block for them."""
     for part in tree.get("parts", ()):
         yield from (part.get("id"), part.get("checksum"), *part["index"].values())
 
 
 class _TreeWalker:
     """
-    Walk through a tree that visits each node once.
+    Walk through a tree, which visits each node once.
 
     Attributes
     ----------
     arrays : dict
-        Arrays in blocks by the ``id`` of their nodes.
+        Mapping from the ``id`` of a node to its array in a block.
     """
 
     def __init__(self) -> None:
@@ -169,7 +171,7 @@ class _TreeWalker:
         self.arrays: dict[int, StoredArray] = {}
 
     def count(self, node: Any) -> int:
-        """Return the number of nodes, each counted as often as the tree refers to it."""
+        """Return the number of nodes. A node is counted as often as the tree refers to it."""
         if not isinstance(node, Mapping | list):
             return 1
         if id(node) not in self._counts:
@@ -192,13 +194,17 @@ class _TreeWalker:
 
 
 def _parse_array(node: Mapping[str, Any]) -> StoredArray:
-    """Return the array of a node; raise if it is in another file or has elements in common."""
+    """
+    Return the place of the array of a node.
+
+    Raise an error if the array is in another file, or if its elements overlap.
+    """
     if type(node["source"]) is not int or node["source"] < 0:
         msg = f"an array is outside the file, in {node['source']!r}"
         raise ValueError(msg)
     shape = tuple(node["shape"])
     offset = node.get("offset", 0)
-    # With a negative offset, NumPy would read the bytes before a block.
+    # Refuse a negative offset, with which NumPy would read bytes before the block.
     if not all(type(n) is int and n >= 0 for n in (*shape, offset)):
         msg = f"an array has the shape {shape} and the offset {offset}"
         raise ValueError(msg)

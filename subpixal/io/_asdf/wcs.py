@@ -1,8 +1,8 @@
-"""WCSs as one ASDF node each.
+"""Convert a WCS to an object that asdf can write.
 
-A FITS WCS is a node with the tag ``fits_wcs`` and exact values. The node of asdf-astropy rounds the
-values, cannot express every WCS, and takes three times longer to read. All other WCSs are the nodes
-of gwcs and of the converters of their classes.
+A FITS WCS becomes a node with the tag ``fits_wcs`` and exact values. The converter of asdf-astropy
+is not used, because it rounds the values, does not support every WCS, and takes three times longer
+to read. Other WCSs are written by gwcs or by the converters of their classes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from subpixal.geometry.fits_wcs import (
 
 __all__ = ["wcs_to_node"]
 
-# Shape of the image and content of WCSs that were checked. The check of a gwcs takes longer than
-# the rest of the writing of a small archive.
+# For each WCS that was checked, the shape of the image and the content of the WCS. The cache avoids
+# repeated checks: to check a gwcs takes longer than to write the rest of a small archive.
 _CHECKED: WeakKeyDictionary[Any, tuple[Any, bytes]] = WeakKeyDictionary()
 
 
@@ -41,19 +41,19 @@ def wcs_to_node(wcs: Any, shape: tuple[int, int] | None = None) -> Any:
     Parameters
     ----------
     wcs : object
-        The WCS of an image, which stays unchanged.
+        The WCS of an image. The function does not change it.
     shape : tuple of int, optional
         ``(ny, nx)`` of the image.
 
     Returns
     -------
     object
-        ``wcs`` itself, or the same WCS with `ExactWCS` in the place of its FITS WCS.
+        ``wcs`` itself, or a copy in which an `ExactWCS` replaces the FITS WCS.
 
     Raises
     ------
     ValueError
-        If ASDF has no converter for the WCS, or if the WCS that is read would differ by more
+        If ASDF has no converter for the WCS, or if writing and reading would change the WCS by more
         than 1e-6 pixels.
     """
     _check_classes(wcs)
@@ -61,7 +61,7 @@ def wcs_to_node(wcs: Any, shape: tuple[int, int] | None = None) -> Any:
     try:
         _check_round_trip(wcs, fits_wcs, shape)
     except Exception as error:
-        # The libraries of WCSs raise errors of any class.
+        # The libraries of WCSs may raise errors of any class.
         name = "" if fits_wcs is None else fits_wcs.wcs.name
         msg = f"its WCS {name!r} cannot be written: {error}".replace(" ''", "")
         raise ValueError(msg) from error
@@ -69,7 +69,7 @@ def wcs_to_node(wcs: Any, shape: tuple[int, int] | None = None) -> Any:
 
 
 def _check_round_trip(wcs: Any, fits_wcs: WCS | None, shape: tuple[int, int] | None) -> None:
-    """Raise an error if the WCS that is read would differ by more than 1e-6 pixels."""
+    """Raise an error if writing and reading would change a WCS by more than 1e-6 pixels."""
     if fits_wcs is None:
         values = PixelGrid(wcs).to_world([-10.0, 500.0, 2000.0], [-20.0, 900.0, 1500.0])
         content = pickle.dumps(values)
@@ -84,7 +84,7 @@ def _check_round_trip(wcs: Any, fits_wcs: WCS | None, shape: tuple[int, int] | N
 
 
 def _read_again(wcs: Any) -> Any:
-    """Write any WCS to memory, and read it."""
+    """Write a WCS to memory, read it, and return the result."""
     buffer = io.BytesIO()
     asdf.AsdfFile({"wcs": wcs}).write_to(buffer)
     buffer.seek(0)
@@ -93,7 +93,7 @@ def _read_again(wcs: Any) -> Any:
 
 
 def _check_classes(wcs: Any) -> None:
-    """Raise if ASDF has no converter for a WCS or for the WCS in a wrapper."""
+    """Raise an error if ASDF has no converter for a WCS, or for the WCS in a wrapper."""
     known = asdf.AsdfFile().extension_manager
     while True:
         if not known.handles_type(type(wcs)):
