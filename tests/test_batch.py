@@ -78,7 +78,11 @@ def test_one_exposure_is_in_memory_at_a_time(scene, primary):
 
 
 def test_gather_joins_all_cutouts(scene, primary):
-    """One collection has all cutouts, each dropped source once, and the exposure of each."""
+    """
+    One collection contains all cutouts and the names of their exposures.
+
+    It lists each dropped source once.
+    """
     exposures = [as_cutout(image) for image in scene.exposures]
     results = list(cut_exposures(primary, scene.segmentation, as_cutout(scene.combined), exposures))
     everything = gather(primary, results)

@@ -1,4 +1,4 @@
-"""Commands ``create``, ``info`` and ``show`` on files in the layout of missions."""
+"""Commands ``create``, ``info`` and ``show`` with files in the layouts of missions."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from subpixal.testing import assert_cutouts_equal
 
 
 def write_image(path, image, **more):
-    """Write a FITS file in the layout of HST pipelines, with all planes of the image."""
+    """Write a FITS file with all planes of the image, in the layout of HST pipelines."""
     primary = fits.PrimaryHDU()
     primary.header["EXPTIME"] = image.exptime
     hdulist = image.wcs.to_fits(relax=True)
@@ -33,13 +33,13 @@ def write_image(path, image, **more):
 
 @pytest.fixture(scope="module")
 def scene():
-    """Combined image, two exposures and sources of a simulated field."""
+    """Simulated combined image, two exposures and sources."""
     return make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip", "lookup"))
 
 
 @pytest.fixture(scope="module")
 def folder(scene, tmp_path_factory):
-    """Folder with a combined image, two exposures, a catalog and a segmentation image."""
+    """Folder with files: a combined image, two exposures, a catalog and a segmentation image."""
     folder = tmp_path_factory.mktemp("images")
     write_image(folder / "drz.fits", scene.combined)
     for number, image in enumerate(scene.exposures, 1):
@@ -51,7 +51,7 @@ def folder(scene, tmp_path_factory):
 
 @pytest.fixture
 def arguments(folder, tmp_path):
-    """Arguments of a valid command."""
+    """Return the words of a valid command ``create``."""
     return {
         "combined": str(folder / "drz.fits"),
         "exposures": [str(folder / "flt1.fits"), str(folder / "flt2.fits")],
@@ -68,12 +68,12 @@ def make_command(arguments):
 
 
 def create(arguments, *more):
-    """Run the command ``create`` and return its status."""
+    """Run the command ``create``. Return its exit status."""
     return main([*make_command(arguments), *more])
 
 
 def test_create_writes_cutouts_and_prints_counts(arguments, scene, capsys):
-    """The archive has all cutouts, and a line for each exposure counts cut and rejected sources."""
+    """The archive has all cutouts. A line for each exposure counts cut and rejected sources."""
     assert create(arguments) == 0
     cutouts = CutoutCollection.read(arguments["--output"])
     assert [image.stage for image in cutouts.images] == [
@@ -88,14 +88,14 @@ def test_create_writes_cutouts_and_prints_counts(arguments, scene, capsys):
         assert counts.pop("cut") == len(group)
         assert len(group) + sum(counts.values()) == len(groups[0])
         truth = scene.exposures[exposure - 1].positions[group.ids - 1]
-        # Headers round the WCS, so that true positions agree to 1e-4 pixels only.
+        # Headers round the values of the WCS, so positions agree only to 1e-4 pixels.
         np.testing.assert_allclose(group.table["src_pos"], truth, atol=1e-4)
     assert cutouts.images[1].exptime == scene.exposures[0].exptime
     assert cutouts[0].unit.to_string() == "electron / s"
 
 
 def test_chips_are_all_cut_or_selected(folder, arguments, tmp_path):
-    """All SCI extensions of an exposure are cut, or the one that brackets select."""
+    """All SCI extensions of an exposure are cut, unless brackets select one."""
     path = tmp_path / "two.fits"
     with fits.open(folder / "flt1.fits") as one:
         second = [hdu.copy() for hdu in one[1:]]
@@ -111,7 +111,7 @@ def test_chips_are_all_cut_or_selected(folder, arguments, tmp_path):
 
 
 def test_options_change_the_cutouts(arguments):
-    """Padding, mode, mask policy and good flags of the command apply to the cutouts."""
+    """Options of the command change padding, mode, mask policy and good flags of the cutouts."""
     create(arguments)
     plain = CutoutCollection.read(arguments["--output"])
     create(
@@ -166,7 +166,7 @@ def test_segmentation_on_another_grid(arguments, scene, tmp_path):
 def test_missing_files_are_named_before_any_work(
     arguments, change, message, capsys, tmp_path, monkeypatch
 ):
-    """A missing input or an invalid output gives an error of one line, and no file is written."""
+    """A missing input or an invalid output gives an error of one line. No file is written."""
     monkeypatch.chdir(tmp_path)
     assert create(arguments | change) == 2
     error = capsys.readouterr().err
@@ -176,7 +176,7 @@ def test_missing_files_are_named_before_any_work(
 
 
 def test_image_without_wcs_is_named(arguments, tmp_path, capsys):
-    """The error names an image without a WCS, and no archive is written."""
+    """If an image has no WCS, the error names the image and no archive is written."""
     fits.writeto(tmp_path / "plain.fits", np.zeros((200, 220), "f4"))
     assert create(arguments | {"exposures": [str(tmp_path / "plain.fits")]}) == 2
     assert "plain.fits" in capsys.readouterr().err
@@ -184,7 +184,7 @@ def test_image_without_wcs_is_named(arguments, tmp_path, capsys):
 
 
 def test_catalog_without_ids_is_named(arguments, tmp_path, capsys):
-    """The error names the catalog and the possible names of an id column."""
+    """If a catalog has no id column, the error names the catalog and possible column names."""
     Table({"ra": [1.0], "dec": [2.0]}).write(tmp_path / "odd.ecsv")
     assert create(arguments | {"--catalog": str(tmp_path / "odd.ecsv")}) == 2
     error = capsys.readouterr().err
@@ -193,7 +193,7 @@ def test_catalog_without_ids_is_named(arguments, tmp_path, capsys):
 
 
 def test_segmentation_of_another_shape_is_named(arguments, tmp_path, capsys):
-    """The error names the segmentation image and both shapes."""
+    """If the segmentation image has a wrong shape, the error names it and contains both shapes."""
     fits.writeto(tmp_path / "small.fits", np.ones((20, 30), "i4"))
     assert create(arguments | {"--segmentation": str(tmp_path / "small.fits")}) == 2
     error = capsys.readouterr().err
@@ -203,13 +203,13 @@ def test_segmentation_of_another_shape_is_named(arguments, tmp_path, capsys):
 
 
 def test_invalid_good_flags_are_an_error(arguments, capsys):
-    """The error names the option with invalid flags."""
+    """If good flags are invalid, the error names the option."""
     assert create(arguments, "--dqbitmask", "many") == 2
     assert "--dqbitmask" in capsys.readouterr().err
 
 
 def test_good_flags_can_be_names(folder, arguments, tmp_path, capsys):
-    """The command accepts names of flags, and ``info`` prints them."""
+    """Good flags can be given as names. The command ``info`` prints the names."""
     arguments |= {
         "combined": str(tmp_path / "coadd.fits"),
         "exposures": [str(tmp_path / "cal.fits")],
@@ -227,13 +227,13 @@ def test_good_flags_can_be_names(folder, arguments, tmp_path, capsys):
         main(["info", arguments["--output"]])
         (line,) = [t for t in capsys.readouterr().out.splitlines() if "input_image" in t]
         assert line.rstrip().endswith(shown)
-    # CRDRIZ is a flag of another mission.
+    # Only other missions have the flag CRDRIZ.
     assert create(arguments, "--overwrite", "--dqbitmask", "CRDRIZ") == 2
     assert "coadd.fits[SCI,1]: dqbitmask must be" in capsys.readouterr().err
 
 
 def test_existing_archive_needs_overwrite(arguments, capsys):
-    """Without ``--overwrite``, an existing archive is an error before any work, and stays."""
+    """Without ``--overwrite``, an existing archive is an error before any work."""
     create(arguments)
     before = Path(arguments["--output"]).read_bytes()
     assert create(arguments | {"combined": "none.fits"}) == 2
@@ -242,7 +242,7 @@ def test_existing_archive_needs_overwrite(arguments, capsys):
 
 
 def test_info_prints_images_and_counts(arguments, capsys):
-    """The command prints the numbers of cutouts and rejected sources, and the images."""
+    """The command ``info`` prints the images, and the numbers of cutouts and rejected sources."""
     create(arguments)
     capsys.readouterr()
     assert main(["info", arguments["--output"]]) == 0
@@ -271,7 +271,7 @@ def test_show_draws_rows_of_selected_sources(arguments, tmp_path, capsys):
 
 
 def test_no_archive_without_cutouts(arguments, tmp_path, capsys):
-    """If all sources are rejected, the error counts the reasons and no archive is written."""
+    """If all sources are rejected, the error counts each reason and no archive is written."""
     Table({"id": [901, 902], "ra": [1.0, 2.0], "dec": [1.0, 2.0]}).write(tmp_path / "odd.ecsv")
     assert create(arguments | {"--catalog": str(tmp_path / "odd.ecsv")}) == 2
     assert "no source could be cut" in (error := capsys.readouterr().err)
@@ -280,7 +280,7 @@ def test_no_archive_without_cutouts(arguments, tmp_path, capsys):
 
 
 def test_catalog_of_another_image_is_an_error(arguments, folder, tmp_path, capsys):
-    """The error for positions off their segments names the catalog and the segmentation image."""
+    """If positions are off their segments, the error names catalog and segmentation image."""
     catalog = Table.read(folder / "cat.ecsv")
     catalog["dec"] += 0.001
     catalog.write(tmp_path / "other.ecsv")
@@ -292,7 +292,7 @@ def test_catalog_of_another_image_is_an_error(arguments, folder, tmp_path, capsy
 
 
 def test_output_never_replaces_an_input(arguments, folder, capsys):
-    """An input as output is an error also with ``--overwrite``, and stays."""
+    """If the output is an input file, this is an error even with ``--overwrite``."""
     before = (folder / "flt1.fits").read_bytes()
     assert create(arguments | {"--output": str(folder / "flt1.fits")}, "--overwrite") == 2
     assert "is one of the input files" in capsys.readouterr().err
@@ -300,14 +300,14 @@ def test_output_never_replaces_an_input(arguments, folder, capsys):
 
 
 def test_folder_as_output_is_an_error(arguments, tmp_path, capsys):
-    """A folder as output is an error also with ``--overwrite``."""
+    """If the output is a folder, this is an error even with ``--overwrite``."""
     (tmp_path / "out.asdf").mkdir()
     assert create(arguments, "--overwrite") == 2
     assert "out.asdf is not a file" in capsys.readouterr().err
 
 
 def test_link_as_output_stays_a_link(arguments, tmp_path):
-    """The archive replaces the target of a symbolic link, not the link."""
+    """If the output is a symbolic link, the archive replaces the target of the link."""
     target = tmp_path / "real.asdf"
     target.write_text("old")
     link = Path(arguments["--output"])
@@ -318,7 +318,7 @@ def test_link_as_output_stays_a_link(arguments, tmp_path):
 
 
 def test_picture_never_replaces_its_archive(arguments, capsys):
-    """The archive as the output of ``show`` is an error, and stays."""
+    """If the output of ``show`` is its archive, this is an error. The archive stays the same."""
     create(arguments)
     before = Path(arguments["--output"]).read_bytes()
     assert main(["show", arguments["--output"], "--output", arguments["--output"]]) == 2
@@ -328,7 +328,7 @@ def test_picture_never_replaces_its_archive(arguments, capsys):
 
 @pytest.fixture
 def many_exposures(folder, arguments, tmp_path):
-    """Arguments of a command that takes some seconds."""
+    """Return the words of a command that takes some seconds."""
     names = [tmp_path / f"flt{k}.fits" for k in range(12)]
     for name in names:
         name.symlink_to(folder / "flt1.fits")
@@ -336,7 +336,7 @@ def many_exposures(folder, arguments, tmp_path):
 
 
 def start(arguments, *more):
-    """Start the command in another process and wait until it has finished one exposure."""
+    """Start the command in another process. Wait until it has finished one exposure."""
     process = subprocess.Popen(
         [sys.executable, "-m", "subpixal.cli", *make_command(arguments), *more],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -347,21 +347,21 @@ def start(arguments, *more):
 
 
 def count_finished(arguments):
-    """Return the number of finished exposures."""
+    """Return the number of exposures that the command has finished."""
     return len(list(Path(f"{arguments['--output']}.parts").glob("*.json")))
 
 
 def find_children(process):
-    """Return the ids of the child processes."""
+    """Return the process ids of the child processes."""
     task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return task.read_text().split()
 
 
 @pytest.mark.parametrize("receiver", ["group", "main"])
 def test_interrupted_command_can_be_resumed(many_exposures, receiver):
-    """An interrupt stops the command after the current exposures, and the command can resume."""
+    """An interrupted command finishes its current exposures. Later, it cuts only the others."""
     process = start(many_exposures, "--workers", "2")
-    if receiver == "group":  # a terminal sends the signal to all processes of the group
+    if receiver == "group":  # A terminal sends the signal to all processes of the group.
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.terminate()
@@ -377,7 +377,7 @@ def test_interrupted_command_can_be_resumed(many_exposures, receiver):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks up processes in /proc")
 def test_workers_end_with_the_main_process(many_exposures):
-    """Workers end within 30 seconds after their main process is killed."""
+    """If the main process is killed, its workers end within 30 seconds."""
     process = start(many_exposures, "--workers", "2")
     workers = [Path(f"/proc/{pid}") for pid in find_children(process)]
     process.kill()
@@ -393,7 +393,7 @@ def test_workers_end_with_the_main_process(many_exposures):
 
 
 def test_progress_bar_appears_on_terminals_only(arguments, capsys):
-    """A terminal gets a bar with the finished exposures and the remaining time."""
+    """On a terminal, a bar shows the finished exposures and the remaining time."""
     termios = pytest.importorskip("termios")
     pytest.importorskip("tqdm")
     master, terminal = os.openpty()
@@ -412,13 +412,13 @@ def test_progress_bar_appears_on_terminals_only(arguments, capsys):
     os.close(master)
     assert re.search(r"exposures:  50%.* 1/2 \[\d\d:\d\d<\d\d:\d\d", text)
     assert b"%" not in run.stdout
-    # Without a terminal, there is no bar.
+    # If the output is not a terminal, there is no bar.
     create(arguments, "--overwrite")
     assert "exposures" not in capsys.readouterr().err
 
 
 def test_scheduler_gives_the_same_archive(arguments, tmp_path):
-    """Workers of a dask cluster give the same cutouts as the command alone."""
+    """With workers of a dask cluster, the command gives the same cutouts."""
     distributed = pytest.importorskip("distributed")
     assert create(arguments) == 0
     other = arguments | {"--output": str(tmp_path / "other.asdf")}
@@ -432,7 +432,7 @@ def test_scheduler_gives_the_same_archive(arguments, tmp_path):
 
 
 def test_scheduler_without_distributed_is_an_error(arguments, monkeypatch, capsys):
-    """Without dask.distributed, the error names the extra that installs it."""
+    """If dask.distributed is not installed, the error names the extra that installs it."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert create(arguments, "--scheduler", "tcp://127.0.0.1:8786") == 2
     assert "pip install 'subpixal[distributed]'" in capsys.readouterr().err
@@ -440,7 +440,7 @@ def test_scheduler_without_distributed_is_an_error(arguments, monkeypatch, capsy
 
 
 def test_compression_makes_the_archive_smaller(arguments):
-    """An archive with ``--compression zlib`` has fewer bytes."""
+    """With ``--compression zlib``, the archive has fewer bytes."""
     create(arguments)
     before = Path(arguments["--output"]).stat().st_size
     create(arguments, "--overwrite", "--compression", "zlib")
@@ -448,14 +448,14 @@ def test_compression_makes_the_archive_smaller(arguments):
 
 
 def test_missing_exposure_at_the_end_is_named(arguments, capsys):
-    """The error names a missing file at the end of the exposures."""
+    """If the last exposure is missing, the error names its file."""
     bad = [*arguments["exposures"], "none.fits", "nor-this.fits"]
     assert create(arguments | {"exposures": bad}) == 2
     assert "none.fits" in capsys.readouterr().err
 
 
 def test_image_of_whole_counts_is_no_segmentation(arguments, folder, capsys):
-    """An image as segmentation is an error, also if all its pixels are whole numbers."""
+    """An image as the segmentation image is an error, even if its pixels are whole numbers."""
     with fits.open(folder / "flt1.fits") as hdulist:
         hdulist["SCI"].data = np.rint(hdulist["SCI"].data)
         path = folder / "counts.fits"

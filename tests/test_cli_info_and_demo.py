@@ -1,4 +1,4 @@
-"""Commands ``info`` and ``demo``, wrong usage and interrupts."""
+"""Commands ``info`` and ``demo``, wrong arguments, and interrupts."""
 
 import subprocess
 import sys
@@ -12,14 +12,14 @@ from subpixal.datasets import make_scene, make_wcs
 
 
 def test_info_of_another_file_names_the_file(tmp_path, capsys):
-    """The error of ``info`` names a file that is no archive."""
+    """If a file is not an archive, the error of ``info`` names the file."""
     (tmp_path / "a.txt").write_text("hello")
     assert main(["info", str(tmp_path / "a.txt")]) == 2
     assert "a.txt" in capsys.readouterr().err
 
 
 def test_info_accepts_the_archive_of_one_cutout(tmp_path, capsys):
-    """The archive of a single cutout counts as one cutout of one source."""
+    """For the archive of a single cutout, ``info`` prints one cutout of one source."""
     cutout = Cutout(np.zeros((20, 20)), make_wcs("tan", (20, 20)), (2, 3), (9, 9), src_id="one")
     cutout.write(tmp_path / "one.asdf")
     assert main(["info", str(tmp_path / "one.asdf")]) == 0
@@ -27,14 +27,14 @@ def test_info_accepts_the_archive_of_one_cutout(tmp_path, capsys):
 
 
 def test_unexpected_errors_are_raised(monkeypatch):
-    """An error from a bug keeps its type and traceback."""
+    """The command does not catch errors from bugs. They have a traceback."""
     monkeypatch.setattr("subpixal.io._asdf.archive.read_asdf", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["info", "a.asdf"])
 
 
 def test_interrupt_is_one_line_with_status_130(monkeypatch, capsys):
-    """An interrupt prints one line without a traceback and gives status 130."""
+    """After an interrupt, the command prints one line without a traceback. Its status is 130."""
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -45,7 +45,7 @@ def test_interrupt_is_one_line_with_status_130(monkeypatch, capsys):
 
 
 def test_terminated_process_leaves_no_partial_file(tmp_path):
-    """SIGTERM during writing leaves no file."""
+    """If SIGTERM ends a process while it is writing, no file remains."""
     code = (
         "import os, signal, sys\n"
         "from subpixal.cli import _interruptible\n"
@@ -60,7 +60,7 @@ def test_terminated_process_leaves_no_partial_file(tmp_path):
 
 
 def test_demo_writes_its_files(tmp_path, capsys):
-    """The demo needs no input and prints the paths of its files."""
+    """The demo runs without input files and prints the paths of its output files."""
     pytest.importorskip("matplotlib")
     assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
     text = capsys.readouterr().out
@@ -72,7 +72,7 @@ def test_demo_writes_its_files(tmp_path, capsys):
 
 
 def test_demo_prints_the_accuracy_of_its_archive(tmp_path, capsys):
-    """The median distances that the demo prints are the ones of its archive."""
+    """The demo prints the median distances of the cutouts in its archive."""
     pytest.importorskip("matplotlib")
     main(["demo", "--folder", str(tmp_path), "--seed", "4"])
     lines = [line for line in capsys.readouterr().out.splitlines() if "median distance" in line]
@@ -88,7 +88,7 @@ def test_demo_prints_the_accuracy_of_its_archive(tmp_path, capsys):
 
 
 def test_demo_without_matplotlib_is_an_error(tmp_path, monkeypatch, capsys):
-    """Without matplotlib, the demo names the extra that installs it and writes no file."""
+    """If matplotlib is not installed, the error names its extra and no file is written."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["demo", "--folder", str(tmp_path)]) == 2
     assert "subpixal[plot]" in capsys.readouterr().err
@@ -100,7 +100,7 @@ def test_demo_without_matplotlib_is_an_error(tmp_path, monkeypatch, capsys):
     [["create"], ["demo", "--seed", "-1"], ["show", "a", "--output", "b", "--limit", "0"]],
 )
 def test_wrong_usage_has_status_2(command):
-    """Wrong arguments end the command with status 2."""
+    """Wrong arguments of a command give the exit status 2."""
     with pytest.raises(SystemExit) as error:
         main(command)
     assert error.value.code == 2

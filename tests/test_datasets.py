@@ -15,14 +15,14 @@ POINTINGS = [(150.1, 2.2), (0.0, -45.0), (359.99999, 60.0), (80.0, 89.999), (10.
 
 
 def map_to_sky(wcs, x, y):
-    """Return sky positions, without the bounding box of a gwcs."""
+    """Return sky positions. Ignore the bounding box of a gwcs."""
     if isinstance(wcs, WCS):
         return SkyCoord(*wcs.all_pix2world(x, y, 0), unit="deg")
     return SkyCoord(*wcs(x, y, with_bounding_box=False), unit="deg")
 
 
 def sample_image(shape, n=9):
-    """Return the positions of a mesh that reaches the centers of the corner pixels."""
+    """Return positions on a grid that includes the centers of the corner pixels."""
     y, x = np.meshgrid(*(np.linspace(0, size - 1, n) for size in shape), indexing="ij")
     return x.ravel(), y.ravel()
 
@@ -38,14 +38,14 @@ def noiseless():
 
 
 def list_images(scene):
-    """Return the combined image and the exposures."""
+    """Return the combined image and the exposures of a scene."""
     return [scene.combined, *scene.exposures]
 
 
 @pytest.mark.parametrize("center", POINTINGS)
 @pytest.mark.parametrize("kind", ["tpv", "gwcs", "gwcs-noinverse"])
 def test_kinds_give_the_same_sky(kind, center):
-    """TPV and gwcs agree with the SIP WCS to 1e-6 pixels."""
+    """The TPV WCS and the gwcs agree with the SIP WCS to 1e-6 pixels."""
     arguments = {"shape": (300, 400), "center": center, "scale": 0.05, "rotation": 33.0}
     x, y = sample_image((300, 400))
     expected = map_to_sky(make_wcs("sip", **arguments), x, y)
@@ -55,7 +55,7 @@ def test_kinds_give_the_same_sky(kind, center):
 
 @pytest.mark.parametrize("kind", DISTORTED)
 def test_distortion_has_the_documented_size(kind):
-    """A corner of 1024 x 1024 pixels moves by up to 15 pixels, and the center does not move."""
+    """The distortion moves corners of 1024 x 1024 pixels by up to 15 pixels, but not the center."""
     tan = make_wcs("tan", (1024, 1024))
     x, y = np.array([0, 1023, 0, 1023]), np.array([0, 0, 1023, 1023])
     sky = map_to_sky(make_wcs(kind, (1024, 1024)), x, y)
@@ -69,7 +69,7 @@ def test_distortion_has_the_documented_size(kind):
 
 @pytest.mark.parametrize("kind", DISTORTED)
 def test_distortion_scales_with_the_image(kind):
-    """A quarter of the size has about a quarter of the distortion."""
+    """An image of a quarter of the size has about a quarter of the distortion in pixels."""
     sky = map_to_sky(make_wcs(kind, (256, 256)), 255, 0)
     x, y = make_wcs("tan", (256, 256)).all_world2pix(sky.ra.deg, sky.dec.deg, 0)
     assert np.hypot(x - 255, y) == pytest.approx(15.3 / 4, abs=0.5)
@@ -80,7 +80,7 @@ def test_distortion_scales_with_the_image(kind):
     [(["cpdis1", "cpdis2"], 0.2, 0.45), (["det2im1", "det2im2"], 0.03, 0.08)],
 )
 def test_lookup_tables_move_positions(names, lower, upper):
-    """Each pair of tables moves positions by its amplitude, and all tables differ."""
+    """Each pair of lookup tables moves positions by its amplitude. All tables differ."""
     complete, bare = make_wcs("lookup", (1024, 1000)), make_wcs("lookup", (1024, 1000))
     for name in names:
         setattr(bare, name, None)
@@ -92,7 +92,7 @@ def test_lookup_tables_move_positions(names, lower, upper):
 
 
 def test_lookup_tables_cover_the_image():
-    """The first and last nodes of the tables are on the first and last pixels."""
+    """The first and the last nodes of a table are at the first and the last pixels."""
     wcs = make_wcs("lookup", (300, 400))
     for node, pixel in ((0, (0, 0)), (-1, (399, 299))):
         shift = wcs.p4_pix2foc([pixel], 0)[0] - pixel
@@ -102,7 +102,7 @@ def test_lookup_tables_cover_the_image():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_wcs_has_shape_scale_and_rotation(kind):
-    """A rotated WCS has the shape, and its axes have the right angles and scales on the sky."""
+    """The WCS has the given shape. Its axes have the given directions and scales on the sky."""
     wcs = make_wcs(kind, (200, 300), center=(30.0, 50.0), scale=0.1, rotation=30.0)
     assert tuple(wcs.pixel_shape) == (300, 200)
     assert tuple(wcs.array_shape) == (200, 300)
@@ -116,7 +116,7 @@ def test_wcs_has_shape_scale_and_rotation(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_reference_pixel_is_at_the_center(kind):
-    """``crpix`` counts from 1, and its sky position is ``center``."""
+    """The reference pixel ``crpix`` counts from 1. Its sky position is ``center``."""
     wcs = make_wcs(kind, (200, 300), center=(30.0, 50.0), crpix=(41.0, 161.0))
     limit = 0.5 if kind == "lookup" else 1e-6
     separation = map_to_sky(wcs, 40, 160).separation(SkyCoord(30.0, 50.0, unit="deg"))
@@ -124,7 +124,7 @@ def test_reference_pixel_is_at_the_center(kind):
 
 
 def test_inverse_of_gwcs_is_approximate():
-    """The inverse of the gwcs has errors of a few 0.01 pixels, like that of a JWST image."""
+    """The inverse of the gwcs has errors of a few 0.01 pixels, like a JWST WCS."""
     wcs = make_wcs("gwcs", (1024, 1024), rotation=40.0)
     x, y = sample_image((1024, 1024), 30)
     back = wcs.invert(*wcs(x, y, with_bounding_box=False), with_bounding_box=False)
@@ -133,7 +133,7 @@ def test_inverse_of_gwcs_is_approximate():
 
 
 def test_gwcs_without_inverse_has_none():
-    """The kind 'gwcs-noinverse' has no inverse, but a bounding box."""
+    """A gwcs of the kind 'gwcs-noinverse' has a bounding box but no inverse."""
     wcs = make_wcs("gwcs-noinverse", (100, 120))
     with pytest.raises(NotImplementedError, match="inverse"):
         wcs.backward_transform  # noqa: B018
@@ -141,13 +141,13 @@ def test_gwcs_without_inverse_has_none():
 
 
 def test_unknown_kind_is_refused():
-    """The error names the unknown kind and the allowed kinds."""
+    """If a kind is unknown, the error names it and the allowed kinds."""
     with pytest.raises(ValueError, match=r"kind must be one of \('tan', .*, got 'zea'"):
         make_wcs("zea", (10, 10))
 
 
 def test_positions_are_exact(scene):
-    """The forward transform of the positions gives the true sky positions to 1e-6 pixels."""
+    """The forward transform maps the positions to the true sky positions within 1e-6 pixels."""
     truth = SkyCoord(scene.truth["ra"], scene.truth["dec"])
     for image in list_images(scene):
         assert np.isfinite(image.positions).all()
@@ -157,7 +157,7 @@ def test_positions_are_exact(scene):
 
 @pytest.mark.parametrize("center", POINTINGS)
 def test_positions_are_exact_at_all_pointings(center):
-    """Positions are exact at RA 0 and at the poles."""
+    """Positions are exact at right ascension 0 and at the poles."""
     scene = make_scene(20, (200, 200), center=center, exposures=["sip", "gwcs"])
     truth = SkyCoord(scene.truth["ra"], scene.truth["dec"])
     for image in list_images(scene):
@@ -169,7 +169,7 @@ def test_positions_are_exact_at_all_pointings(center):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_far_positions_are_nan(kind):
-    """Only points within the length of the diagonal (141 pixels) of the center have a position."""
+    """A point has a position only within 141 pixels of the center, the length of the diagonal."""
     wcs = make_wcs(kind, (100, 100), center=(10.0, 0.0), scale=0.05)
     ra = 10.0 + np.array([0.0, 100.0, 138.0, 145.0, 20_000.0]) * 0.05 / 3600
     positions, _ = _find_positions(wcs, np.append(ra, 190.0), np.zeros(6))
@@ -178,7 +178,7 @@ def test_far_positions_are_nan(kind):
 
 
 def test_centroids_of_stars_are_their_positions():
-    """The centroid of an isolated star is its position to 0.01 pixels."""
+    """The centroid of an isolated star equals its position to 0.01 pixels."""
     scene = make_scene(25, exposures=KINDS, noise=False)
     for image in list_images(scene):
         ny, nx = image.data.shape
@@ -198,7 +198,7 @@ def test_centroids_of_stars_are_their_positions():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_moments_are_those_of_the_sources(kind):
-    """Measured flux, size, axis ratio and position angle are those of the catalog."""
+    """Measured fluxes, sizes, axis ratios and position angles equal those in the catalog."""
     scene = make_scene(8, (400, 400), exposures=[kind], noise=False)
     for image in list_images(scene):
         scale = image.exptime if image.unit == "electron" else 1.0
@@ -232,7 +232,7 @@ def test_moments_are_those_of_the_sources(kind):
 
 
 def test_noise_has_the_given_deviation(scene, noiseless):
-    """The noise of pixels without flags has the given standard deviation and the mean 0."""
+    """In pixels without flags, the noise has the given standard deviation and a mean of 0."""
     for image, model in zip(list_images(scene), list_images(noiseless), strict=True):
         pull = ((image.data - model.data) / image.error)[image.dq == 0]
         assert pull.mean() == pytest.approx(0, abs=5 / np.sqrt(pull.size))
@@ -241,7 +241,7 @@ def test_noise_has_the_given_deviation(scene, noiseless):
 
 
 def test_flagged_pixels_are_bad(scene, noiseless):
-    """Exposures have two kinds of flags, on bad pixels only. Combined images have none."""
+    """Exposures have two types of flags, only on bad pixels. Combined images have no flags."""
     assert not scene.combined.dq.any()
     for image, model in zip(scene.exposures, noiseless.exposures, strict=True):
         assert set(np.unique(image.dq)) <= {0, 16, 4096, 16 | 4096}
@@ -270,7 +270,7 @@ def test_planes_have_types_shapes_and_units(scene):
 
 
 def test_sources_are_apart_and_some_are_on_borders(scene):
-    """Sources have a minimum distance, and some are on or outside the borders of images."""
+    """Sources have a minimum distance. Some are on the borders of images or outside."""
     x, y = scene.combined.positions.T
     distance = np.hypot(x[:, None] - x, y[:, None] - y) + 1000 * np.eye(len(x))
     assert distance.min() > 0.5 * 512 / np.sqrt(60)
@@ -286,7 +286,7 @@ def test_sources_are_apart_and_some_are_on_borders(scene):
 
 
 def test_exposures_are_rotated_and_dithered(scene):
-    """All exposures differ in orientation and center, and none is aligned with north."""
+    """All exposures have different orientations and centers. None is aligned with north."""
     angles, centers = [], []
     for image in scene.exposures:
         ny, nx = image.data.shape
@@ -301,7 +301,7 @@ def test_exposures_are_rotated_and_dithered(scene):
 
 
 def test_segments_of_scenes_cover_their_sources(scene):
-    """Each segment contains the center of its source, and segments cover all bright pixels."""
+    """Each segment contains the center of its source. Segments cover all bright pixels."""
     segmentation = scene.segmentation
     assert segmentation.dtype == np.int32
     assert segmentation.shape == scene.combined.data.shape
@@ -318,7 +318,7 @@ def test_segments_of_scenes_cover_their_sources(scene):
 
 
 def test_seed_determines_the_scene():
-    """Equal seeds give equal scenes, other seeds do not, and noise does not move sources."""
+    """Equal seeds give equal scenes, and other seeds give others. Noise does not move sources."""
     first, second = (make_scene(15, (150, 150), seed=4) for _ in range(2))
     other, clean = make_scene(15, (150, 150), seed=5), make_scene(15, (150, 150), 4, noise=False)
     assert isinstance(first, Scene)
@@ -337,7 +337,11 @@ def test_seed_determines_the_scene():
     ("shape", "n_sources"), [((500, 700), 200), ((700, 100), 97), ((60, 60), 25), ((40, 40), 1)]
 )
 def test_segments_are_whole_ellipses(shape, n_sources):
-    """The box of each ellipse has 10 to 30 pixels, and the table has its centroid."""
+    """
+    Each segment is an ellipse of 10 to 30 pixels in each direction.
+
+    The table contains its centroid.
+    """
     segmentation, catalog = make_segmentation(shape, n_sources, seed=3)
     assert segmentation.dtype == np.int32
     assert segmentation.shape == shape
@@ -352,7 +356,11 @@ def test_segments_are_whole_ellipses(shape, n_sources):
 
 
 def test_segmentation_depends_on_the_seed_and_is_uniform():
-    """Equal seeds give equal images, and each sixth of an image has a sixth of the sources."""
+    """
+    Equal seeds give equal images.
+
+    Each sixth of an image contains about a sixth of the sources.
+    """
     first, catalog = make_segmentation((1000, 1500), 900)
     second, _ = make_segmentation((1000, 1500), 900)
     third, _ = make_segmentation((1000, 1500), 900, seed=2)
@@ -365,6 +373,6 @@ def test_segmentation_depends_on_the_seed_and_is_uniform():
 
 
 def test_too_many_sources_are_refused():
-    """The error names the number of sources that do not fit into the image."""
+    """If the sources do not fit into the image, the error contains their number."""
     with pytest.raises(ValueError, match=r"n_sources must .* got 100 "):
         make_segmentation((100, 100), 100)

@@ -1,4 +1,4 @@
-"""Counts that keep the package fast and its files small: calls, copies, blocks."""
+"""Numbers of calls, copies and blocks. They must stay small, so that the package is fast."""
 
 import numpy as np
 import pytest
@@ -19,19 +19,19 @@ GWCS_CALLS = ("__call__", "invert")
 # First bytes of a block of an ASDF file.
 BLOCK = b"\xd3BLK"
 
-# Bytes of pixels in a block, at most.
+# Largest number of bytes of pixels in a block.
 BLOCK_SIZE = 4_000_000
 
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Return a scene for each kind of WCS."""
+    """Return one scene for each type of WCS."""
     kinds = ("sip", "lookup", "gwcs", "gwcs-noinverse")
     return {kind: make_scene(40, (256, 256), exposures=[kind]) for kind in kinds}
 
 
 def run_chain(scene, copies=1, **options):
-    """Map the cutouts of a scene to an exposure and back, with ``copies`` of each source."""
+    """Map the cutouts of a scene to an exposure and back. Repeat each source ``copies`` times."""
     drz, flt = scene.combined, scene.exposures[0]
     primary = create_primary_cutouts(scene.truth, scene.segmentation, drz.data, drz.wcs)
     primary = primary[np.tile(np.arange(len(primary)), copies)]
@@ -40,7 +40,7 @@ def run_chain(scene, copies=1, **options):
 
 
 def count_calls(monkeypatch, scene, copies, **options) -> list[str]:
-    """Return the names of all calls of FITS WCSs and gwcs that a chain makes."""
+    """Return the names of all calls of FITS WCSs and gwcs during a chain."""
     import gwcs
 
     calls = []
@@ -64,14 +64,14 @@ def count_calls(monkeypatch, scene, copies, **options) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["sip", "lookup", "gwcs", "gwcs-noinverse"])
 def test_number_of_wcs_calls_is_independent_of_sources(kind, scenes, monkeypatch):
-    """A hundred times as many sources need the same calls of the WCSs."""
+    """For a hundred times as many sources, the WCSs are called equally often."""
     few, many = (count_calls(monkeypatch, scenes[kind], copies) for copies in (1, 100))
     assert few == many
     assert 4 <= len(few) < 40
 
 
 def test_number_of_wcs_calls_with_labels_on_another_grid(scenes, monkeypatch):
-    """The calls are the same if the labels of all pixels are mapped through WCSs."""
+    """The number of WCS calls also stays the same if the labels are on another grid."""
     scene = scenes["sip"]
     shift = make_wcs("tan", scene.combined.data.shape, scale=0.04)
     few, many = (
@@ -83,7 +83,7 @@ def test_number_of_wcs_calls_with_labels_on_another_grid(scenes, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["sip", "lookup", "gwcs"])
 def test_no_wcs_is_copied(kind, scenes, monkeypatch):
-    """Cutting, mapping and accessing cutouts copy no WCS."""
+    """No WCS is copied when cutouts are cut, mapped or accessed."""
     import gwcs
 
     def refuse(*_, **__):
@@ -105,7 +105,7 @@ def test_no_wcs_is_copied(kind, scenes, monkeypatch):
 
 
 def cut_many(count, size):
-    """Return cutouts of one size, with data, weight and mask."""
+    """Return cutouts of one size with data, weight and mask."""
     shape = (20 * round(count**0.5) + 40,) * 2
     segmentation, catalog = make_segmentation(shape, count)
     pixels = np.ones(shape, np.float32)
@@ -115,7 +115,7 @@ def cut_many(count, size):
 
 
 def test_number_of_blocks_grows_with_bytes(tmp_path):
-    """The number of blocks of an archive depends on its bytes, not on its cutouts."""
+    """The number of blocks of an archive depends on its bytes, not on its number of cutouts."""
     blocks, path = {}, tmp_path / "cutouts.asdf"
     for count, size in ((20, 9), (400, 9), (400, 90)):
         cutouts = cut_many(count, size)
@@ -130,7 +130,7 @@ def test_number_of_blocks_grows_with_bytes(tmp_path):
 
 
 def test_dropped_sources_are_stored_in_columns(scenes, tmp_path):
-    """Dropped sources need no object each, in memory and in an archive."""
+    """Memory and archives contain dropped sources as columns, not as one object per source."""
     scene, image = scenes["sip"], np.zeros((9, 9), np.float32)
     primary = run_chain(scene)[1]
     opposite = make_wcs("tan", image.shape, center=(scene.combined.wcs.wcs.crval[0] + 180, 0))
@@ -148,7 +148,7 @@ def test_dropped_sources_are_stored_in_columns(scenes, tmp_path):
 
 
 def test_chunks_do_not_change_cutouts(scenes, monkeypatch):
-    """Cutouts are processed in chunks, and do not depend on the size of a chunk."""
+    """Cutouts do not depend on the size of the chunks in which they are processed."""
     scene = scenes["sip"]
     options = {
         "segmentation_wcs": make_wcs("tan", scene.combined.data.shape, scale=0.04),

@@ -1,4 +1,4 @@
-"""Imports of the package: their cost, the public names, and the layers."""
+"""Imports: their cost, the public names of the package, and the layers."""
 
 import ast
 import subprocess
@@ -18,7 +18,7 @@ PACKAGE = Path(subpixal.__file__).parent
     "module", ["subpixal", "subpixal.datasets", "subpixal.cutout", "subpixal.testing"]
 )
 def test_import_does_not_load_heavy_packages(module):
-    """Importing a module of the package does not import the packages in `HEAVY`."""
+    """Importing a module of subpixal does not import any package in `HEAVY`."""
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
@@ -27,7 +27,7 @@ def test_import_does_not_load_heavy_packages(module):
 
 
 def test_top_level_names_are_those_of_cutout():
-    """Each public name of `subpixal.cutout` is also a name of `subpixal`."""
+    """Each public name of `subpixal.cutout` can be imported from `subpixal`."""
     from subpixal import cutout
 
     for name in cutout.__all__:
@@ -35,7 +35,11 @@ def test_top_level_names_are_those_of_cutout():
 
 
 def test_modules_are_attributes_of_the_package():
-    """All documented modules are attributes after `import subpixal`, and are loaded lazily."""
+    """
+    After `import subpixal`, all documented modules are attributes.
+
+    They are loaded at first use.
+    """
     modules = ("batch", "cutout", "datasets", "errors", "geometry", "io", "plotting", "testing")
     code = f"""
 import subpixal, sys
@@ -50,7 +54,7 @@ print([getattr(subpixal, module).__name__ for module in {modules}])
 
 
 def test_version_is_that_of_the_distribution():
-    """``__version__`` is the version of the installed distribution."""
+    """The version in ``__version__`` equals the version of the installed distribution."""
     from importlib.metadata import version
 
     assert subpixal.__version__ == version("subpixal")
@@ -58,12 +62,12 @@ def test_version_is_that_of_the_distribution():
 
 @pytest.mark.parametrize("name", ["Cutout", "CutoutCollection", "create_cutouts"])
 def test_public_names_have_a_public_module(name):
-    """``__module__`` of classes and functions is the package that exports them."""
+    """The ``__module__`` of a class or function is the package that exports it."""
     assert getattr(subpixal, name).__module__ == "subpixal.cutout"
 
 
 def test_written_files_have_default_permissions(tmp_path):
-    """A file of `replacing` has the permissions of any other new file."""
+    """A file that `replacing` writes has the same permissions as any new file."""
     from subpixal.io.paths import replacing
 
     (tmp_path / "plain").write_text("x")
@@ -85,7 +89,7 @@ testing.py cutout/extract
 
 
 def find_imports(path):
-    """Yield the paths of the modules of subpixal that a file imports, and of the names in them."""
+    """Yield the paths of the modules of subpixal that a file imports, and of imported names."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             modules = [PACKAGE.parent.joinpath(*alias.name.split(".")) for alias in node.names]
@@ -99,13 +103,13 @@ def find_imports(path):
 
 
 def test_packages_are_entered_through_their_init():
-    """Code outside a package imports from the package, not from the files in it."""
+    """Code outside a package imports from the package itself, not from its files."""
     found = set()
     for path in PACKAGE.rglob("*.py"):
         for target in find_imports(path):
             package = target.parent
             private = target.name.startswith("_") and target.is_dir()
-            # The files of `io` use the files of its private packages.
+            # Files of `io` are allowed to import files of its private packages.
             above = package.name.startswith("_") and package.parent == path.parent
             inside = package in path.parents or above
             if not inside and (private or target.with_suffix(".py").is_file()):

@@ -1,4 +1,4 @@
-"""Cutting exposures in tasks: results, failures, resumption, and invalid arguments."""
+"""Tests of `map_exposures`: results, failures, resumption, and invalid arguments."""
 
 import os
 import pickle
@@ -23,7 +23,7 @@ from subpixal.testing import assert_cutouts_equal
 
 
 def write_image(path, image, instrument):
-    """Write an image without planes in the layout of HST files and return the path."""
+    """Write an image without other planes in the layout of HST files. Return the path."""
     header = image.wcs.to_header(relax=True)
     header["BUNIT"], header["EXPTIME"] = "ELECTRONS/S", image.exptime
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(image.data, header, name="SCI")]
@@ -34,13 +34,13 @@ def write_image(path, image, instrument):
 
 @pytest.fixture(scope="module")
 def scene():
-    """Combined image, three exposures and sources of a simulated field."""
+    """Simulated combined image, three exposures and sources."""
     return make_scene(n_sources=20, shape=(160, 170), seed=2, exposures=("tan", "sip", "sip"))
 
 
 @pytest.fixture
 def files(scene, tmp_path):
-    """Names of the shared files by argument, and names of the exposures."""
+    """File names of the common inputs, by argument, and file names of the exposures."""
     combined = write_image(tmp_path / "drz.fits", scene.combined, "WFC3")
     segmentation = str(tmp_path / "seg.fits")
     fits.writeto(segmentation, scene.segmentation)
@@ -60,7 +60,7 @@ def primary(scene, files):
 
 
 def cut_in_memory(primary, files):
-    """Return all cutouts and the reports of `cut_exposures` in this process."""
+    """Run `cut_exposures` in this process. Return all cutouts and the reports."""
     shared, exposures = files
     combined, labels = read_image(shared["combined"]), read_segmentation(shared["segmentation"])
     images = (image for name in exposures for image in read_images(name))
@@ -69,7 +69,7 @@ def cut_in_memory(primary, files):
 
 
 class SerialExecutor(Executor):
-    """Executor that runs and counts tasks in this thread, with failures for given numbers."""
+    """Executor that runs and counts tasks in this thread. The tasks with given numbers fail."""
 
     def __init__(self, fail=()):
         self.count, self.fail = 0, fail
@@ -85,7 +85,7 @@ class SerialExecutor(Executor):
 
 @pytest.mark.parametrize("executor", ["none", "processes"])
 def test_archive_equals_cutouts_in_memory(primary, files, tmp_path, executor):
-    """The archive equals the cutouts of `cut_exposures`, in the order of the exposures."""
+    """The archive contains the cutouts of `cut_exposures`, in the order of the exposures."""
     shared, exposures = files
     expected, reports = cut_in_memory(primary, files)
     output = tmp_path / "out.asdf"
@@ -108,7 +108,11 @@ def test_archive_equals_cutouts_in_memory(primary, files, tmp_path, executor):
 
 
 def test_second_run_cuts_only_failed_exposures(primary, files, tmp_path):
-    """Other exposures finish after a failure, and a second run keeps their parts."""
+    """
+    If one exposure fails, the others are finished.
+
+    A second run cuts only the failed exposure.
+    """
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
     with pytest.raises(
@@ -119,7 +123,7 @@ def test_second_run_cuts_only_failed_exposures(primary, files, tmp_path):
     assert "ZeroDivisionError" in error.value.failures[exposures[1]]
     assert not (tmp_path / "out.asdf").exists()
     parts = sorted((tmp_path / "out.asdf.parts").glob("*.asdf"))
-    assert len(parts) == 3  # the primary cutouts, and two exposures
+    assert len(parts) == 3  # Files of the primary cutouts and of two exposures.
     before = {path: path.stat().st_mtime_ns for path in parts}
     unchanged = []
 
@@ -137,7 +141,7 @@ def test_second_run_cuts_only_failed_exposures(primary, files, tmp_path):
 
 
 def test_another_process_keeps_finished_parts(primary, files, tmp_path):
-    """A run in another process, with another hash seed, keeps the parts of finished exposures."""
+    """A run in another process, with another hash seed, uses the parts of finished exposures."""
     _, exposures = files
     primary.write(tmp_path / "primary.asdf")
     code = (
@@ -162,7 +166,7 @@ def test_another_process_keeps_finished_parts(primary, files, tmp_path):
 
 
 def test_changed_files_and_options_are_cut_again(primary, files, tmp_path):
-    """A run does not use parts of files with other contents or of other options."""
+    """If files or options change, a run does not use the parts of an earlier run."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
     with pytest.raises(ExposureError):
@@ -179,7 +183,7 @@ def test_changed_files_and_options_are_cut_again(primary, files, tmp_path):
 
 
 def test_failure_of_a_damaged_file_has_its_traceback(primary, files, tmp_path):
-    """The error names a damaged file and contains the traceback of the task."""
+    """If a file is damaged, the error names it and contains the traceback of the task."""
     shared, exposures = files
     bad = tmp_path / "bad.fits"
     bad.write_bytes(b"SIMPLE  =")
@@ -190,14 +194,14 @@ def test_failure_of_a_damaged_file_has_its_traceback(primary, files, tmp_path):
 
 
 def test_good_flags_can_be_a_list(primary, files, tmp_path):
-    """A list of good flags is valid, as in all other functions."""
+    """Good flags can be a list, as in all other functions."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf", "dqbitmask": [16, 64]}
     assert len(map_exposures(primary, exposures, **options)) == 3
 
 
 def test_existing_output_is_an_error(primary, files, tmp_path):
-    """An existing output is an error and stays."""
+    """If the output file exists, this is an error and the file does not change."""
     shared, exposures = files
     (tmp_path / "out.asdf").write_bytes(b"mine")
     with pytest.raises(FileExistsError, match=r"out\.asdf exists already"):
@@ -206,7 +210,7 @@ def test_existing_output_is_an_error(primary, files, tmp_path):
 
 
 def test_killed_worker_of_dask_does_not_change_the_result(primary, files, tmp_path):
-    """If a worker of dask dies, the archive still has all cutouts."""
+    """If a worker of dask is killed, the archive still contains all cutouts."""
     distributed = pytest.importorskip("distributed")
     shared, exposures = files
     expected, _ = cut_in_memory(primary, files)
@@ -230,7 +234,7 @@ def test_killed_worker_of_dask_does_not_change_the_result(primary, files, tmp_pa
 
 
 class UnusedExecutor(Executor):
-    """Executor that fails if it gets a task."""
+    """Executor that makes the test fail if it gets a task."""
 
     def submit(self, *_):
         raise AssertionError
@@ -255,7 +259,7 @@ class UnusedExecutor(Executor):
 def test_invalid_exposures_are_errors_before_any_task(
     primary, files, tmp_path, change, error, message
 ):
-    """Exposures must be a list of different, existing files. Errors come before any task."""
+    """If exposures are not a list of different, existing files, no task starts."""
     shared, exposures = files
     with pytest.raises(error, match=message):
         map_exposures(
@@ -300,7 +304,7 @@ def test_invalid_exposures_are_errors_before_any_task(
 def test_invalid_options_are_errors_before_any_task(
     primary, files, tmp_path, monkeypatch, change, error, message
 ):
-    """An option that is invalid for all exposures gives one error, and no file is written."""
+    """If an option is invalid for all exposures, there is only one error and no file is written."""
     shared, exposures = files
     monkeypatch.chdir(tmp_path)
     fits.writeto("small.fits", np.ones((5, 6), np.int32))
@@ -312,7 +316,7 @@ def test_invalid_options_are_errors_before_any_task(
 
 
 def test_executor_and_primary_must_have_their_types(primary, files, tmp_path):
-    """A dask client is no executor, and primary cutouts must be a collection."""
+    """A dask client is an error as the executor. Primary cutouts must be a collection."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
 
@@ -338,12 +342,12 @@ def test_executor_and_primary_must_have_their_types(primary, files, tmp_path):
     ],
 )
 def test_valid_options_of_exposures_are_accepted(primary, files, tmp_path, more):
-    """The checks before the tasks accept flag names that only the exposures define."""
+    """Checks before the tasks accept flag names that are defined only in the exposures."""
     shared, exposures = files
     fits.setval(exposures[0], "DETECTOR", value="IR")
     flags = np.zeros(fits.getdata(exposures[0], "SCI").shape, np.int16)
     fits.append(exposures[0], flags, fits.Header({"EXTNAME": "DQ"}))
-    # A segmentation image with another grid, larger than the combined image.
+    # This segmentation image has another grid and is larger than the combined image.
     with fits.open(shared["segmentation"]) as hdus:
         header = read_image(shared["combined"]).image_wcs.to_header()
         header["CRPIX1"] += 5
@@ -356,7 +360,7 @@ def test_valid_options_of_exposures_are_accepted(primary, files, tmp_path, more)
 
 
 def test_error_after_failures_of_all_exposures(primary, files, tmp_path):
-    """If all exposures failed, the error does not mention parts of finished exposures."""
+    """If all exposures fail, the error does not mention parts of finished exposures."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
     with pytest.raises(ExposureError, match=r"3 exposures failed .*; no exposure was cut") as error:
@@ -365,7 +369,7 @@ def test_error_after_failures_of_all_exposures(primary, files, tmp_path):
 
 
 def test_output_never_replaces_an_input_or_a_folder(primary, files, tmp_path):
-    """An input file or a folder as output is an error also with ``overwrite=True``."""
+    """If the output is an input file or a folder, this is an error even with ``overwrite=True``."""
     shared, exposures = files
     options = shared | {"overwrite": True}
     for name in (exposures[1], shared["combined"]):
@@ -378,7 +382,7 @@ def test_output_never_replaces_an_input_or_a_folder(primary, files, tmp_path):
 
 
 def test_tasks_are_small_and_independent_of_the_folder(primary, files, tmp_path, monkeypatch):
-    """Tasks contain file names but no pixels, and run in threads and in another folder."""
+    """Tasks contain file names but no pixels. They can run in threads and in another folder."""
     shared, exposures = files
     expected, _ = cut_in_memory(primary, files)
 
@@ -400,7 +404,7 @@ def test_tasks_are_small_and_independent_of_the_folder(primary, files, tmp_path,
 
 
 def test_other_files_in_the_folder_of_parts_stay(primary, files, tmp_path):
-    """The function removes its parts, also of killed processes, but no other files."""
+    """The function removes its parts, also those of killed processes. Other files stay."""
     shared, exposures = files
     parts = tmp_path / "out.asdf.parts"
     parts.mkdir()
@@ -411,7 +415,7 @@ def test_other_files_in_the_folder_of_parts_stay(primary, files, tmp_path):
 
 
 def test_interrupt_cancels_waiting_tasks(primary, files, tmp_path):
-    """An exception in the main process cancels all tasks that have not begun."""
+    """If the main process is interrupted, tasks that have not started never start."""
     shared, exposures = files
     futures = []
 
@@ -431,7 +435,7 @@ def test_interrupt_cancels_waiting_tasks(primary, files, tmp_path):
 
 
 def test_message_of_many_failures_is_one_line():
-    """The message lists three failures. The notes contain the tracebacks of all failures."""
+    """The error message lists three failures. The notes of the error contain all tracebacks."""
     error = ExposureError({f"{k}.fits": "Traceback\nOSError: gone" for k in range(9)}, "go on")
     assert str(error) == (
         "9 exposures failed (0.fits: OSError: gone; 1.fits: OSError: gone; 2.fits: OSError: gone; "
@@ -441,7 +445,7 @@ def test_message_of_many_failures_is_one_line():
 
 
 def test_late_task_does_not_change_another_run(primary, files, tmp_path):
-    """A task that finishes after its run cuts its primary cutouts, not the ones of another run."""
+    """If a task ends after its run, it does not use the primary cutouts of a later run."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
     tasks = []

@@ -1,4 +1,4 @@
-"""Pages for developers agree with the code, and the script that checks prose works."""
+"""Pages for developers agree with the code, and the check of the prose finds words."""
 
 import re
 import runpy
@@ -15,20 +15,20 @@ FILE = re.compile(r"\b((?:subpixal|docs|tests|benchmarks)/[\w./-]*\w)")
 
 @pytest.mark.parametrize("page", PAGES)
 def test_named_files_exist(page):
-    """Each file and folder that a page names is in the repository."""
+    """Each file or folder that a page names exists in the repository."""
     names = set(FILE.findall((ROOT / page).read_text("utf-8")))
     assert names
     assert [name for name in sorted(names) if not (ROOT / name).exists()] == []
 
 
 def test_picture_is_the_output_of_its_script():
-    """The picture of the packages is up to date."""
+    """The picture of the packages equals the output of its script."""
     script = runpy.run_path(str(ROOT / "docs/development/architecture.py"))
     assert script["PICTURE"].read_text("utf-8") == script["draw"]()
 
 
 def test_picture_has_all_packages():
-    """The picture shows each module and each package at the top of the library."""
+    """The picture contains each module and package at the top level of the library."""
     picture = (ROOT / "docs/development/architecture.svg").read_text("utf-8")
     shown = set(re.findall(r'"bold">(\w+)<', picture))
     modules = {path.stem for path in (ROOT / "subpixal").glob("*.py")} - {"__init__"}
@@ -64,7 +64,7 @@ def test_prose_check_finds_words(text, line, rule, tmp_path):
 
 
 def test_prose_check_skips_code(tmp_path):
-    """The check of the prose accepts plain prose, and all words in code and in quotes."""
+    """The check of the prose accepts plain prose. It skips code and quotes."""
     path = tmp_path / "page.rst"
     path.write_text("Pass ``catalogue`` or 'who'::\n\n    what is\n\n>>> who\nA catalog.\n")
     done = check_prose(path)

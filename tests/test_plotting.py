@@ -31,12 +31,12 @@ def cutouts(scene):
 
 
 def get_panels(figure, columns):
-    """Return the axes by row and column."""
+    """Return the axes of the panels, by row and column."""
     return np.array(figure.axes).reshape(-1, columns)
 
 
 def test_gallery_has_a_column_for_each_image_and_the_mask(cutouts):
-    """Cutouts that were mapped back have no column. Each panel has the data and the mask."""
+    """Each image has a column, except cutouts that were mapped back. Panels show data and mask."""
     ids = choose_sources(cutouts, 3)
     axes = get_panels(plot_gallery(cutouts, ids), 4)
     assert axes.shape == (3, 4)
@@ -55,7 +55,7 @@ def test_gallery_has_a_column_for_each_image_and_the_mask(cutouts):
 
 
 def test_brighter_pixels_are_whiter(cutouts):
-    """The stretch keeps the order of the pixels."""
+    """If a pixel is brighter, its color is not darker."""
     (src_id,) = choose_sources(cutouts, 1)
     cutout = cutouts.select(src_id)[0]
     drawn = plot_gallery(cutouts, [src_id]).axes[0].images[0].get_array()
@@ -63,7 +63,7 @@ def test_brighter_pixels_are_whiter(cutouts):
 
 
 def test_sources_in_most_images_are_chosen_first(cutouts):
-    """Sources are sorted by the number of their images, and then by size."""
+    """Sources in more images come first. Sources in equally many images are sorted by size."""
     chosen = choose_sources(cutouts, 100)
     keys = [(-len(cutouts.select(i)), -cutouts.select(i)[0].size) for i in chosen]
     assert keys == sorted(keys)
@@ -72,7 +72,7 @@ def test_sources_in_most_images_are_chosen_first(cutouts):
 
 
 def test_missing_cutout_has_an_empty_panel(cutouts):
-    """A source without a cutout of an image has an empty panel in the column of the image."""
+    """If a source has no cutout of an image, its panel in the column of this image is empty."""
     counts = {i: len(cutouts.select(i)) for i in cutouts.ids.tolist()}
     few, many = min(counts, key=counts.get), max(counts, key=counts.get)
     axes = get_panels(plot_gallery(cutouts, [many, few]), 4)
@@ -82,7 +82,7 @@ def test_missing_cutout_has_an_empty_panel(cutouts):
 
 
 def test_cutouts_of_equal_images_share_a_column():
-    """Separately made cutouts of one image share the column of the image."""
+    """If cutouts of one image were made separately, they still share one column."""
     image, wcs = np.random.default_rng(1).random(SHAPE), make_wcs("tan", SHAPE)
     cutouts = CutoutCollection(
         [Cutout(image, wcs, (3 * i, 4), (3 * i + 5, 8), src_id=i) for i in range(3)]
@@ -92,14 +92,14 @@ def test_cutouts_of_equal_images_share_a_column():
 
 
 def test_collection_of_only_mapped_back_cutouts_is_drawn(cutouts):
-    """A gallery without other cutouts has columns for those that were mapped back."""
+    """If all cutouts were mapped back, the gallery has columns for them."""
     drz = CutoutCollection([c for c in cutouts if c.image.stage == "drz"])
     assert len(get_panels(plot_gallery(drz, limit=2), len(drz.images) + 1)) == 2
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, complex, np.float32])
 def test_pixels_of_all_types_are_drawn(dtype):
-    """Pixels of any type are drawn, even if all of them are masked."""
+    """Pixels of all types are drawn, even if all of them are masked."""
     image = (np.arange(1200).reshape(SHAPE) % 7).astype(dtype)
     cutout = Cutout(image, make_wcs("tan", SHAPE), (3, 4), (9, 9))
     cutout.mask = True
@@ -107,6 +107,6 @@ def test_pixels_of_all_types_are_drawn(dtype):
 
 
 def test_unknown_source_is_refused(cutouts):
-    """The error names the unknown identifier."""
+    """If a source is unknown, the error names its identifier."""
     with pytest.raises(KeyError, match="no cutout has the id 'unknown'"):
         plot_gallery(cutouts, ["unknown"])

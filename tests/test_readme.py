@@ -7,7 +7,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def test_example_runs(tmp_path, monkeypatch, capsys):
-    """The unchanged example runs, writes its file, and is short."""
+    """The example runs without changes and writes its file. It is short."""
     code = re.search(r"<!-- example -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(compile(code[1], "README.md", "exec"), {})

@@ -149,7 +149,7 @@ def test_mosaic_of_roman_has_weights_and_no_exposure(rng, tmp_path):
     """
     A mosaic has weights and a unit of surface brightness.
 
-    It has no flags and no exposure time.
+    It has no flags and no exposure name.
     """
     tree = make_l3(rng)
     image = read_image(write_roman(tmp_path / "l3.asdf", tree, "wfi_mosaic-2.1.0"))

@@ -102,7 +102,7 @@ def test_fit_of_gwcs_is_exact_at_poles_and_right_ascension_0(tmp_path, center):
 
 
 def test_fit_has_the_frame_of_the_image(tmp_path):
-    """A gwcs in FK5 J1975, with arcsec and latitude first, gives a header with the same sky."""
+    """The fit has the frame and the sky of the gwcs: FK5 J1975, arcsec, latitude first."""
     forward = (
         models.Shift(-30.0) & models.Shift(-20.0)
         | models.Scale(1e-5) & models.Scale(1e-5)
