@@ -445,7 +445,7 @@ def test_message_of_many_failures_is_one_line():
 
 
 def test_late_task_does_not_change_another_run(primary, files, tmp_path):
-    """If a task ends after its run, it does not use the primary cutouts of a later run."""
+    """If a task ends after its run, it still uses the primary cutouts of its own run."""
     shared, exposures = files
     options = shared | {"output": tmp_path / "out.asdf"}
     tasks = []

@@ -1,4 +1,4 @@
-"""Cutting and mapping of real images of HST, JWST, Roman and the ground."""
+"""Cutting and mapping of real images of HST, JWST, Roman and ground-based telescopes."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ GOODSS_EXPOSURES = ["21qnq", "21qqq", "21r7q", "21raq", "23rtq", "23rwq", "23rzq
 
 
 class Field:
-    """A combined image with its catalog and its primary cutouts."""
+    """Combined image with its catalog and its primary cutouts."""
 
     def __init__(self, folder, image, segmentation, catalog):
         self.image = read_image(folder / image)
@@ -44,7 +44,7 @@ class Field:
         )
 
     def cut(self, exposure, **options):
-        """Return cutouts of an exposure and the primary cutouts of the same sources."""
+        """Return the cutouts of an exposure, and the primary cutouts of the same sources."""
         return create_input_image_cutouts(
             self.primary,
             exposure.data,
@@ -94,7 +94,7 @@ def ground_exposure(shared_data):
 
 
 def map_independently(wcs_in, xy, wcs_out):
-    """Map positions with astropy, or for a gwcs with Newton's method."""
+    """Map positions with the methods of astropy. For a gwcs, use a separate Newton iteration."""
     is_fits = isinstance(wcs_in, WCS)
     world = wcs_in.all_pix2world(xy, 0).T if is_fits else wcs_in(*xy.T, with_bounding_box=False)
     sky = SkyCoord(*world, unit="deg", frame=get_frame(wcs_in)).transform_to(get_frame(wcs_out))
@@ -111,12 +111,12 @@ def get_frame(wcs):
 
 
 def get_edges(cutouts):
-    """Return the outer edges xmin, ymin, xmax, ymax, shape (N, 4)."""
+    """Return the outer edges xmin, ymin, xmax and ymax of cutouts, with shape (4, N)."""
     return np.array([[*c.blc, *c.trc] for c in cutouts]) + np.array([-0.5, -0.5, 0.5, 0.5])
 
 
 def check_mapping(cutouts, sources, wcs_in, wcs_out, pad=1):
-    """Assert that positions are exact to 1e-4 pixels, and that boxes enclose the mapped boxes."""
+    """Check that positions are exact to 1e-4 pixels and that boxes enclose the mapped boxes."""
     assert cutouts.ids.tolist() == sources.ids.tolist()
     expected = map_independently(wcs_in, np.array([c.src_pos for c in sources]), wcs_out)
     assert_allclose([c.src_pos for c in cutouts], expected, rtol=0, atol=1e-4)
@@ -130,12 +130,12 @@ def check_mapping(cutouts, sources, wcs_in, wcs_out, pad=1):
 
 
 def check_complete(cutouts, ids):
-    """Assert that each source is cut or dropped, and only once."""
+    """Check that each source is either cut or dropped, exactly once."""
     assert sorted([*cutouts.ids, *cutouts.dropped["id"]]) == sorted(ids)
 
 
 def measure_centroid(cutout, sigma, iterations):
-    """Return the center of a symmetric source, with a Gaussian window that follows it."""
+    """Return the centroid of a symmetric source. The Gaussian weight follows the source."""
     y, x = np.mgrid[: cutout.height, : cutout.width]
     xc, yc = cutout.cutout_src_pos
     good = np.isfinite(cutout.data)
@@ -149,20 +149,20 @@ def measure_centroid(cutout, sigma, iterations):
 
 
 def measure_offsets(cutouts, sigma, iterations=20):
-    """Return centroids minus positions."""
+    """Return the differences between centroids and positions."""
     centroids = np.array([measure_centroid(c, sigma, iterations) for c in cutouts])
     return centroids - [c.cutout_src_pos for c in cutouts]
 
 
 def measure_flux(cutout, radius=3):
-    """Return the sum of the good pixels in a circle."""
+    """Return the sum of the unmasked pixels in a circle."""
     y, x = np.mgrid[: cutout.height, : cutout.width]
     xc, yc = cutout.cutout_src_pos
     return cutout.data[~cutout.mask & (np.hypot(x - xc, y - yc) < radius)].sum()
 
 
 def find_distance_to_next(cutouts):
-    """Return the distance of each source to the nearest other one, in pixels."""
+    """Return the distance of each source to its nearest neighbor, in pixels."""
     x, y = np.array([c.src_pos for c in cutouts]).T
     distance = np.hypot(x[:, None] - x, y[:, None] - y)
     np.fill_diagonal(distance, np.inf)
@@ -170,7 +170,11 @@ def find_distance_to_next(cutouts):
 
 
 def test_goodss_sources_are_at_their_catalog_positions(goodss):
-    """All 97 sources of SExtractor are cut, and their centroids are the catalog positions."""
+    """
+    All 97 sources in the SExtractor catalog are cut.
+
+    Their centroids equal the catalog positions.
+    """
     assert len(goodss.primary) == len(goodss.catalog) == 97
     assert goodss.primary.ids.tolist() == goodss.catalog["NUMBER"].tolist()
     offsets = []
@@ -181,14 +185,14 @@ def test_goodss_sources_are_at_their_catalog_positions(goodss):
         flux = np.where(cutout.mask, 0, cutout.data).astype(float)
         centroid = np.array([(flux * x).sum(), (flux * y).sum()]) / flux.sum()
         offsets.append(centroid - cutout.cutout_src_pos)
-    # An origin of 1 in place of 0 would cause an offset of one pixel.
+    # If positions counted from 1 and not from 0, the offset would be one pixel.
     assert np.abs(np.median(offsets, axis=0)).max() < 0.02
     assert np.median(np.hypot(*np.transpose(offsets))) < 0.1
 
 
 @pytest.mark.parametrize("mode", ["strict", "fill"])
 def test_goodss_mapping_agrees_with_astropy(mode, goodss, goodss_exposure):
-    """Positions and boxes in SIP exposures are those of astropy. All 97 sources are listed."""
+    """Positions and boxes in SIP exposures equal those of astropy. All 97 sources are listed."""
     cutouts, sources = goodss.cut(goodss_exposure, mode=mode)
     assert len(cutouts) >= 81
     check_complete(cutouts, goodss.primary.ids)
@@ -196,7 +200,7 @@ def test_goodss_mapping_agrees_with_astropy(mode, goodss, goodss_exposure):
 
 
 def test_goodss_dropped_sources_are_off_the_exposure(goodss, goodss_exposure):
-    """According to astropy, dropped sources are off the exposure or on its border."""
+    """According to astropy, all dropped sources are off the exposure or on its border."""
     cutouts, _ = goodss.cut(goodss_exposure)
     ny, nx = goodss_exposure.data.shape
     everything = dict(zip(goodss.primary.ids, goodss.primary, strict=True))
@@ -206,7 +210,7 @@ def test_goodss_dropped_sources_are_off_the_exposure(goodss, goodss_exposure):
         mapped = map_independently(goodss.image.image_wcs, corners, goodss_exposure.image_wcs)
         low, high = mapped.min(0), mapped.max(0)
         if status == "all_masked":
-            # The box is on the exposure, so only flags can mask all pixels.
+            # The box is on the exposure. Therefore, flags must have masked all pixels.
             box = np.rint(np.concatenate([low, high])).astype(int)
             assert (goodss_exposure.dq[box[1] : box[3] + 1, box[0] : box[2] + 1] != 0).all()
             continue
@@ -218,18 +222,18 @@ def test_goodss_dropped_sources_are_off_the_exposure(goodss, goodss_exposure):
 def test_goodss_centroids_agree_with_mapped_positions(goodss, goodss_exposure):
     """Centroids of bright sources agree within the known WCS errors of 25 to 90 mas."""
     cutouts, _ = goodss.cut(goodss_exposure, pad=4)
-    # Pixels are whole electrons per second, so faint sources have no signal.
+    # Pixels are rounded to whole electrons per second, so faint sources have no signal.
     cutouts = [c for c in cutouts if measure_flux(c) > 60 and c.mask.mean() < 0.3]
     assert len(cutouts) >= 10
     for cutout in cutouts:
         cutout.data[cutout.mask] = np.nan
-    # Galaxies are not symmetric, so the window could leave the source after many steps.
+    # Galaxies are not symmetric. With more steps, the Gaussian could leave the source.
     x, y = np.median(measure_offsets(cutouts, 2.0, 3), axis=0)
     assert np.hypot(x, y) * cutouts[0].pscale * 3600 < 0.12
 
 
 def test_goodss_mapping_back_restores_positions(goodss, goodss_exposure):
-    """Sources that are mapped back to the combined image have their original positions."""
+    """If sources are mapped back to the combined image, they have their original positions."""
     image, exposure = goodss.image, goodss_exposure
     flt, drz = create_cutouts(
         goodss.primary,
@@ -249,12 +253,12 @@ def test_goodss_mapping_back_restores_positions(goodss, goodss_exposure):
         source = before[cutout.src_id]
         assert_allclose(cutout.src_pos, source.src_pos, rtol=0, atol=3e-5)
         assert source.box in cutout.box
-        # Both masks leave the pixels of the segment.
+        # Neither of the masks contains the pixels of the segment.
         assert (~cutout.mask).sum() == (~source.mask).sum()
 
 
 def test_goodss_exposures_map_back_in_one_call(goodss, shared_data):
-    """Cutouts of all eight exposures are mapped back in one call."""
+    """One call maps cutouts of all eight exposures back."""
     exposures = [
         read_image(shared_data / "hst_wfc3ir_goodss" / f"ib6o{name}_flt.fits.gz")
         for name in GOODSS_EXPOSURES
@@ -270,7 +274,11 @@ def test_goodss_exposures_map_back_in_one_call(goodss, shared_data):
 
 
 def test_goodss_cores_are_not_masked_by_default(goodss, shared_data):
-    """If every flag were bad, a fifth of the cores would be masked. By default few are."""
+    """
+    By default, few cores of sources are masked.
+
+    If all flags were bad, a fifth would be masked.
+    """
 
     def count_masked(dqbitmask):
         masked = []
@@ -291,7 +299,7 @@ def test_goodss_cores_are_not_masked_by_default(goodss, shared_data):
 @pytest.mark.parametrize("power", [1, 2, -2])
 @pytest.mark.parametrize("name", ["drz", "21qnq", "23rtq"])
 def test_goodss_photometry_agrees_on_cutouts_and_image(name, power, goodss, shared_data):
-    """Measurements of photutils on cutouts and on the image agree to 1e-9."""
+    """Measurements of photutils on cutouts and on the image are equal to 1e-9."""
     drz = name == "drz"
     path = shared_data / "hst_wfc3ir_goodss" / f"ib6o{name}_flt.fits.gz"
     image = goodss.image if drz else read_image(path)
@@ -331,7 +339,11 @@ def test_goodss_photometry_agrees_on_cutouts_and_image(name, power, goodss, shar
 
 
 def test_jwst_mapping_is_more_exact_than_the_inverse_of_gwcs(jwst, jwst_exposure):
-    """Positions are exact to 1e-4 pixels. The inverse of the gwcs has errors of up to 0.1."""
+    """
+    Positions are exact to 1e-4 pixels.
+
+    The inverse of the gwcs has errors of up to 0.1 pixels.
+    """
     assert len(jwst.primary) == len(jwst.catalog) == 42
     cutouts, sources = jwst.cut(jwst_exposure)
     assert len(cutouts) == 42
@@ -342,10 +354,10 @@ def test_jwst_mapping_is_more_exact_than_the_inverse_of_gwcs(jwst, jwst_exposure
 
 
 def test_jwst_centroids_agree_with_mapped_positions(jwst, jwst_exposure):
-    """Centroids of isolated stars agree with the mapped positions to 0.005 pixels."""
+    """Centroids of isolated stars equal the mapped positions to 0.005 pixels."""
     cutouts, _ = jwst.cut(jwst_exposure, pad=3)
     catalog = jwst.catalog
-    # Blends have larger semimajor axes than stars.
+    # Blended stars have larger semimajor axes than single stars.
     star = (catalog["semimajor_axis"].value < 1.7) & (catalog["max_value"] > 5)
     alone = find_distance_to_next(jwst.primary) > 15
     chosen = np.isin(cutouts.ids, catalog["label"][star & alone])
@@ -371,7 +383,7 @@ def test_ground_mapping_and_centroids(ground, ground_exposure):
 
 
 def scatter_cutouts(wcs, center, shape, n=60):
-    """Yield random cutouts of an undistorted image that covers the same sky as another image."""
+    """Yield random cutouts of an undistorted image that covers the sky of another image."""
     scale = 3600 * np.sqrt(np.abs(np.linalg.det(wcs.pixel_scale_matrix)))
     tan = make_wcs("tan", shape, center, scale)
     rng = np.random.default_rng(11)
@@ -393,7 +405,7 @@ def scatter_cutouts(wcs, center, shape, n=60):
 @pytest.mark.parametrize("name", ["acs_wfc_full_wcs", "uvis_c6_full_wcs_IDC"])
 @pytest.mark.parametrize("chip", [0, 1])
 def test_all_fits_distortions_map_as_in_astropy(name, chip, shared_data):
-    """With SIP, NPOL and D2IM tables, and FK5 of ACS, both directions agree with astropy."""
+    """Both directions agree with astropy for ACS images with SIP, NPOL and D2IM tables in FK5."""
     exposure = read_images(shared_data / "full_distortion_wcs" / f"{name}.fits.gz")[chip]
     wcs, shape = exposure.image_wcs, exposure.data.shape
     assert wcs.cpdis1 is not None
@@ -410,7 +422,7 @@ def test_all_fits_distortions_map_as_in_astropy(name, chip, shared_data):
 
 
 def test_roman_mapping(shared_data):
-    """Positions and boxes on a Roman exposure agree with an independent inverse of its gwcs."""
+    """Positions and boxes on a Roman exposure agree with a separate inversion of its gwcs."""
     name = "r0000101001001001001_0001_wfi01_f158_cal.asdf"
     exposure = read_image(shared_data / "roman" / name, dqbitmask=None)
     ny, nx = exposure.shape

@@ -1,4 +1,4 @@
-"""Photometry of photutils on cutouts of real files."""
+"""Photometry with photutils on cutouts of real images."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from subpixal.io import read_catalog, read_image, read_segmentation
 
 ROMAN = "roman/r0000101001001001001_0001_wfi01_f158_cal.asdf"
 JWST = [f"jwst_nircam_sim/{name}" for name in ("jw_i2d.fits.gz", "jw_segm.fits.gz", "jw_cat.ecsv")]
-# Combined image, segmentation image and catalog of each mission, and exposures of the same sky.
+# For each mission: combined image, segmentation image and catalog, and exposures of the same sky.
 SETS = {
     "hst": (
         [
@@ -37,13 +37,13 @@ SETS = {
         ],
         ["ground_tpv/tpv_ctio_mosaic2.fits.gz"],
     ),
-    # The exposure has no sources, and it has no combined image and no catalog.
+    # This exposure has no sources, and there is no combined image and no catalog.
     "roman": ([ROMAN, None, None], [ROMAN]),
 }
 
 
 def make_grid_of_sources(image):
-    """Return segments and a catalog of 25 positions on a grid."""
+    """Return a segmentation image and a catalog of 25 positions on a grid."""
     x, y = (p.ravel() for p in np.meshgrid(30.3 + 35 * np.arange(5), 25.4 + 35 * np.arange(5)))
     labels = np.zeros(image.shape, int)
     for k in range(25):
@@ -52,7 +52,7 @@ def make_grid_of_sources(image):
 
 
 def cut_set(folder, name, **options):
-    """Yield the combined image and each exposure, with the cutouts of each."""
+    """Yield the combined image and each exposure of a mission, together with their cutouts."""
     (image, labels, catalog), exposures = SETS[name]
     combined = read_image(folder / image)
     if labels is None:
@@ -67,7 +67,7 @@ def cut_set(folder, name, **options):
 
 
 def measure(image, position, sky, radius, scale):
-    """Yield sums, errors and statistics in an aperture in pixels, and in one on the sky."""
+    """Yield sums, errors and statistics in two apertures: one in pixels and one on the sky."""
     apertures = [
         CircularAperture(position, radius),
         SkyCircularAperture(sky, radius * scale * u.deg),
@@ -81,9 +81,9 @@ def measure(image, position, sky, radius, scale):
 
 @pytest.mark.parametrize("name", SETS)
 def test_apertures_agree_on_cutouts_and_images(name, shared_data):
-    """Measurements of 20 sources on cutouts and on each image agree to rounding."""
+    """For 20 sources, measurements on cutouts and on images agree except for rounding."""
     for whole, cutouts in cut_set(shared_data, name, mask_policy=None, min_size=19):
-        # Weights mask pixels of cutouts, but not of images.
+        # Weights of 0 mask pixels of cutouts, but not of images.
         bad = whole.mask if whole.weight is None else whole.mask | (whole.weight == 0)
         error = None if whole.error is None else StdDevUncertainty(whole.error)
         image = NDData(
@@ -92,14 +92,14 @@ def test_apertures_agree_on_cutouts_and_images(name, shared_data):
         count = 0
         for cutout in cutouts:
             x, y = cutout.cutout_src_pos
-            # The aperture must be completely in the cutout.
+            # The aperture must be completely inside the cutout.
             if not (5 < x < cutout.width - 6 and 5 < y < cutout.height - 6):
                 continue
             sky = SkyCoord(*cutout.pix2world(x, y), unit="deg")
             where = sky, 4, cutout.pscale
             found = list(measure(cutout, (x, y), *where))
             expected = list(measure(image, cutout.src_pos, *where))
-            # The inverse of astropy depends slightly on the origin.
+            # The result of astropy's inverse depends slightly on the pixel origin.
             assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
             assert len(found) == (10 if error is None else 12)
             count += np.isfinite(found).all()
@@ -109,23 +109,23 @@ def test_apertures_agree_on_cutouts_and_images(name, shared_data):
 
 
 def fit_width(model, x, y, data):
-    """Return the standard deviation of a Gaussian, from a fit to its pixels."""
+    """Return the standard deviation of a Gaussian that is fitted to an ePSF."""
     model = model.copy()
     model.fwhm.fixed = False
     fitted = TRFLSQFitter()(model, x, y, data)
-    # The integral over a pixel of unit width is a little wider than the Gaussian.
+    # The integral of a Gaussian over each pixel is slightly wider than the Gaussian.
     return np.sqrt((fitted.fwhm.value / (8 * np.log(2)) ** 0.5) ** 2 + 1 / 12)
 
 
 def test_effective_psf_has_the_width_of_the_stars(shared_data):
-    """The effective PSF of both exposures has the simulated width of 1.2 pixels."""
+    """The ePSF from stars of both exposures has the width of the simulation, 1.2 pixels."""
     _, *exposures = cut_set(shared_data, "jwst", mask_policy=None)
     stars = CutoutCollection()
     for _, cutouts in exposures:
         stars += cutouts
     peak = np.array([np.nanmax(cutout.data) for cutout in stars])
     size = np.array([min(cutout.shape) for cutout in stars])
-    # Blends have larger segments.
+    # Blended stars have larger segments.
     stars = stars[(peak > np.median(peak)) & (size <= np.median(size))].copy()
     assert len(stars) > 15
     builder = EPSFBuilder(oversampling=2, maxiters=10, progress_bar=False)

@@ -1,4 +1,4 @@
-"""Comparison of cutouts: the attributes that count, and the messages of differences."""
+"""Comparison of cutouts: the compared attributes, and the messages about differences."""
 
 import copy
 import pickle
@@ -27,7 +27,7 @@ IMAGE = RNG.normal(10, 1, SHAPE)
 
 
 def make_cutout(src_id=7, wcs=LOOKUP, **kwargs):
-    """Return a cutout with all planes that leaves its image."""
+    """Return a cutout with all planes that extends beyond its image."""
     cutout = Cutout(
         IMAGE,
         wcs,
@@ -46,7 +46,7 @@ def make_cutout(src_id=7, wcs=LOOKUP, **kwargs):
 
 
 def set_pixel(name, value):
-    """Return a function that sets a pixel of a plane."""
+    """Return a function that changes one pixel of a plane."""
 
     def change(cutout):
         plane = getattr(cutout, name)
@@ -56,7 +56,7 @@ def set_pixel(name, value):
 
 
 def set_attribute(name, value):
-    """Return a function that sets an attribute of a cutout."""
+    """Return a function that changes an attribute of a cutout."""
     return lambda cutout: setattr(cutout, name, value)
 
 
@@ -70,17 +70,17 @@ def set_image(**changes):
 
 
 def set_cut_box(cutout):
-    """Change the place where the pixels were cut."""
+    """Change the box where the pixels were cut."""
     cutout._columns["original_x"] += 1
 
 
 def set_parent_box(cutout):
-    """Change the valid pixels of the image."""
+    """Change the box of the valid pixels of the image."""
     cutout.store.edit_overrides(cutout.row).parent_box = PixelBox(0, 0, 5, 5)
 
 
 def negate_nan(cutout):
-    """Change the sign of a NaN, which changes its bits."""
+    """Change the sign of a NaN. This changes only its bits."""
     cutout.data[0, 0] = -cutout.data[0, 0]
 
 
@@ -133,12 +133,12 @@ CHANGES = {
 @pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("in_collection", [False, True])
 def test_each_difference_is_named(change, message, in_collection):
-    """A difference in each attribute of a cutout raises an error that names it."""
+    """If any attribute of a cutout differs, the error names this attribute."""
     one = make_cutout()
     other = pickle.loads(pickle.dumps(one))
     a, b = other, one
     if in_collection:
-        # The first cutout has another WCS, and thus another image.
+        # The first cutout gets another WCS and therefore another image.
         a, b = (
             CutoutCollection([make_cutout(3, wcs=copy.deepcopy(LOOKUP)), c]) for c in (other, one)
         )
@@ -155,7 +155,7 @@ def test_each_difference_is_named(change, message, in_collection):
 
 
 def test_message_lists_all_differences():
-    """The message has one line for each attribute that differs."""
+    """The message has one line for each attribute with a difference."""
     a, b = make_cutout(), make_cutout()
     a.exptime, a.dx, a.src_id = 5, 0.5, "x"
     with pytest.raises(AssertionError) as caught:
@@ -169,7 +169,7 @@ def test_message_lists_all_differences():
 
 
 def test_message_limits_the_differences():
-    """The message lists the first 50 differences and the number of the others."""
+    """The message lists the first 50 differences and counts the others."""
     a = CutoutCollection([make_cutout(i) for i in range(80)])
     b = a.copy()
     for cutout in b:
@@ -181,7 +181,7 @@ def test_message_limits_the_differences():
 @pytest.mark.parametrize("kind", ["tan", "lookup", "gwcs", "gwcs-noinverse"])
 @pytest.mark.parametrize("shift", [1e-4, 1e-6])
 def test_wcss_are_compared_in_pixels(kind, shift):
-    """A shift of every kind of WCS is measured in pixels and compared with the tolerance."""
+    """For each type of WCS, a shift is measured in pixels and compared to the tolerance."""
     wcs = make_wcs(kind, SHAPE)
     cutout = make_cutout(wcs=wcs)
     assert_cutouts_equal(make_cutout(wcs=copy.deepcopy(wcs)), cutout, wcs_tolerance=0)
@@ -194,7 +194,7 @@ def test_wcss_are_compared_in_pixels(kind, shift):
 
 
 def test_opposite_position_is_a_large_difference():
-    """The distance of opposite positions is finite and large, although it has no direction."""
+    """The distance of opposite positions on the sky is finite and large."""
     cutouts = []
     for crval in ((40, 10), (220, -10)):
         wcs = WCS(naxis=2)
@@ -205,7 +205,7 @@ def test_opposite_position_is_a_large_difference():
 
 
 def test_frames_are_compared():
-    """Equal coordinates in different frames differ."""
+    """Equal coordinates in different frames are a difference."""
     icrs = make_wcs("tan", SHAPE)
     fk5 = icrs.deepcopy()
     fk5.wcs.radesys, fk5.wcs.equinox = "FK5", 2000
@@ -214,7 +214,11 @@ def test_frames_are_compared():
 
 
 def test_missing_sky_positions_are_compared():
-    """Pixels without a sky position in both images are equal. In one image only, they differ."""
+    """
+    Pixels without a sky position are equal if both images have none there.
+
+    Otherwise, they differ.
+    """
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.cdelt = ["RA---SIN", "DEC--SIN"], [10, 10]
     cutout = Cutout(np.zeros((20, 20)), wcs)
@@ -227,7 +231,7 @@ def test_missing_sky_positions_are_compared():
 
 
 def test_types_and_lengths_are_compared():
-    """Cutouts, collections, lists, subclasses and collections of other lengths differ."""
+    """Objects of different types, and collections of different lengths, are not equal."""
     collection = CutoutCollection([make_cutout()])
     with pytest.raises(AssertionError, match="it is a CutoutCollection, not a Cutout"):
         assert_cutouts_equal(collection, collection[0])
@@ -246,7 +250,7 @@ def test_types_and_lengths_are_compared():
 
 
 def test_collections_differ_in_order_images_and_dropped_sources():
-    """The order of cutouts, the images and the dropped sources of collections count."""
+    """Collections differ if the order of cutouts, the images or the dropped sources differ."""
     collection = CutoutCollection([make_cutout(i) for i in range(3)])
     assert_cutouts_equal(collection.copy(), collection)
     with pytest.raises(AssertionError, match=r"cutout 0 .*: src_id is 2, not 0"):
@@ -254,7 +258,7 @@ def test_collections_differ_in_order_images_and_dropped_sources():
     dropped = [Dropped(np.array([9]), "error", "primary", "j", "why")]
     with pytest.raises(AssertionError, match=r"dropped\[0\] is not there, and should be Dropped"):
         assert_cutouts_equal(collection, collection.with_dropped(dropped))
-    # The second cutout has its own copy of the WCS, and thus another image.
+    # The second cutout has its own copy of the WCS and therefore another image.
     other = CutoutCollection(
         [make_cutout(0), make_cutout(1, wcs=copy.deepcopy(LOOKUP)), make_cutout(2)]
     )
@@ -263,7 +267,7 @@ def test_collections_differ_in_order_images_and_dropped_sources():
 
 
 def test_views_and_copies_are_equal():
-    """Shared pixels do not count: a view, a copy, and a deep copy are equal."""
+    """A view, a copy and a deep copy are equal, whether or not they share pixels."""
     cutout = Cutout(IMAGE, LOOKUP, (2, 3), (10, 11), copy=False)
     for other in (cutout[...], cutout.copy(), copy.deepcopy(cutout), Cutout(cutout, None)):
         assert_cutouts_equal(other, cutout)
@@ -275,7 +279,7 @@ def test_views_and_copies_are_equal():
     ids=lambda psf: type(psf).__name__,
 )
 def test_psfs_of_any_class_are_compared(psf):
-    """PSFs without a comparison of their own are compared by their attributes."""
+    """If the class of a PSF defines no comparison, the attributes of the PSFs are compared."""
     cutout = make_cutout(psf=psf)
     assert_cutouts_equal(pickle.loads(pickle.dumps(cutout)), cutout)
     with pytest.raises(AssertionError, match="psf"):
@@ -283,20 +287,20 @@ def test_psfs_of_any_class_are_compared(psf):
 
 
 def test_recursive_psf_is_compared():
-    """A PSF that contains itself causes no endless recursion."""
+    """If a PSF contains itself, the comparison still ends."""
     cutout = make_cutout(psf=[1])
     cutout.psf.append(cutout.psf)
     assert_cutouts_equal(copy.deepcopy(cutout), cutout)
 
 
 def test_objects_without_attributes_differ():
-    """Two objects without comparison and attributes differ."""
+    """Two objects without attributes differ if their class defines no comparison."""
     with pytest.raises(AssertionError, match=r"psf is <object .*, not <object"):
         assert_cutouts_equal(make_cutout(psf=object()), make_cutout(psf=object()))
 
 
 def test_parent_of_the_uncertainty_is_compared():
-    """An uncertainty with another parent is a difference."""
+    """Uncertainties with different parents are a difference."""
     cutout = make_cutout()
     other = cutout.copy()
     assert_cutouts_equal(other, cutout)
@@ -307,7 +311,7 @@ def test_parent_of_the_uncertainty_is_compared():
 
 
 def test_missing_quantity_is_described_in_one_line():
-    """A quantity that only one cutout has in its metadata is shown with its unit."""
+    """The message shows a quantity that only one cutout has in its metadata, with its unit."""
     cutout = make_cutout()
     other = cutout.copy()
     other.meta["length"] = 3 * u.m
