@@ -3,7 +3,7 @@ Benchmarks of the package against code that uses only numpy, astropy and photuti
 
     python -m benchmarks
 
-`jobs` lists the measurements and their limits. `scenes` simulates the images.
+The module `jobs` lists the measurements and their limits. `scenes` simulates the images.
 """
 
 import os

@@ -21,7 +21,7 @@ MEMORY_LIMIT = 25e6, 800
 
 
 def measure_jobs(scenes, folder, seconds, only=""):
-    """Yield rows of the table of limits. Each job is measured before its row is yielded."""
+    """Yield rows of the table of limits. Measure each job before yielding its row."""
     for job in all_jobs(*scenes, folder):
         if only in job.name:
             times = time_in_turn((job.ours, job.theirs), seconds)
@@ -36,7 +36,7 @@ def measure_import(seconds):
 
 
 def measure_memory(count):
-    """Yield rows of the table of memory beyond the pixels."""
+    """Yield rows of the table of memory, which does not include the pixels of the cutouts."""
     limit = MEMORY_LIMIT[0] + MEMORY_LIMIT[1] * count
     yield "collection", "sources", "MB beyond its pixels", "limit MB", "within"
     for name, size in json.loads(run_python("-m", "benchmarks.memory", str(count))).items():
@@ -45,11 +45,11 @@ def measure_memory(count):
 
 
 def measure_ways(scenes, folder):
-    """Return microseconds per source, by way and number of sources."""
+    """Return the microseconds per source of each method, by the number of sources."""
     costs = {}
     for scene in scenes:
         ways = list(all_ways(scene, folder))
-        # Some ways take a second or more, so two rounds are enough.
+        # Some methods take a second or more, so two rounds are enough.
         times = time_in_turn([way.function for way in ways], 0, repeats=2)
         for way, seconds in zip(ways, times, strict=True):
             costs.setdefault(way.name, {})[scene.count] = 1e6 * seconds / way.count
@@ -58,9 +58,9 @@ def measure_ways(scenes, folder):
 
 def way_rows(costs, counts):
     """
-    Yield rows of the table of ways.
+    Yield rows of the table of methods.
 
-    The ratios compare each way with our cutouts of all planes.
+    The ratios compare each method with ours for all planes.
     """
     reference = costs["subpixal: primary cutouts, 3 planes"][counts[1]]
     yield "way", *(f"us per source of {count}" for count in counts), f"ratio at {counts[1]}"

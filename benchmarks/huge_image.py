@@ -4,8 +4,9 @@ Measure the memory that is needed to cut sources out of a memory-mapped image.
     python benchmarks/huge_image.py /tmp
 
 The script cuts 10,000 sources out of an image of 20,000 x 20,000 pixels. It writes the image and
-the segmentation image, 1.6 GB each, to the folder and removes them. It measures memory that is not
-backed by a file. It reads this memory from /proc, so it runs on Linux only.
+the segmentation image to the folder, and removes them afterwards. Each file has 1.6 GB. The
+script measures anonymous memory, which is not mapped to a file. It reads the size of this memory
+from /proc, so it runs on Linux only.
 """
 
 import multiprocessing
@@ -27,7 +28,7 @@ ALLOWED = 150e6
 
 
 def make_files(folder):
-    """Write an image and its segmentation image with a source in each cell of a grid."""
+    """Write an image and its segmentation image. Each cell of a grid contains one source."""
     rng = np.random.default_rng(1)
     names = [str(Path(folder) / name) for name in ("data.npy", "segmentation.npy")]
     data, labels = (
@@ -71,7 +72,7 @@ class Watch:
 
 
 def measure(names, copy):
-    """Cut all sources, and exit with an error if they take too much memory."""
+    """Cut all sources. Exit with an error if this takes too much memory."""
     warnings.simplefilter("ignore")
     data, labels = (np.load(name, mmap_mode="r") for name in names)
     catalog = {"id": np.arange(1, PER_ROW**2 + 1)}

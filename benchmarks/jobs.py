@@ -24,7 +24,7 @@ from .bare import (
 )
 from .scenes import Scene, corners_of, edges, points
 
-# Width and height of cutouts of one size, in pixels.
+# Width and height, in pixels, of cutouts that all have the same size.
 SIZE = 25
 
 # Number of sources that are cut one by one.
@@ -39,13 +39,13 @@ class Job:
     Attributes
     ----------
     name, against : str
-        Names of our way and of the bare way.
+        Names of the function of this package and of the plain code.
     ours, theirs : callable
-        Both ways.
+        Both functions.
     limit : float
-        Largest allowed ratio of our time to the bare time.
+        Largest allowed ratio of our time to the time of the plain code.
     allowance : float
-        Further seconds that our way may take.
+        Seconds that our function may take beyond this ratio.
     """
 
     name: str
@@ -163,7 +163,7 @@ def chain_jobs(scene: Scene) -> Iterator[Job]:
 
 
 def single_jobs(scene: Scene) -> Iterator[Job]:
-    """Yield a job that cuts a few sources one by one."""
+    """Yield a job that cuts a small number of sources one by one."""
     wcs, few = scene.exposure_wcs("sip"), scene.primary[:FEW]
     alone = [few[i : i + 1] for i in range(len(few))]
     pairs = [there_and_back(scene, wcs, one) for one in alone]

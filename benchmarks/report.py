@@ -34,7 +34,7 @@ def write_csv(path: Path, rows) -> None:
 
 
 def plot_costs(path: Path, costs: dict[str, dict[int, float]]) -> None:
-    """Plot the microseconds per source for each way, against the number of sources."""
+    """Plot the microseconds per source of each method, against the number of sources."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

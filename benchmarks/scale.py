@@ -3,8 +3,9 @@ Cost of cutting many sources out of many exposures.
 
     python -m benchmarks.scale docs/tables
 
-`map_exposures` cuts exposures in files one after the other, in a new process for each case. In some
-cases all sources are on the exposures, in others most sources are not.
+The script measures `map_exposures`, which cuts one file with an exposure after the other. Each
+case runs in a new process. In some cases, all sources are on the exposures. In other cases, most
+sources are off the exposures.
 """
 
 import json
@@ -53,7 +54,7 @@ def side_of(count: int) -> int:
 
 
 def write_image(path: Path, wcs, planes: dict, shape) -> str:
-    """Write a FITS file like the files of a mission and return its name."""
+    """Write a FITS file in the layout of a mission. Return its name."""
     header = wcs.to_header(relax=True)
     header["BUNIT"], header["EXPTIME"] = "ELECTRONS/S", 100.0
     hdus = [fits.PrimaryHDU()]
@@ -100,8 +101,8 @@ def measure(count: int, room: int, exposures: int) -> dict:
         )  # fmt: skip
         rest = time.perf_counter() - start - sum(executor.seconds)
     cut = np.mean([report.cut for report in reports])
-    # The first task also imports modules and reads shared images. Other processes slow tasks
-    # down, so take the shortest time.
+    # Omit the first task, which also imports modules and reads shared images. Take the shortest
+    # time of the others, because other processes make tasks slower.
     found = (
         count, exposures, round(cut), round(len(primary) - cut), min(executor.seconds[1:]),
         np.mean(sizes) / 1e6, seconds, rest,

@@ -17,7 +17,7 @@ FLAGGED = 0.01
 
 class Scene:
     """
-    A drizzled image and an exposure of it, each with data, weight and flags.
+    Simulated drizzled image and exposure of the same sky, each with data, weight and flags.
 
     Parameters
     ----------
@@ -75,13 +75,13 @@ class Scene:
 
 
 def edges(cutouts) -> np.ndarray:
-    """Return edges ``xmin, ymin, xmax, ymax`` of cutouts in pixels, shape (4, N)."""
+    """Return the edges ``xmin, ymin, xmax, ymax`` of cutouts in pixels, with shape (4, N)."""
     table = cutouts.table
     return np.concatenate([table["blc"] - 0.5, table["trc"] + 0.5], axis=1).T
 
 
 def corners_of(cutouts) -> np.ndarray:
-    """Return the corners ``x, y`` of each cutout, shape (N, 2, 4)."""
+    """Return the corners ``x, y`` of each cutout, with shape (N, 2, 4)."""
     x1, y1, x2, y2 = edges(cutouts)
     return np.array([[x1, x1, x2, x2], [y1, y2, y2, y1]]).transpose(2, 0, 1)
 

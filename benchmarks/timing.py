@@ -20,12 +20,14 @@ def time_in_turn(functions, seconds: float, repeats: int = MIN_REPEATS) -> list[
     """
     Measure the shortest times of functions, which run one after the other in each round.
 
-    Times are seconds of the processor, user and system. Other processes on the
-    machine can only slow down the memory, so the shortest time is the best estimate.
-    Each run fills memory that is new to the process, as the single run of a user
-    does. Otherwise small arrays would reuse memory of the previous run, and large
-    arrays would not. Each timed run follows an untimed run, because a virtual
-    machine has to get new memory from its host first.
+    Times are the sum of user time and system time of the processor. Other processes can
+    only make a run slower, because they slow down the memory. Therefore, the shortest time
+    is the best estimate.
+
+    Freed memory is released before each timed run, so that the run fills new memory, like the
+    single run of a user. Otherwise, only small arrays would reuse memory of the previous
+    run. Before each timed run, there is a run that is not timed, because a virtual machine
+    has to get new memory from its host first.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def release_memory() -> None:
 
 
 def peak_memory(function) -> float:
-    """Return the peak of the bytes that a function allocates, including arrays."""
+    """Return the largest number of bytes that a function has allocated at one time."""
     release_memory()
     tracemalloc.start()
     try:
@@ -73,7 +75,7 @@ def peak_memory(function) -> float:
 
 
 def time_imports(statements, seconds: float) -> list[float]:
-    """Measure the shortest times of import statements, in new processes that run in turn."""
+    """Measure the shortest times of import statements. New processes run them in turn."""
     best, end, rounds = [float("inf")] * len(statements), time.monotonic() + seconds, 0
     while rounds < MIN_IMPORTS or time.monotonic() < end:
         for k, statement in enumerate(statements):

@@ -1,4 +1,4 @@
-"""Different packages and methods for cutting all sources out of an image."""
+"""Methods of several packages for cutting all sources out of an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .scenes import Scene, points
 
 
 class Way(NamedTuple):
-    """Named function to measure, with the number of sources that it cuts."""
+    """Named method to measure, with the number of sources that it cuts."""
 
     name: str
     function: Callable
@@ -27,7 +27,7 @@ class Way(NamedTuple):
 
 
 def all_ways(scene: Scene, folder: Path) -> Iterator[Way]:
-    """Yield all ways to cut the sources. Some ways write files to `folder`."""
+    """Yield all methods for cutting the sources. Some methods write files to `folder`."""
     for ways in (our_ways, bare_ways, astropy_ways, photutils_ways):
         yield from (Way(name, function, scene.count) for name, function in ways(scene))
     if find_spec("astrocut") is not None:

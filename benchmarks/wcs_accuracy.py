@@ -1,12 +1,12 @@
 """
-Errors of inverse transforms of real WCSs.
+Errors of inverse transforms of real WCSs, as a table.
 
     python benchmarks/wcs_accuracy.py FOLDER_OF_REAL_IMAGES docs/tables/wcs_accuracy.csv
 
 For each WCS, the script maps 10,000 random positions to the sky and back. The positions are on the
-image or up to 100 pixels outside. The script also maps 10,000 random points of the whole sky and
-10,000 points within 20 degrees of the image. A point is on the image if a pixel of a dense grid is
-near.
+image or up to 100 pixels outside. The script also maps 10,000 random points of the whole sky, and
+10,000 random points within 20 degrees of the image, to pixels. A point counts as on the image if
+it is close to a position on a dense grid of pixels.
 """
 
 import csv

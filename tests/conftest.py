@@ -16,7 +16,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Return the folder of real images. Skip tests if it does not exist."""
+    """Return the folder of real images. If the folder does not exist, skip the test."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("there is no folder of real images, ../shared/data")

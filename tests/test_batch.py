@@ -17,7 +17,7 @@ def scene():
 
 
 def as_cutout(image):
-    """Return a whole simulated image as a cutout."""
+    """Return a simulated image as a cutout of the whole image."""
     return Cutout(
         image.data,
         image.wcs,

@@ -16,7 +16,7 @@ from subpixal.testing import assert_cutouts_equal
 FITS_CALLS = ("all_pix2world", "all_world2pix", "wcs_pix2world", "wcs_world2pix")
 GWCS_CALLS = ("__call__", "invert")
 
-# First bytes of a block of an ASDF file.
+# First bytes of each block in an ASDF file.
 BLOCK = b"\xd3BLK"
 
 # Largest number of bytes of pixels in a block.

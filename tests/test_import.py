@@ -77,8 +77,8 @@ def test_written_files_have_default_permissions(tmp_path):
     assert modes[0] == modes[1]
 
 
-# Importing file and imported file. The first one registers the readers when the package is
-# imported; the others are left from an earlier layout.
+# Each line contains the importing and the imported file. The import in the first line registers
+# the readers when the package is imported. The others remain from an earlier layout.
 EXCEPTIONS = """
 __init__.py io/connect
 image/info.py geometry/fits_wcs

@@ -37,7 +37,7 @@ def test_picture_has_all_packages():
 
 
 def check_prose(path):
-    """Run the check of the prose on a file."""
+    """Run the script that checks prose on a file."""
     command = [sys.executable, ROOT / ".ci/check_prose.py", path]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 

@@ -1,4 +1,4 @@
-"""The example of the README."""
+"""Example in the README."""
 
 import re
 from pathlib import Path

@@ -220,7 +220,7 @@ def test_goodss_dropped_sources_are_off_the_exposure(goodss, goodss_exposure):
 
 
 def test_goodss_centroids_agree_with_mapped_positions(goodss, goodss_exposure):
-    """Centroids of bright sources agree within the known WCS errors of 25 to 90 mas."""
+    """Centroids of bright sources differ from positions by known WCS errors of 25 to 90 mas."""
     cutouts, _ = goodss.cut(goodss_exposure, pad=4)
     # Pixels are rounded to whole electrons per second, so faint sources have no signal.
     cutouts = [c for c in cutouts if measure_flux(c) > 60 and c.mask.mean() < 0.3]

@@ -61,7 +61,7 @@ def set_attribute(name, value):
 
 
 def set_image(**changes):
-    """Return a function that changes attributes of the image of a cutout."""
+    """Return a function that changes attributes of a cutout's image."""
 
     def change(cutout):
         cutout.store.image = replace(cutout.image, **changes)

@@ -56,7 +56,7 @@ def make_cutout(kind=StdDevUncertainty, mask=None, unit=None, image=IMAGE, *, cl
     kwargs = {"src_id": "a7", "exptime": 50, "src_pos": (5.5, 4.25), "src_weight": 0.5,
               "meta": {"FILENAME": "j.fits"}, "data_units": "counts"} | kwargs  # fmt: skip
     cutout = cls(image, WCS, unit=unit, **BOX, **kwargs)
-    # The uncertainty of filled pixels would be NaN, and NaN differs from itself.
+    # The uncertainty of filled pixels would be NaN, which is not equal to itself.
     cutout.uncertainty = None if kind is None else kind(1 + np.arange(117).reshape(CORNER) / 50)
     cutout.mask = mask
     cutout.dx, cutout.dy = 0.25, -0.5

@@ -84,7 +84,7 @@ def test_ids_may_have_any_integral_type(dtype, image):
 
 
 def test_ids_are_exact_to_64_bits(image):
-    """Labels are exact up to 64 bits."""
+    """Labels of up to 64 bits are exact."""
     ids = [2**62 + 1, -5, 2_000_000_000]
     assert parse_catalog({"id": ids}, image).ids.tolist() == ids
 
@@ -219,7 +219,7 @@ def test_source_catalog_of_one_source(scene_catalog, image):
 
 
 def test_weight_from_a_source_catalog(scene_catalog, image):
-    """Every property of a photutils catalog can serve as the weight."""
+    """Each property of a photutils catalog can be used as the weight."""
     sources = parse_catalog(scene_catalog, image, src_weight="segment_flux")
     assert sources.weight.tolist() == scene_catalog.segment_flux.tolist()
     with pytest.raises(ValueError, match="no column 'flux_of_nothing'"):

@@ -123,7 +123,7 @@ def test_only_cutouts_of_the_collection_are_in_it():
 
 @both
 def test_empty_collection(make):
-    """All methods work on a collection without cutouts."""
+    """All methods work without errors on a collection without cutouts."""
     collection = make()
     for empty in (CutoutCollection(), CutoutCollection([]), collection[:0], collection[[]]):
         assert (len(empty), list(empty), empty.images, len(empty.table)) == (0, [], (), 0)
@@ -326,7 +326,7 @@ def test_ids_keep_their_type_in_a_sum():
 
 
 def test_table_has_the_attributes_of_the_cutouts():
-    """The table has a row for each cutout, and its columns have the names of the attributes."""
+    """The table has a row for each cutout. Its columns are named after attributes."""
     collection = make() + make_list()
     collection[2].dx, collection[2].blc = 0.5, (-4, 3)
     table = collection.table

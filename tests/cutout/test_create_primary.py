@@ -247,7 +247,7 @@ def test_labels_without_a_row_are_ignored(scene):
 
 
 def test_segment_of_the_whole_image_touches_the_edge():
-    """A segment that covers the image touches its edge."""
+    """If a segment covers the whole image, it touches the edge."""
     cutouts = create_primary_cutouts({"id": [1]}, np.ones((1, 1), int), np.ones((1, 1)), WCS)
     assert get_dropped(cutouts) == {(1, "edge_of_segmentation")}
 

@@ -202,7 +202,7 @@ def test_only_needed_rows_are_read():
         assert sorted(planes[name].rows) == sorted(needed)
         # The first two sources share rows, so that their rows are read together.
         assert len(planes[name].read) == 3
-    # All labels are needed to find the sources.
+    # All labels must be read to find the sources.
     assert sorted(planes["labels"].rows) == sorted([*range(SHAPE[0]), *needed])
 
 

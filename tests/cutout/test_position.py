@@ -306,7 +306,7 @@ def test_class_constants_are_defaults():
     world = Cutout(IMAGE, wcs).pix2world(13.3, 14.1)
     assert np.isnan(Hasty(IMAGE, wcs).world2pix(*world)).all()
     assert not np.isnan(Hasty(IMAGE, wcs).world2pix(*world, maxiter=50)).any()
-    # The first guess of the inverse ignores the distortion tables, so that its error is large.
+    # The first guess of the inverse has a large error, because it ignores the distortion tables.
     wcs = make_image_wcs("lookup")
     world = Cutout(IMAGE, wcs).pix2world(13.3, 14.1)
     error = np.hypot(*np.subtract(Sloppy(IMAGE, wcs).world2pix(*world), (13.3, 14.1)))

@@ -60,8 +60,8 @@ def map_densely(image_in, image_out, box, step=0.25):
     """
     Return the box around a mapped box, and the height of the mapped box above the horizon.
 
-    The formula of the projection maps all pixels of the box to a TAN or SIN image. The height is
-    the smallest one of all positions, in degrees.
+    The formula of the projection maps dense points of the box to a TAN or SIN image. The height is
+    the smallest height of all points, in degrees.
     """
     (x1, y1, x2, y2), half = box, 0.5
     x, y = np.meshgrid(np.arange(x1 - half, x2 + 0.51, step), np.arange(y1 - half, y2 + 0.51, step))

@@ -40,7 +40,7 @@ def unit_vectors(wcs, x, y):
 
 
 def assert_same_sky(actual, expected, atol=1e-9):
-    """Check that unit vectors agree to a fraction of a pixel of 0.05 arcsec."""
+    """Check that unit vectors agree to a fraction of a pixel. Pixels have a size of 0.05 arcsec."""
     assert np.isfinite(expected).all()
     assert np.linalg.norm(actual - expected, axis=0).max() < atol * SCALE
 
@@ -221,7 +221,7 @@ def test_table_shared_by_both_axes_moves_once(build, twin):
 @pytest.mark.parametrize("offset", [(13, 7), (-6.5, 40.25)])
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 def test_offset_of_real_lookup_tables_is_exact(offset):
-    """Pixels of the distorted ACS image in the tests of astropy keep their sky positions."""
+    """Rectangles of a distorted ACS image of astropy have the sky positions of the image."""
     name = get_pkg_data_filename("tests/data/dist_lookup.fits.gz", package="astropy.wcs")
     with fits.open(name) as hdus:
         wcs = WCS(hdus[1].header, hdus)
@@ -235,7 +235,7 @@ def test_offset_of_real_lookup_tables_is_exact(offset):
 @pytest.mark.parametrize("name", ["acs_wfc_full_wcs.fits.gz", "uvis_c6_full_wcs_IDC.fits.gz"])
 @pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 def test_offset_of_real_hst_detectors_is_exact(shared_data, name, offset):
-    """Pixels of HST detectors with all their distortions keep their sky positions."""
+    """Rectangles of HST detectors have the sky positions of the whole detectors."""
     with fits.open(shared_data / "full_distortion_wcs" / name) as hdus:
         chips = [hdu for hdu in hdus if hdu.name == "SCI"]
         assert len(chips) == 2

@@ -25,8 +25,8 @@ POINTINGS = [
     (0.0, 0.0), (359.9985, -45.0), (0.00277, 60.0), (150.1, 2.2), (80.0, 89.997),
     (10.0, 90.0), (200.0, -90.0), (300.0, -89.99),
 ]  # fmt: skip
-# Pixels. The result of a point depends on the other points of the call by this much, because the
-# inverse of astropy iterates until all points of a call are accurate to 1e-4 pixels.
+# Difference in pixels between results of a point in calls with different other points. The inverse
+# of astropy iterates until all points of a call are accurate to 1e-4 pixels.
 BATCH_NOISE = 1e-7
 
 
@@ -38,7 +38,7 @@ def positions(shape=SHAPE, margin=100, n=200, seed=5):
 
 
 def edge_positions(shape=SHAPE):
-    """Return centers and outer corners of the corner pixels, and positions halfway between."""
+    """Return centers and outer corners of the corner pixels, and points halfway between them."""
     ny, nx = shape
     x, y = np.meshgrid([-0.5, 0, nx / 2, nx - 1, nx - 0.5], [-0.5, 0, ny / 2, ny - 1, ny - 0.5])
     return np.array([x.ravel(), y.ravel()])
@@ -106,7 +106,7 @@ def test_positions_have_the_given_accuracy(build, kind, accuracy):
     image = PixelGrid(build(kind))
     xy = positions()
     found = image.to_pixel(*image.to_world(*xy), accuracy=accuracy)
-    # Rounding of right ascensions gives errors of 1e-11 pixels, rounding in transforms of 1e-9.
+    # Rounding errors are 1e-11 pixels in right ascensions and 1e-9 pixels in transforms.
     assert_allclose(found, xy, rtol=0, atol=accuracy + 2e-9)
 
 

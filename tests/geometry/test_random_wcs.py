@@ -30,7 +30,7 @@ pointings = st.one_of(
     st.sampled_from([(0.0, 0.0), (359.9999, 45.0), (10.0, 90.0), (10.0, -90.0), (77.0, 89.99)]),
     st.tuples(st.floats(0, 360), st.floats(-90, 90)),
 )
-# Pixels from 0.01 arcsec to 0.2 degrees, so that images are up to 40 degrees wide.
+# Pixels have 0.01 arcsec to 0.2 degrees, so that images are up to 40 degrees wide.
 scales = st.floats(np.log10(0.01 / 3600), np.log10(0.2)).map(lambda t: 10**t)
 angles = st.floats(0, 2 * np.pi)
 seeds = st.integers(0, 2**32 - 1)
@@ -181,9 +181,9 @@ def allowance(wcss, pixel_map):
     """
     Return the number of pixels by which boxes are allowed to be too small.
 
-    A kink of a lookup table between two samples, 16 pixels apart, can exceed the estimate of the
-    bulge by a sixth of the change of slope. The estimate is zero for a cubic with its inflection
-    in the middle of an edge.
+    Edges are sampled every 16 pixels. Between two samples, a kink of a lookup table can exceed the
+    estimate of the bulge by a sixth of the change of slope. For a cubic whose inflection is in the
+    middle of an edge, the estimate of the bulge is zero.
     """
     slopes = 0.0
     for wcs in wcss:

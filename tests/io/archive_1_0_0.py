@@ -1,8 +1,8 @@
 """
 Script that writes the test archive of format 1.0.0.
 
-``python tests/io/archive_1_0_0.py`` writes ``tests/io/data/archive-1.0.0.asdf`` again. After the
-first release, the file does not change any more, and stays readable.
+The command ``python tests/io/archive_1_0_0.py`` writes ``tests/io/data/archive-1.0.0.asdf`` again.
+After the first release, this file must not change, and all later versions must read it.
 """
 
 from pathlib import Path

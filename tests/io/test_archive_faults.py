@@ -532,7 +532,7 @@ def test_bombs(where, honest, compression, tmp_path, monkeypatch):
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # lz4 decompresses 4 MB at a time, and zlib makes up to 1032 bytes of one.
+    # lz4 decompresses 4 MB at a time. zlib can decompress one byte to 1032 bytes.
     assert most < (10_000_000 if compression == "bzp2" or not honest else 3 * 1032 * size)
 
 
@@ -581,7 +581,7 @@ def test_hostile_headers(tmp_path):
         cutouts.write(path, compression=compression, overwrite=True)
         content = path.read_bytes()
         begin = content.index(b"\xd3BLK")
-        # Positions of the allocated, the used and the decompressed size.
+        # These are the positions of the allocated, used and decompressed sizes in the header.
         for field in (14, 22, 30):
             bad = bytearray(content)
             bad[begin + field] = 0x7F

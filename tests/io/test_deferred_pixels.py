@@ -257,7 +257,7 @@ def test_segmentation_image_needs_little_memory(extension, segmentation_file):
     tracemalloc.start()
     segmentation = read_segmentation(f"{path}{extension}")
     _, peak = tracemalloc.get_traced_memory()
-    # All labels would need 12 MB.
+    # The array of all labels would need 12 MB.
     assert peak < 1e6
     cutouts = create_primary_cutouts({"id": [7, 2**30]}, segmentation, image, WCS)
     tracemalloc.stop()

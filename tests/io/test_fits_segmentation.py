@@ -78,7 +78,7 @@ def test_segmentation_of_the_jwst_pipeline_is_in_sci(tmp_path):
 
 
 def test_real_hst_combined_image_has_the_grid_of_its_labels(shared_data):
-    """The combined image has a weight and the same WCS as its segmentation image."""
+    """Combined image and segmentation image have the same WCS. The image has a weight."""
     folder = shared_data / "hst_wfc3ir_goodss"
     image = read_image(folder / "goodss_f140w_drz.fits.gz")
     assert image.exptime == pytest.approx(811.731688)

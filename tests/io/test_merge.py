@@ -162,7 +162,7 @@ def test_one_to_one(tmp_path, name):
         expected = expected + back + flt[:]
     merge_archives(paths, tmp_path / "all.asdf")
     found = CutoutCollection.read(tmp_path / "all.asdf")
-    # Equal records of the combined image become one record.
+    # The merged archive contains equal records of the combined image only once.
     for one, other in zip(found, expected, strict=True):
         assert_cutouts_equal(one, other)
     assert len(flt.dropped) > 0
