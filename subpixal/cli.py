@@ -452,7 +452,7 @@ def _read_policy(text: str) -> str | None:
 
 @contextmanager
 def _naming_files(files: Mapping[str, str], default: str) -> Iterator[None]:
-    """Add to each error the names of the files that belong to its arguments."""
+    """Add names of files to an error, for the arguments that the error names."""
     try:
         yield
     except (ValueError, TypeError) as error:

@@ -80,8 +80,8 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
     src_id : object
         Identifier of the source, of any type.
     data_units : {'rate', 'counts'}
-        Kind of the pixels. If the data have a unit, the unit determines the kind, regardless of
-        this argument. If ``data`` is a `Cutout`, the default is its kind.
+        Kind of the pixels. The argument is ignored if the unit of the data determines the kind. If
+        ``data`` is a `Cutout`, the default is its kind.
     exptime : float
         Exposure time in seconds. If ``data`` is a `Cutout`, the default is its exposure time.
     mode : {'strict', 'fill'}
@@ -131,8 +131,7 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
            [42., 43., 44., 45.]])
     """
 
-    # Without this line, NumPy would iterate over a cutout with integers as indices, which raise
-    # errors.
+    # Without this line, NumPy would index a cutout with integers, which raises an error.
     __iter__ = None
 
     def __init__(

@@ -177,7 +177,7 @@ def to_number_column(name: str, node: Any, count: int, kinds: str) -> NDArray[An
     Raises
     ------
     ValueError
-        If the node is no such column.
+        If the node is not a column of numbers with ``count`` values.
     """
     if isinstance(node, bool | int | float):
         node = np.full(count, node)

@@ -72,7 +72,7 @@ def add_meta(header: fits.Header, meta: Mapping[Any, Any]) -> list[str]:
     Returns
     -------
     list of str
-        Keys that were left out, because the header cannot hold the value or because an existing
+        Keys that were left out, because the header cannot contain the value or because an existing
         card has another value.
     """
     return [str(key) for key, value in meta.items() if not _add_card(header, key, value)]
