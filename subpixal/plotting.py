@@ -81,7 +81,7 @@ def _one_of_each_image(cutouts: CutoutCollection, src_id: Any) -> dict[int, Cuto
     Return a mapping from the number of each image to a cutout of a source.
 
     Cutouts that were mapped from an exposure back to the combined image show the same pixels as the
-    primary cutouts. They are used only if there are no other cutouts of the source.
+    primary cutouts. Such cutouts are used only if there are no other cutouts of the source.
     """
     selected = cutouts.select(src_id)
     numbers = cutouts.image_numbers[[i == src_id for i in cutouts.ids.tolist()]].tolist()

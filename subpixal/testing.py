@@ -72,7 +72,7 @@ def assert_cutouts_equal(
     actual, desired : Cutout or CutoutCollection
         The objects to compare.
     wcs_tolerance : float
-        Largest difference between the WCSs of the images, in pixels. They are compared at the
+        Largest difference between the WCSs of the images, in pixels. The WCSs are compared at the
         corners, edges and centers of the cutouts, and NaN equals NaN. The default is the rounding
         error of world values in double precision.
 

@@ -39,9 +39,9 @@ class ArithmeticMixin(StoredCutout):
         """
         Return the sum of the cutout and another operand.
 
-        `~astropy.nddata.NDDataRef` calculates data, mask, uncertainty and unit. It combines masks
-        by a logical or, and propagates uncertainties. Flags are combined by a bitwise or. If both
-        operands are cutouts, the first of them determines the position, WCS, source, image,
+        `~astropy.nddata.NDDataRef` calculates data, mask, uncertainty and unit. Masks are combined
+        by a logical or, and uncertainties are propagated. Flags are combined by a bitwise or. If
+        both operands are cutouts, the first of them determines the position, WCS, source, image,
         exposure time and segmentation of the result. The result keeps the ``weight`` or the ``psf``
         of this cutout, unless the other operand has a different one.
 

@@ -248,7 +248,11 @@ class Cutout(PositionMixin, ArithmeticMixin, NDIOMixin, NDData):
 
     @property
     def meta(self) -> MutableMapping:
-        """Metadata of the cutout and of the image. Those of the cutout come first."""
+        """
+        Metadata of the image and of the cutout.
+
+        If both have the same key, the value of the cutout is used.
+        """
         # The cast is safe, because a chain writes only to its first mapping.
         image_meta = cast("MutableMapping", self.image.meta)
         return ChainMap(self.store.edit_overrides(self.row).meta, image_meta)

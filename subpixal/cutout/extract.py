@@ -72,7 +72,8 @@ def cut_one(
     Returns
     -------
     dict
-        Arrays or `DeferredArray` objects of the shape of the box. They always include a ``'mask'``.
+        Mapping from names of planes to arrays or `DeferredArray` objects of the shape of the box.
+        The key ``'mask'`` always exists.
     """
     cut: Planes = {}
     ny, nx = planes["data"].shape

@@ -170,7 +170,7 @@ class PositionMixin(StoredCutout):
         -------
         array or tuple of array
             World values, in the order and units of the world axes of the WCS (APE 14, low level).
-            They are separate arrays or one array, like the input.
+            The result has the form of the input: separate arrays or one array.
         """
         (x, y), restore_form = _parse_coordinates(args, 2, origin)
         x0, y0 = self.origin
@@ -207,7 +207,7 @@ class PositionMixin(StoredCutout):
         Returns
         -------
         array or tuple of array
-            Positions, as separate arrays or as one array, like the input.
+            Positions ``x, y`` as separate arrays or as one array, in the form of the input.
 
         Raises
         ------

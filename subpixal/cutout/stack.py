@@ -34,8 +34,8 @@ class Stack:
     ids : array of shape (N,)
         Identifiers of the sources.
     src_pos : array of float, shape (N, 2)
-        Positions ``(x, y)`` of the sources in the stack, with the displacements ``dx, dy``. They
-        are at most half a pixel from the center of the central pixel, along each axis.
+        Positions ``(x, y)`` of the sources in the stack, with the displacements ``dx, dy``. Along
+        each axis, a source is at most half a pixel from the center of the central pixel.
     blc : array of int, shape (N, 2)
         For each cutout, the pixel ``(x, y)`` of the image that is at pixel (0, 0) of the stack.
     planes : dict

@@ -32,15 +32,15 @@ def read_images(source: Any, *, dqbitmask: Any = "mission") -> list[Cutout]:
         ``'s3://...'`` or ``'https://...'`` need fsspec. The source may also be an open data model
         of ``stdatamodels`` or ``roman_datamodels``.
     dqbitmask : int, str, list or None
-        Good flags: the data quality flags that do not mask a pixel. They are given as in
-        `~astropy.nddata.bitfield_to_boolean_mask`, or by their names in the mission, such as
+        Good flags: the data quality flags that do not mask a pixel. The forms are those of
+        `~astropy.nddata.bitfield_to_boolean_mask`, or names of flags of the mission such as
         ``'SATURATED+JUMP_DET'``. The default ``'mission'`` stands for the usual good flags of the
         instrument. Images without flags ignore the argument.
 
     Returns
     -------
     list of `~subpixal.cutout.Cutout`
-        Whole images. Each is an `~astropy.nddata.NDData` with WCS, and with the uncertainty,
+        Whole images. Each image is an `~astropy.nddata.NDData` with WCS, and with the uncertainty,
         flags, weight, unit and exposure time of the file. The pixels are read-only and, if
         possible, memory maps. Pixels that cannot be mapped are read at the first access: those of
         remote files, of tile-compressed images, and of images with scaled numbers. A plane in an

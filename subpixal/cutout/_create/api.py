@@ -87,8 +87,8 @@ def create_primary_cutouts(
         the result contains cutouts of its image. All images may be arrays that are read in parts,
         such as a section of a FITS file or a dask array.
     imwcs : object
-        WCS of the image with the APE 14 interface. It may be `None` if ``imdata`` is an NDData with
-        a WCS.
+        WCS of the image with the APE 14 interface. The argument may be `None` if ``imdata`` is an
+        NDData with a WCS.
     imdq : array of int, optional
         Data quality flags of the image.
     imweight : array, optional
@@ -110,8 +110,8 @@ def create_primary_cutouts(
         image defines them.
     segmentation_wcs : object, optional
         WCS of the segmentation image and of the pixel positions of the catalog, if their pixel grid
-        differs from that of the image. It is required if the segmentation image is an NDData whose
-        WCS has another pixel grid than the image.
+        differs from that of the image. The argument is required if the segmentation image is an
+        NDData whose WCS has another pixel grid than the image.
     quiet : bool
         `True` to drop sources that cannot be mapped to the image, with the status
         ``not_converged``; `False` to raise an error that lists them.
@@ -296,8 +296,8 @@ def drz_from_input_cutouts(
     input_cutouts : CutoutCollection or iterable of `Cutout`
         Cutouts of one or more exposures.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
-        Labels of the sources. They are on the grid of the combined image, unless
-        ``segmentation_wcs`` is given.
+        Labels of the sources, on the grid of the combined image unless ``segmentation_wcs`` is
+        given.
     imdata, imwcs, imdq, imweight, data_units, exptime
         The combined image, as in `create_primary_cutouts`.
     pad : int
@@ -382,8 +382,8 @@ def create_cutouts(
     primary_cutouts : CutoutCollection or iterable of `Cutout`
         Cutouts of one or more combined images.
     segmentation_image : `photutils.segmentation.SegmentationImage` or array of int
-        Labels of the sources. They are on the grid of the combined image, unless
-        ``segmentation_wcs`` is given.
+        Labels of the sources, on the grid of the combined image unless ``segmentation_wcs`` is
+        given.
     drz_data, drz_wcs, drz_dq, drz_weight, drz_data_units, drz_exptime
         The combined image, as in `create_primary_cutouts`. Only the default of ``drz_data_units``
         differs. For plain arrays, pass all arguments again: none of them comes from
@@ -408,11 +408,11 @@ def create_cutouts(
     Returns
     -------
     flt_cutouts : CutoutCollection
-        Cutouts of the exposure. Each encloses its primary cutout.
+        Cutouts of the exposure. Each of these cutouts encloses the primary cutout of the source.
     drz_cutouts : CutoutCollection
-        Cutouts of the combined image, in the same order. Each encloses its cutout of the exposure.
-        Both collections have the same ``dropped``. The metadata of the image contain the name of
-        the exposure as ``exposure``.
+        Cutouts of the combined image, in the same order. Each of these cutouts encloses the cutout
+        of the exposure. Both collections have the same ``dropped``. The metadata of the image
+        contain the name of the exposure as ``exposure``.
     """
     drz_image = ImageArguments(
         data=drz_data,

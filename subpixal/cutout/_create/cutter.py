@@ -263,7 +263,7 @@ class Cutter:
 
     @property
     def masks_by_label(self) -> bool:
-        """`True` if the segmentation masks pixels. Then each source needs a label."""
+        """`True` if the segmentation masks pixels, so that each source must have a label."""
         return self.segmentation is not None and self.segmentation.policy is not None
 
     def find_masked(self, store: Store) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

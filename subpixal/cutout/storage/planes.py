@@ -1,5 +1,5 @@
 """
-Classes that store the pixels of one plane. Each class reads pixels from another place.
+Classes that store the pixels of one plane. The classes differ in the place of the pixels.
 
 ============== ====================================== =========================
 Class          Place of the pixels                    Arrays of cutouts
@@ -140,8 +140,9 @@ class ImagePlane(StoredPlane):
     dtype : dtype
         Dtype of the pixels of cutouts.
     origin : tuple of int
-        Coordinates ``(x, y)`` of the first pixel of ``image`` in the system of the boxes. They
-        differ from (0, 0) if ``image`` is a part of the image to which the boxes refer.
+        Coordinates ``(x, y)`` of the first pixel of ``image`` in the system of the boxes. The
+        coordinates differ from (0, 0) if ``image`` is a part of a larger image, in which the boxes
+        are given.
     """
 
     def __init__(

@@ -268,7 +268,7 @@ class Store:
         return Store(self.image, index, self.ids[i : i + 1].copy(), overrides={0: overrides})
 
     def with_image(self, image: ImageInfo) -> Store:
-        """Return a store of the same cutouts with another image. It shares the pixels."""
+        """Return a store of the same cutouts with another image. Both stores share the pixels."""
         overrides = {i: own.copy() for i, own in self.overrides.items()}
         ids = self.ids.copy()
         return Store(image, self.index.copy(), ids, planes=self.planes, overrides=overrides)
@@ -313,8 +313,8 @@ class Store:
         Returns
         -------
         array of shape (P,)
-            Pixels, which callers must not change. They are a view of the plane if the cutouts are
-            consecutive in the plane.
+            Pixels, which callers must not change. If the cutouts are consecutive in the plane, the
+            array is a view of the plane.
         """
         plane = self.planes.get(name)
         index = self.index[rows]

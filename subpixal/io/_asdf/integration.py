@@ -1,6 +1,6 @@
 """Functions that asdf calls to find the schemas and the converters.
 
-They run in every process that uses asdf. Therefore this module imports no slow modules.
+Every process that uses asdf calls them. Therefore this module does not import slow modules.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def merge_archives(
     Merge the cutouts of several archives into one archive.
 
     Archives of several exposures may contain the same images and the same primary cutouts. The
-    output contains each of them only once. It may replace one of the inputs.
+    output contains each of them only once. The output may replace one of the inputs.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def _check_repeated(paths: list[str | os.PathLike[str]]) -> None:
 
 
 def _max_open_archives() -> int:
-    """Return the largest number of archives to open. Each needs up to three open files."""
+    """Return the largest number of archives to open. An archive needs up to three open files."""
     with suppress(ImportError, OSError):
         import resource
 
@@ -190,7 +190,7 @@ def _make_keys(cutouts: CutoutCollection) -> list[tuple]:
 
 
 class _SpillFile:
-    """Temporary file for pixels. It is mapped in large pieces, so that few files are open."""
+    """Temporary file for pixels, which is mapped in large pieces, so that few maps are open."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

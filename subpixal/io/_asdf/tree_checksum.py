@@ -1,10 +1,10 @@
 """
 A checksum for the tree and the block index of an ASDF file.
 
-asdf writes checksums of blocks, but not of the tree and the block index. A wrong digit there is as
-bad as a wrong pixel. This module writes a checksum of both as a comment at the end of the file.
-Other readers of ASDF ignore the comment. In tests/io/test_archive_faults.py, test_random_damage and
-test_forged_index need this module.
+asdf writes checksums of blocks, but not of the tree and the block index. A wrong digit in the tree
+is as bad as a wrong pixel. This module writes a checksum of both as a comment at the end of the
+file. Other readers of ASDF ignore the comment. In tests/io/test_archive_faults.py,
+test_random_damage and test_forged_index need this module.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """
 Validate the tree of an ASDF file before it is converted to objects.
 
-asdf accepts trees that this module refuses. It reads arrays from other files, accepts arrays that
-overlap themselves or exceed their blocks, and expands merged nodes without limit. If a later
-version wrote a file, it only warns. In tests/io/test_archive_faults.py, these tests need this
-module: test_hostile_arrays, test_hostile_text, test_merged_nodes, test_bombs, test_parts_that_share
-and test_later_version.
+asdf accepts trees that this module refuses. For example, asdf reads arrays from other files,
+accepts arrays that overlap themselves or exceed their blocks, and expands merged nodes without
+limit. If a later version of this package wrote a file, asdf only warns. In
+tests/io/test_archive_faults.py, these tests need this module: test_hostile_arrays,
+test_hostile_text, test_merged_nodes, test_bombs, test_parts_that_share and test_later_version.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class StoredArray:
 
 def load_tree(head: bytes) -> Mapping[str, Any]:
     """
-    Return the tree of a file. Its nodes have tags and are not converted.
+    Return the tree of a file as tagged mappings and lists, without conversion to objects.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def collect_arrays(tree: Mapping[str, Any], length: int) -> dict[int, StoredArra
 
 
 def _iter_columns(tree: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the nodes of the columns of all parts. No two parts may use the same block for them."""
+    """Yield the nodes of the columns of all parts. Different parts must not share a block."""
     for part in tree.get("parts", ()):
         yield from (part.get("id"), part.get("checksum"), *part["index"].values())
 

@@ -9,7 +9,7 @@ __all__ = ["MANIFESTS", "UPGRADES", "URI", "upgrade"]
 
 URI = "asdf://subpixal.org"
 
-# All versions of the format that the package can read. It writes the first version.
+# All versions of the format that the package can read. The package writes the first of them.
 MANIFESTS = ("subpixal-1.0.0",)
 
 # Functions that convert the tree of an earlier version to the layout of the first manifest. The

@@ -75,7 +75,7 @@ def read_fits_labels(path: str, extension: Extension = None) -> list[FileImage]:
     Returns
     -------
     list of FileImage
-        One image, with the labels as its ``data``. They are a memory map or lazy. The WCS is `None`
+        One image. Its ``data`` are the labels, as a memory map or a lazy array. The WCS is `None`
         if the file has no celestial WCS.
 
     Raises
@@ -224,7 +224,7 @@ class _ImageFile:
         return found[0]
 
     def _read_companion(self, science: Any, plane: str) -> Any:
-        """Return the pixels of a plane from another file of the folder, or `None`."""
+        """Return the pixels of a plane from another file, or `None` if there is no such file."""
         path = None if is_remote(self.path) else self.mission.find_companion(self.path, plane)
         if path is None:
             return None

@@ -92,9 +92,9 @@ def model_image(model: Any, name: str | None = None) -> FileImage:
     Parameters
     ----------
     model : object
-        Open model of stdatamodels or roman_datamodels, or the tree of a Roman file. It needs
-        ``data`` and ``meta.wcs``, and may have ``err``, ``dq``, and ``weight`` or ``wht``. All of
-        them are attributes or keys.
+        Open model of stdatamodels or roman_datamodels, or the tree of a Roman file. The attributes
+        or keys ``data`` and ``meta.wcs`` are required. The planes ``err``, ``dq``, and ``weight``
+        or ``wht`` are optional.
     name : str, optional
         Name of the file. The default is ``meta.filename``.
 

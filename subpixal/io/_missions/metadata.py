@@ -53,7 +53,8 @@ class Keywords:
     start : tuple of str
         Keywords of the start of the exposure, in ISO format, as `~astropy.time.Time`, or in MJD.
     date, time : str
-        Keywords of the date and the time of the start. They are used if `start` gives no value.
+        Keywords of the date and the time of the start. These keywords are used if `start` gives no
+        value.
     exptime : tuple of str
         Keywords of the exposure time. The first positive number is used.
     zero_point : tuple of str

@@ -74,8 +74,8 @@ class Mission:
     file_prefix : str
         Files whose names begin with this text belong to the mission, regardless of their headers.
     companion_key : str
-        Regular expression for the beginning of a file name. It matches images that have planes in
-        other files.
+        Regular expression for the beginning of a file name. It matches names of images whose planes
+        are in several files.
     companions : mapping
         Mapping from a plane to a glob pattern for its file, which is in the folder of the image.
         Names in braces stand for the named groups of `companion_key`.
