@@ -80,7 +80,7 @@ def test_limits_apply_to_all_boxes():
     ],
 )
 def test_invalid_sizes_are_errors(options, message):
-    """The error names the argument, its value and the allowed values."""
+    """The error for an invalid size names the argument, its value and the allowed values."""
     with pytest.raises(ValueError, match=message):
         BoxPolicy(**options).boxes(SEGMENTS, POS)
 

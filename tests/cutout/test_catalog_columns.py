@@ -257,7 +257,7 @@ def test_empty_catalog(image):
     ],
 )
 def test_invalid_catalogs_are_errors(catalog, error, match, image):
-    """The error names the catalog and the column."""
+    """The error for an invalid catalog names the catalog and the column."""
     with pytest.raises(error, match=match):
         parse_catalog(catalog, image)
 
@@ -276,6 +276,6 @@ def test_invalid_catalogs_are_errors(catalog, error, match, image):
     ],
 )
 def test_invalid_positions_and_weights_are_errors(given, match, image):
-    """The error names the invalid argument."""
+    """The error names the invalid argument: the positions or the weights."""
     with pytest.raises(ValueError, match=match):
         parse_catalog({"id": IDS}, image, **given)

@@ -356,7 +356,7 @@ def test_changes_of_the_table_do_not_reach_the_cutouts():
 
 
 def test_rejected_sources_stay_with_the_whole_collection():
-    """Copies of a whole collection list the rejected sources. Parts do not."""
+    """Copies of a whole collection list the rejected sources. Parts of it list none."""
     collection = make()
     assert collection.dropped.colnames == ["id", "status", "stage", "image", "message"]
     assert list(collection.dropped["id"]) == [33]
@@ -413,7 +413,7 @@ def test_copies_are_independent(make_copy, views):
 
 
 def test_only_deep_copies_copy_the_wcs():
-    """A copy shares its WCSs with the original. A deep copy or a pickle does not."""
+    """A copy shares its WCSs with the original. Deep copies and pickles copy each WCS once."""
     collection = make() + make_list()
     assert [image.wcs for image in collection.copy().images] == [WCS, WCS, OTHER_WCS]
     for new in (copy.deepcopy(collection), pickle.loads(pickle.dumps(collection))):
@@ -474,7 +474,7 @@ def test_new_wcs_keeps_pixels_and_positions():
 
 
 def test_new_wcs_by_image_number():
-    """A dictionary replaces the WCSs of the given images only."""
+    """A dictionary of image numbers and new WCSs replaces the WCSs of these images only."""
     collection, third = make_list(), make_wcs("tan", SHAPE)
     new = collection.with_image_wcs({0: third})
     assert [c.image_wcs for c in new] == [third, OTHER_WCS, third]

@@ -77,7 +77,7 @@ def test_bad_sources_do_not_stop_a_batch(kind, copy):
 
 
 def test_fill_mode_keeps_sources_on_the_edge():
-    """Compared to "strict", the mode "fill" also cuts sources that overlap the image partially."""
+    """In the mode "fill", sources that overlap the image partially are also cut."""
     wcs = make_wcs("sip", SHAPE)
     cutouts, _ = create_input_image_cutouts(make_primary(), DATA, wcs, mode="fill")
     assert [c.src_id for c in cutouts] == [1, "on the edge", 2, "spoilt"]
@@ -430,7 +430,7 @@ def test_catalog_of_another_field_is_an_error(shift):
 
 
 def test_catalog_may_cover_a_larger_field():
-    """Sources without a segment are rejected. They do not count in the check of the catalog."""
+    """Sources without a segment are rejected. The check of positions ignores these sources."""
     labels, catalog = make_labels()
     labels[labels > 3] = 0
     catalog["ra"][3:] += 50

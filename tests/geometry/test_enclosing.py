@@ -65,11 +65,7 @@ def extremes(x, y):
 @FIXED
 @given(st.lists(boxes(), min_size=1, max_size=4), st.sampled_from([1, 4, 16]))
 def test_perimeter_goes_around_each_rectangle(rectangles, refinement):
-    """
-    The points go around each rectangle and include its corners.
-
-    Their spacing is below the limit.
-    """
+    """The points go around each rectangle and include its corners, with a limited spacing."""
     x, y, start = perimeter(*np.transpose(rectangles), refinement=refinement)
     assert start[0] == 0
     for k, (x1, y1, x2, y2) in enumerate(rectangles):
@@ -109,7 +105,7 @@ def test_box_that_is_not_finite_becomes_nan():
 
 
 def test_point_that_does_not_map_makes_its_box_nan():
-    """If a point of a box maps to NaN, all edges of this box become NaN, but of no other box."""
+    """If a point of a box maps to NaN, all edges of this box are NaN. Other boxes do not change."""
     edges = np.array([[0.0, 10, 20], [0, 0, 0], [5, 15, 25], [5, 5, 5]])
     x, y, start = perimeter(*edges)
     for k in range(start[1], start[2]):

@@ -1,5 +1,5 @@
 """
-Selection of candidates: boxes that might overlap an image.
+Selection of candidates, which are boxes that might overlap an image.
 
 All boxes near the image must be selected.
 """

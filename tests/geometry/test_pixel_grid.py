@@ -288,7 +288,7 @@ def test_round_trip_of_rectangular_pixels_is_accurate(ratio):
 
 
 def test_round_trip_of_sheared_pixels_is_accurate():
-    """Positions map back for almost parallel axes. There, a small residual is many pixels."""
+    """Positions map to the sky and back if the axes are almost parallel."""
     wcs = WCS(make_header(CD1_1=-1e-5, CD1_2=1e-5, CD2_1=0.0, CD2_2=2e-7))
     assert_round_trip(
         PixelGrid(WCSWithInverse(wcs, lambda x, y: (x + 3e-5, y + 4e-5))), positions()

@@ -292,7 +292,7 @@ OTHER_WORLDS = {
 
 @pytest.mark.parametrize("one", OTHER_WORLDS)
 def test_different_worlds_are_an_error(one):
-    """The error describes both worlds."""
+    """If the images have different world axes, the error describes the axes of both."""
     sky = make_fits("icrs")
     message = r"same kind of world axes, got <.*pos.eq.ra \[deg\].*> and <.*>"
     with pytest.raises(ValueError, match=message):

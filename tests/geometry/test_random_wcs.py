@@ -245,11 +245,7 @@ def test_boxes_on_the_image_are_candidates(wcss, seed):
 @FEW
 @given(pairs(), seeds)
 def test_boxes_do_not_depend_on_each_other(wcss, seed):
-    """
-    A box does not depend on the order, the selection or copies of boxes.
-
-    Boxes far away have no effect.
-    """
+    """The order, selection or repetition of boxes does not change the box of each."""
     pixel_map = PixelMap(*wcss)
     rng = np.random.default_rng(seed)
     boxes = random_boxes(rng) + HALF

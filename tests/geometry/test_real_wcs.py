@@ -81,7 +81,7 @@ def test_round_trip_is_accurate(shared_data, name):
 
 @pytest.mark.parametrize("name", ["nircamwcs", "miriwcs"])
 def test_round_trip_of_wcss_of_gwcs_is_accurate(name):
-    """Positions map back for the JWST WCSs in gwcs, even off their bounding boxes."""
+    """For the JWST WCSs in gwcs, positions map to the sky and back, even off bounding boxes."""
     pytest.importorskip("gwcs.tests")
     with asdf.open(get_pkg_data_filename(f"tests/data/{name}.asdf", package="gwcs")) as file:
         image = PixelGrid(file["wcs"])

@@ -22,7 +22,7 @@ def test_grids_within_half_a_pixel_are_the_same(kind, shift, same):
 
 
 def test_grids_of_other_shapes_differ():
-    """Images with equal WCSs and different shapes do not have the same grid."""
+    """If the shapes of two images differ, their grids differ, even if their WCSs are equal."""
     wcs = make_wcs("tan", SHAPE)
     assert same_grid(PixelGrid(wcs, SHAPE), PixelGrid(wcs, SHAPE))
     assert not same_grid(PixelGrid(wcs, SHAPE), PixelGrid(wcs, (200, 301)))

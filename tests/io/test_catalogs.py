@@ -205,7 +205,7 @@ def test_parquet_of_roman_has_units_and_can_be_cut(tmp_path):
 
 
 def test_invalid_catalogs_are_errors(tmp_path):
-    """Each error names the file and the reason."""
+    """The error for an invalid catalog names the file and the reason."""
     with pytest.raises(FileNotFoundError, match=r"none\.ecsv: there is no such file"):
         read_catalog(tmp_path / "none.ecsv")
     for name, content in {

@@ -170,7 +170,7 @@ def test_one_to_one(tmp_path, name):
 
 
 def test_dropped_twice_in_one(tmp_path):
-    """If one archive contains a dropped source twice, the merged archive does as well."""
+    """If one archive lists a dropped source twice, the merged archive also lists it twice."""
     scene = make_scene(n_sources=25, shape=(200, 220), seed=2, exposures=("sip",))
     drz, labels = scene.combined, scene.segmentation
     primary = create_primary_cutouts(scene.truth, labels, drz.data, drz.wcs)

@@ -243,7 +243,7 @@ def test_catalog_of_roman_keeps_units(rng, tmp_path):
 
 
 def test_invalid_asdf_images_are_errors(rng, tmp_path):
-    """Each error names the file and the reason."""
+    """The error for an invalid ASDF image names the file and the reason."""
     path = write_roman(tmp_path / "l2.asdf", make_l2(rng), "wfi_image-2.1.0")
     with pytest.raises(ValueError, match=r"l2\.asdf is an ASDF file and has no extension"):
         read_image(f"{path}[1]")
