@@ -123,7 +123,7 @@ def test_segmentation_image_is_not_copied():
     ],
 )
 def test_invalid_segmentation_images_are_errors(bad, error, match):
-    """The error names the argument, its value and the required type or shape."""
+    """The error names the argument, the invalid value and the required type or shape."""
     with pytest.raises(error, match=match):
         parse_segmentation(bad, (2, 3))
 

@@ -245,7 +245,7 @@ def test_boxes_on_the_image_are_candidates(wcss, seed):
 @FEW
 @given(pairs(), seeds)
 def test_boxes_do_not_depend_on_each_other(wcss, seed):
-    """The order, selection or repetition of boxes does not change the box of each."""
+    """A box has the same result in another order, selected, repeated, or with boxes far away."""
     pixel_map = PixelMap(*wcss)
     rng = np.random.default_rng(seed)
     boxes = random_boxes(rng) + HALF
