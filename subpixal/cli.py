@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-        # Name the option of the command in place of the argument of the library.
+        # Replace the name of the Python argument in the message by the name of the option.
         text = text.replace("overwrite=True", "--overwrite")
         print(f"subpixal: {' '.join(text.split())}", file=sys.stderr)
         return 2

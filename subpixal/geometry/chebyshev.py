@@ -14,7 +14,7 @@ from .array_types import FloatArray
 
 __all__ = ["Polynomial"]
 
-# Largest sum of the degrees in both coordinates.
+# Maximum total degree of the polynomial.
 DEGREE = 10
 
 # The polynomial is NaN for points with a larger normalized coordinate. The fitted points have

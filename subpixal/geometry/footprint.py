@@ -118,8 +118,8 @@ class Footprint:
         low = np.full((3, 1), -np.inf)
         high = np.full((3, 1), np.inf)
         low[2] = min(cosine, 0.0)
-        # Use the rectangle only for a region smaller than a hemisphere. A larger region cannot be
-        # separated from other positions by a plane.
+        # Use the rectangle only for a region smaller than a hemisphere, because no plane separates
+        # a larger region from the rest of the sky.
         if cosine > 0 and self._has_rectangle:
             axes[:2] = self._axes
             extension = (self._stretch * self._beyond(reach)[:, None]).sum(1).max(1) + self._bulge

@@ -62,7 +62,7 @@ class PixelMap:
     def __init__(self, image_in: PixelGrid | Any, image_out: PixelGrid | Any) -> None:
         self.image_in = _to_grid(image_in)
         self.image_out = _to_grid(image_out)
-        # Convert empty arrays, to raise an error early for world axes of different kinds.
+        # The conversion of empty arrays raises an error now if the world axes do not match.
         self._convert(tuple(np.empty(0) for _ in self.image_in.world.units))
 
     def _convert(self, world: Sequence[FloatArray]) -> tuple[FloatArray, ...]:

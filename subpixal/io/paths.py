@@ -1,4 +1,4 @@
-"""Names of files, remote files, and safe replacement of files."""
+"""Check file names, open remote files, and replace files atomically."""
 
 from __future__ import annotations
 

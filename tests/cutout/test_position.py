@@ -58,7 +58,7 @@ def map_to_world(wcs, x, y):
 
 
 def assert_same_sky(actual, expected, pixels=1e-9):
-    """Check that world values near the equator agree to a fraction of a pixel."""
+    """Check that two sets of world values, in degrees near the equator, agree in pixels."""
     assert_allclose(actual, expected, rtol=0, atol=pixels * DEG)
 
 

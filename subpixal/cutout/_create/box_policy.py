@@ -88,7 +88,7 @@ class BoxPolicy:
             msg = f"size must be a number or have shape ({count},), got shape {size.shape}"
             raise ValueError(msg)
         if size.dtype.kind not in "iu" or (size < 1).any():
-            msg = f"size must hold numbers of pixels, 1 or more, got {self.size!r}"
+            msg = f"size must hold whole numbers of pixels, at least 1, got {self.size!r}"
             raise ValueError(msg)
         return size.astype(np.int64)
 

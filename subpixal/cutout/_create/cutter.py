@@ -223,7 +223,7 @@ class Cutter:
         boxes: PixelBoxes,
         pixels: slice,
     ) -> dict[str, np.ndarray]:
-        """Return the pixels of a chunk of boxes, and write them to existing flat arrays."""
+        """Return the pixels of a chunk of boxes. Arrays in `flat` contain these pixels, too."""
         chunk = {}
         copied = []
         for name in needed:

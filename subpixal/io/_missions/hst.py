@@ -59,7 +59,7 @@ HST = Mission(
         # because the pipeline removes them from the ramp. The flag of AstroDrizzle (4096) is good,
         # because it marks cores of sources fifteen times as often as other pixels.
         Instrument("WFC3", "IR", _WFC3_IR, 64 + 512 + 2048 + 4096 + 8192),
-        # Saturation of the converter and repaired warm pixels are good.
+        # Pixels with A/D saturation and repaired warm pixels are treated as good.
         Instrument("WFPC2", "", _WFPC2, 8 + 1024),
         # Hot pixels, which are mostly corrected, and small blemishes are good: calstis uses both.
         Instrument("STIS", "", _STIS, 16 + 1024),

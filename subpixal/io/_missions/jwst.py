@@ -18,7 +18,7 @@ _FLAGS = number_flags("""
     REFERENCE_PIXEL
 """)
 
-# Every bad pixel has the flag DO_NOT_USE or NON_SCIENCE. All other flags are good.
+# Every bad pixel has the flag DO_NOT_USE or NON_SCIENCE. Pixels with other flags are good.
 _GOOD_FLAGS = ~(1 + 512)
 
 # Identifiers of exposures have the form of the names of their files.

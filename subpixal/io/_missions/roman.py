@@ -30,7 +30,7 @@ def _default_unit(tree: Any) -> u.UnitBase:
 
 ROMAN = Mission(
     "ROMAN",
-    # Every bad pixel has the flag DO_NOT_USE or NON_SCIENCE. All other flags are good.
+    # Every bad pixel has the flag DO_NOT_USE or NON_SCIENCE. Pixels with other flags are good.
     instruments=(Instrument("WFI", "", _FLAGS, ~(1 + 512)),),
     model=Keywords.of_models(
         exposure_parts=("observation.visit_id", "observation.exposure"),
